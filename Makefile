@@ -1,0 +1,54 @@
+# Two commands do everything: `make reproduce` and `make test`. Both set up the environment first.
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+# Requirements installed over the pins, to try other versions: make test OVER="torch==2.11.0 torchvision==0.26.0"
+OVER   ?=
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export JUPYTER_PREFER_ENV_PATH := 1
+export UV_PYTHON_DOWNLOADS := never
+SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --profile workflow/profiles/local --cores $(JOBS)
+
+.PHONY: help env reproduce report test quick lint format pins clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+env: $(STAMP)  ## create .venv with the pinned packages
+
+# Byte-compiling at installation saves seconds in every process that imports torchvision.
+$(STAMP): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(if $(OVER),$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(OVER))
+	touch $@
+
+reproduce: env  ## execute every notebook at smoke scale, rebuild tables, figures and the report
+	$(SNAKEMAKE) reproduce
+
+report: env  ## execute every notebook at paper scale from the recorded runs, rebuild the report
+	$(SNAKEMAKE) report
+
+test: env  ## all tests, the notebooks' marked outputs included
+	$(BIN)/python -m pytest
+
+quick: env  ## the tests that take seconds
+	$(BIN)/python -m pytest -m "not heavy"
+
+lint: env  ## what pre-commit checks
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
+
+format: env  ## let ruff and nbstripout rewrite
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/nbstripout notebooks/*.ipynb
+
+pins: env  ## compile requirements.txt from pyproject.toml's ranges
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --no-header --no-annotate --quiet \
+	  pyproject.toml -o requirements.txt
+
+clean:  ## remove what smoke runs and interrupted work left behind
+	rm -rf results/smoke results/logs .snakemake build

@@ -1,0 +1,1 @@
+"""Facial-expression recognition with attention modules: a reproducibility study of four papers."""
