@@ -1,0 +1,510 @@
+"""Augmentation of whole batches, on whatever device holds the pictures.
+
+Random numbers and arithmetic are kept apart. `Augmentation.draw` draws the parameters of every picture of
+an epoch at once from a CPU generator, so that they are the same on every device, whatever the batch size,
+and after a resumed run; `Augmentation.apply` is then a pure function of pictures and parameters with a fixed
+sequence of tensor operations: it never reads a value back to the host.
+
+Conventions: pictures are square, grey and uint8 ``[B, H, W]``; what comes out is float32 ``[B, 1, S, S]``,
+normalised by `normalize`. Magnitudes mean what they mean in `torchvision.transforms.functional`, on pictures
+of 0..1.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fer_lib.errors import UserError, unknown
+
+MEAN = 0.5
+STD = 0.25
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Bring pictures of 0..1 to the scale that every model sees: ``(images - MEAN) / STD``.
+
+    The constants are fixed, not measured, so that a model's input does not depend on the training set.
+    """
+    return images.sub(MEAN).div_(STD)
+
+
+class Range(NamedTuple):
+    """A magnitude drawn uniformly from ``[low, high]`` in a share `p` of the pictures, absent in the rest."""
+
+    low: float
+    high: float
+    p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Erase:
+    """A box of one grey level over a picture (Zhong et al. 2020, "Random Erasing", Algorithm 1).
+
+    Attributes:
+        p: share of the pictures that get a box.
+        area: smallest and largest share of the output's area.
+        ratio: smallest and largest height / width, drawn log-uniformly. A side longer than the output
+            is cut to it, where torchvision draws again.
+        value: grey level of the box, 0 black to 1 white.
+    """
+
+    p: float
+    area: tuple[float, float] = (0.02, 0.33)
+    ratio: tuple[float, float] = (0.3, 3.3)
+    value: float = 0.0
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The drawn parameters of some pictures: one row a picture, one named column a parameter.
+
+    One tensor, so that an epoch's draws move to the device in one copy and a captured step has one input.
+
+    Attributes:
+        values: float32 ``[n, K]``.
+        columns: the K names, see `Augmentation.draw`.
+    """
+
+    values: Tensor
+    columns: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __contains__(self, column: str) -> bool:
+        return column in self.columns
+
+    def __getitem__(self, key: str | slice | Tensor) -> "Tensor | Draws":
+        """One parameter ``[n]`` by its name, or the draws of the pictures that a slice or index picks."""
+        if isinstance(key, str):
+            return self.values[:, self.columns.index(key)]
+        return Draws(self.values[key], self.columns)
+
+    def to(self, device: torch.device | str) -> "Draws":
+        return Draws(self.values.to(device, non_blocking=True), self.columns)
+
+
+# The magnitude that changes nothing, and what a recipe may ask for.
+_RANGES = {
+    "area": (1.0, 0.01, 1.0),
+    "rotate": (0.0, -360.0, 360.0),
+    "shear": (0.0, -80.0, 80.0),
+    "scale": (1.0, 0.1, 10.0),
+    "shift": (0.0, -1.0, 1.0),
+    "brightness": (1.0, 0.0, 10.0),
+    "contrast": (1.0, 0.0, 10.0),
+    "gamma": (1.0, 0.01, 100.0),
+    "noise": (0.0, 0.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a training picture. A field left out does nothing.
+
+    The geometry is one warp (bilinear, black outside the picture): the picture is sheared, scaled and rotated
+    about its center, shifted, and seen through a window, which is flipped. Crops and flips alone copy pixels.
+    Light follows in the order of the fields: brightness, contrast, gamma, noise, each cut to 0..1, then the
+    box of `erase`. Colour jitter of a grey picture is brightness and contrast.
+
+    Attributes:
+        crop: side of the output in pixels; the window is that large and placed at random on whole pixels.
+            Left out, the output is as large as the picture.
+        area: the window is a square that holds this share of the picture's area, resized to the output.
+        flip: probability of swapping left and right.
+        vertical_flip: probability of swapping top and bottom.
+        rotate: degrees, counter-clockwise.
+        shear: degrees along the rows, before rotation.
+        scale: factor of the size.
+        shift: share of the side, drawn for each direction by itself; positive is right and down.
+        brightness: factor of every pixel.
+        contrast: factor of the distance from the picture's mean.
+        gamma: exponent; above 1 darkens.
+        noise: standard deviation of Gaussian noise by pixel, on the 0..1 scale (variance 0.001 is 0.0316).
+        erase: see `Erase`.
+        mixup: alpha of mixup's Beta(alpha, alpha), see `mix`; 0 is none.
+    """
+
+    crop: int | None = None
+    area: Range | None = None
+    flip: float = 0.0
+    vertical_flip: float = 0.0
+    rotate: Range | None = None
+    shear: Range | None = None
+    scale: Range | None = None
+    shift: Range | None = None
+    brightness: Range | None = None
+    contrast: Range | None = None
+    gamma: Range | None = None
+    noise: Range | None = None
+    erase: Erase | None = None
+    mixup: float = 0.0
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "Augmentation":
+        """Read the plain values of a recipe.
+
+        Args:
+            values: field names and plain values. A `Range` is ``[low, high]`` or ``[low, high, p]``; an
+                `Erase` is a table of its fields, such as ``{"p": 0.5, "area": [0.02, 0.33]}``.
+
+        Raises:
+            UserError: an unknown key, or a value of the wrong type or outside its limits.
+        """
+        _check_keys("augmentation", values, cls)
+        read = {}
+        for key, value in values.items():
+            where = f"augmentation {key!r}"
+            if key in _RANGES:
+                read[key] = _read_range(where, value, *_RANGES[key][1:])
+            elif key == "crop":
+                if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                    raise UserError(f"{where}: give a whole number of pixels above 0, not {value!r}")
+                read[key] = value
+            elif key == "erase":
+                read[key] = _read_erase(value)
+            elif key == "mixup":
+                read[key] = _read_number(where, value, 0.0, 100.0)
+            else:
+                read[key] = _read_number(where, value, 0.0, 1.0)
+        return cls(**read)
+
+    def output_size(self, size: int) -> int:
+        """Side of the output in pixels for pictures of side `size`."""
+        if self.crop is not None and self.crop > size:
+            raise UserError(f"augmentation 'crop': {self.crop} pixels do not fit into pictures of {size}")
+        return self.crop or size
+
+    def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
+        """Draw the parameters of `n` pictures, each picture's by itself.
+
+        Only what the augmentation asks for becomes a column: ``left``, ``top`` (pixels), ``window`` (side in
+        pixels), ``flip``, ``vertical_flip`` (0 or 1), ``rotate``, ``shear``, ``scale``, ``shift_x``,
+        ``shift_y``, ``brightness``, ``contrast``, ``gamma``, ``noise`` (as the field says, or the value that
+        changes nothing), ``noise_seed`` (a whole number below 2^24), ``erase_top``, ``erase_left``,
+        ``erase_height``, ``erase_width`` (pixels of the output; 0 high without a box) and ``mixup`` (the
+        picture's own weight).
+
+        Args:
+            n: number of pictures, usually an epoch's.
+            size: side of the pictures in pixels.
+            generator: on the CPU; it alone decides what is drawn.
+
+        Returns:
+            the draws, on the CPU.
+        """
+        out = self.output_size(size)
+
+        def uniform(low: float | Tensor = 0.0, high: float | Tensor = 1.0) -> Tensor:
+            return low + (high - low) * torch.rand(n, generator=generator)
+
+        def whole(count: float | Tensor) -> Tensor:
+            """Uniform over 0, 1, ..., count - 1; the product stays below `count` in float32 too."""
+            return (torch.rand(n, generator=generator) * count).floor()
+
+        columns: dict[str, Tensor] = {}
+        if self.area:
+            low, high, p = self.area
+            side = (uniform(low, high).sqrt() * size).round().clamp(min=1.0)
+            columns["window"] = torch.where(uniform() < p, side, float(out))
+        if self.area or out < size:
+            room = size + 1 - columns.get("window", torch.full((n,), float(out)))
+            columns["left"] = whole(room)
+            columns["top"] = whole(room)
+        for name in ("flip", "vertical_flip"):
+            if p := getattr(self, name):
+                columns[name] = (uniform() < p).float()
+        for name, (neutral, _, _) in _RANGES.items():
+            if name == "area" or not (asked := getattr(self, name)):
+                continue
+            chosen = uniform() < asked.p
+            for column in ("shift_x", "shift_y") if name == "shift" else (name,):
+                columns[column] = torch.where(chosen, uniform(asked.low, asked.high), neutral)
+        if self.noise:
+            columns["noise_seed"] = whole(2**24)
+        if self.erase:
+            area = uniform(*self.erase.area) * out**2
+            ratio = uniform(*map(math.log, self.erase.ratio)).exp()
+            height = (area * ratio).sqrt().round().clamp(1, out)
+            width = (area / ratio).sqrt().round().clamp(1, out)
+            columns["erase_top"] = whole(out + 1 - height)
+            columns["erase_left"] = whole(out + 1 - width)
+            columns["erase_height"] = torch.where(uniform() < self.erase.p, height, 0.0)
+            columns["erase_width"] = width
+        if self.mixup:
+            # PyTorch's Beta takes no generator; NumPy's takes a seed.
+            seed = int(torch.randint(2**62, (1,), generator=generator))
+            weights = np.random.default_rng(seed).beta(self.mixup, self.mixup, n)
+            columns["mixup"] = torch.from_numpy(weights.astype(np.float32))
+        values = torch.stack(list(columns.values()), 1) if columns else torch.empty(n, 0)
+        return Draws(values, tuple(columns))
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            images: uint8 ``[B, H, H]``, left as they are.
+            draws: of these B pictures, made by this augmentation for their size, on the same device.
+
+        Returns:
+            normalised pictures, float32 ``[B, 1, S, S]``, in the order of `images`. With one channel the
+            layouts NCHW and channels-last are the same memory.
+        """
+        x = _warp(images, draws, self.output_size(_side(images))).div_(255)
+        if "brightness" in draws:
+            x = x.mul_(_per_picture(draws, "brightness")).clamp_(0, 1)
+        if "contrast" in draws:
+            mean = x.mean((1, 2, 3), keepdim=True)
+            x = x.sub_(mean).mul_(_per_picture(draws, "contrast")).add_(mean).clamp_(0, 1)
+        if "gamma" in draws:
+            x = x.pow_(_per_picture(draws, "gamma"))
+        if "noise" in draws:
+            noise = gaussian_noise(draws["noise_seed"], x.shape[-1])
+            x = x.add_(noise.mul_(_per_picture(draws, "noise"))).clamp_(0, 1)
+        if self.erase:
+            box = _inside(draws, "erase_top", "erase_height", x)[:, None, :, None]
+            box = box & _inside(draws, "erase_left", "erase_width", x)[:, None, None, :]
+            x = x.masked_fill_(box, self.erase.value)
+        return normalize(x)
+
+
+def _side(images: Tensor) -> int:
+    if images.dtype != torch.uint8 or images.ndim != 3 or images.shape[1] != images.shape[2]:
+        raise ValueError(f"pictures must be uint8 [B, H, H], not {images.dtype} {list(images.shape)}")
+    return images.shape[-1]
+
+
+def _per_picture(draws: Draws, column: str) -> Tensor:
+    return draws[column].view(-1, 1, 1, 1)
+
+
+def _inside(draws: Draws, start: str, length: str, x: Tensor) -> Tensor:
+    """Which of the output's rows or columns lie in each picture's box: bool ``[B, S]``."""
+    steps = torch.arange(x.shape[-1], device=x.device)
+    first = draws[start][:, None]
+    return (steps >= first) & (steps < first + draws[length][:, None])
+
+
+def _warp(images: Tensor, draws: Draws, out: int) -> Tensor:
+    """Apply the geometry of all pictures at once: float32 ``[B, 1, out, out]`` of 0..255."""
+    batch, size, _ = images.shape
+    # x and y: the window's columns and rows as pixel positions in the picture, [B, out].
+    steps = torch.arange(out, device=images.device, dtype=torch.float32).expand(batch, out)
+    x = torch.where(draws["flip"][:, None] > 0, out - 1 - steps, steps) if "flip" in draws else steps
+    y = (
+        torch.where(draws["vertical_flip"][:, None] > 0, out - 1 - steps, steps)
+        if "vertical_flip" in draws
+        else steps
+    )
+    if "window" in draws:
+        # Half a pixel along the rim has no outer neighbour; it repeats the rim, as a resize does.
+        window = draws["window"][:, None]
+        x, y = (((step + 0.5) * (window / out) - 0.5).clamp(min=0).minimum(window - 1) for step in (x, y))
+    if "left" in draws:
+        x, y = x + draws["left"][:, None], y + draws["top"][:, None]
+
+    resampled = ("window", "rotate", "shear", "scale", "shift_x")
+    if not any(name in draws for name in resampled):
+        if x is steps and y is steps:
+            return images.unsqueeze(1).float()
+        source = (y[:, :, None] * size + x[:, None, :]).long()
+        return images.reshape(batch, -1).gather(1, source.view(batch, -1)).view(batch, 1, out, out).float()
+
+    # The affine map is inverted: output position, about the center -> position to read.
+    x, y = x - (size - 1) / 2, y - (size - 1) / 2
+    if "shift_x" in draws:
+        x, y = x - size * draws["shift_x"][:, None], y - size * draws["shift_y"][:, None]
+    xx, xy, yx, yy = 1.0, 0.0, 0.0, 1.0
+    if "rotate" in draws:
+        angle = draws["rotate"].deg2rad()
+        xx, xy, yx, yy = angle.cos(), -angle.sin(), angle.sin(), angle.cos()
+    if "shear" in draws:
+        slope = draws["shear"].deg2rad().tan()
+        xx, xy = xx + slope * yx, xy + slope * yy
+    # grid_sample counts from -1 to 1 across the picture.
+    unit = (2 / size) / (draws["scale"] if "scale" in draws else torch.ones_like(x[:, 0]))
+    (xx, xy), (yx, yy) = (
+        ((a * unit)[:, None, None], (b * unit)[:, None, None]) for a, b in ((xx, xy), (yx, yy))
+    )
+    x, y = x[:, None, :], y[:, :, None]
+    grid = torch.stack((x * xx + y * xy, x * yx + y * yy), -1)
+    return F.grid_sample(
+        images.unsqueeze(1).float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+
+
+def gaussian_noise(seeds: Tensor, size: int) -> Tensor:
+    """Standard normal noise that depends on nothing but each picture's seed and the pixel's position.
+
+    A hash of seed and position (the 32-bit integer finaliser `lowbias32` of Wellons 2018) gives 32 bits for
+    two pixels; their halves are the two uniform numbers of the Box-Muller transform.
+
+    Args:
+        seeds: whole numbers, float32 ``[B]``.
+        size: side S in pixels.
+
+    Returns:
+        float32 ``[B, 1, S, S]`` on the device of `seeds`.
+    """
+    pairs = (size * size + 1) // 2
+    position = torch.arange(pairs, device=seeds.device, dtype=torch.int32)
+    bits = _hash(_hash(seeds.to(torch.int32))[:, None] + position)
+    radius = ((bits & 0xFFFF).float() + 0.5).mul_(2.0**-16).log_().mul_(-2).sqrt_()
+    angle = _shift(bits, 16).float().mul_(2 * math.pi / 2**16)
+    noise = torch.cat((radius * angle.cos(), radius * angle.sin()), 1)
+    return noise[:, : size * size].reshape(-1, 1, size, size)
+
+
+def _shift(bits: Tensor, by: int) -> Tensor:
+    """Logical right shift: int32 `>>` copies the sign."""
+    return (bits >> by) & ((1 << (32 - by)) - 1)
+
+
+def _hash(bits: Tensor) -> Tensor:
+    """Mix int32 bits; products wrap around. The second factor is 0x846ca68b as a signed number."""
+    bits = (bits ^ _shift(bits, 16)) * 0x7FEB352D
+    bits = (bits ^ _shift(bits, 15)) * (0x846CA68B - 2**32)
+    return bits ^ _shift(bits, 16)
+
+
+def mix(images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Blend each picture and its target with those of the next one in the batch (mixup, Zhang et al. 2018).
+
+    An epoch's order is random, so the next picture is a random partner. Each picture has its own weight.
+
+    Args:
+        images: float ``[B, 1, S, S]``.
+        targets: one-hot or soft, float ``[B, C]``.
+        draws: of these pictures, of an augmentation with `mixup`.
+
+    Returns:
+        mixed pictures and soft targets, of the same shapes.
+    """
+    weight = draws["mixup"]
+    mixed = images.roll(1, 0).lerp(images, weight.view(-1, 1, 1, 1))
+    return mixed, targets.roll(1, 0).lerp(targets, weight.view(-1, 1).to(targets.dtype))
+
+
+VIEWS = ("one", "flip", "five", "ten")
+
+
+def test_views(images: Tensor, kind: str, size: int) -> Tensor:
+    """Cut the fixed views whose predictions are averaged at test time.
+
+    Args:
+        images: uint8 ``[B, H, H]``.
+        kind: ``"one"`` (center), ``"flip"`` (center and its mirror image), ``"five"`` (the corners top left,
+            top right, bottom left, bottom right, then the center) or ``"ten"`` (the five, then those of the
+            mirrored picture): the orders of torchvision's `center_crop`, `five_crop` and `ten_crop`.
+        size: side S of a view in pixels.
+
+    Returns:
+        normalised views, float32 ``[V, B, 1, S, S]``.
+
+    Raises:
+        UserError: an unknown kind, or a view larger than the picture.
+    """
+    if kind not in VIEWS:
+        raise unknown("kind of test views", kind, VIEWS)
+    far = _side(images) - size
+    if size < 1 or far < 0:
+        raise UserError(f"test views of {size} pixels do not fit into pictures of {images.shape[-1]}")
+    middle = round(far / 2)
+    corners = [(0, 0), (0, far), (far, 0), (far, far)] if kind in ("five", "ten") else []
+    sides = [images, images.flip(2)] if kind in ("flip", "ten") else [images]
+    views = [
+        side[:, top : top + size, left : left + size]
+        for side in sides
+        for top, left in [*corners, (middle, middle)]
+    ]
+    return normalize(torch.stack(views).unsqueeze(2).float().div_(255))
+
+
+def balance_indices(
+    labels: Tensor,
+    generator: torch.Generator,
+    counts: Mapping[int, int] | None = None,
+    factors: Mapping[int, float] | None = None,
+) -> Tensor:
+    """Draw the picture indices of one epoch in which some classes occur more or less often than in the data.
+
+    Together with augmentation, whose draws differ for every copy, this is the enlarging of rare classes that
+    Li & Pan (2023, Fig. 10) and Gu & Jin (sec. 3.1, "disgust") do once on disk; here the copies are new in
+    every epoch.
+
+    Args:
+        labels: int64 ``[N]`` on the CPU.
+        generator: on the CPU.
+        counts: how often a class occurs in the epoch, by class number. Its pictures are repeated equally
+            often, but for a random part that occurs once more. Classes left out occur as they are.
+        factors: the same as a multiple of the class's own pictures, rounded; `counts` goes first.
+
+    Returns:
+        int64 ``[M]`` in random order.
+
+    Raises:
+        UserError: a class without pictures, or a negative count.
+    """
+    wanted = {
+        label: round(factor * int((labels == label).sum())) for label, factor in (factors or {}).items()
+    }
+    wanted |= counts or {}
+    parts = []
+    for label in sorted({*labels.tolist(), *wanted}):
+        members = (labels == label).nonzero().flatten()
+        count = wanted.get(label, len(members))
+        if count < 0 or not len(members):
+            raise UserError(
+                f"balance: class {label} has {len(members)} pictures and cannot occur {count} times"
+            )
+        members = members[torch.randperm(len(members), generator=generator)]
+        parts.append(members.repeat(-(-count // len(members)))[:count])
+    epoch = torch.cat(parts)
+    return epoch[torch.randperm(len(epoch), generator=generator)]
+
+
+def _check_keys(kind: str, values: Mapping, cls: type) -> None:
+    if not isinstance(values, Mapping):
+        raise UserError(f"{kind}: give a table of settings, not {values!r}")
+    fields = [field.name for field in dataclasses.fields(cls)]
+    for key in values:
+        if key not in fields:
+            raise unknown(f"{kind} key", str(key), fields)
+
+
+def _read_number(where: str, value: object, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise UserError(f"{where}: give a number from {least:g} to {most:g}, not {value!r}")
+    return float(value)
+
+
+def _read_range(where: str, value: object, least: float, most: float, probability: bool = True) -> Range:
+    form = "[low, high] or [low, high, p]" if probability else "[low, high]"
+    if not isinstance(value, list | tuple) or len(value) not in (2, 2 + probability):
+        raise UserError(f"{where}: give {form}, not {value!r}")
+    low, high = (_read_number(where, number, least, most) for number in value[:2])
+    if low > high:
+        raise UserError(f"{where}: low {low:g} is above high {high:g}")
+    return Range(low, high, *(_read_number(f"{where}, p", p, 0.0, 1.0) for p in value[2:]))
+
+
+def _read_erase(values: object) -> Erase:
+    _check_keys("erase", values, Erase)
+    if "p" not in values:
+        raise UserError("augmentation 'erase': give the probability p, as in {p = 0.5}")
+    read = {}
+    for key, value in values.items():
+        where = f"augmentation 'erase', {key!r}"
+        if key in ("area", "ratio"):
+            limits = (0.001, 1.0) if key == "area" else (0.01, 100.0)
+            read[key] = _read_range(where, value, *limits, probability=False)[:2]
+        else:
+            read[key] = _read_number(where, value, 0.0, 1.0)
+    return Erase(**read)
