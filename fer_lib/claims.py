@@ -1,0 +1,86 @@
+"""What the papers print, as data: one :class:`Claim` per number of a table or of the text."""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from fer_lib.errors import UserError, unknown
+from fer_lib.recipe import list_recipes, load_papers
+
+KINDS = ("level", "count")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One printed number, or one printed row of counts."""
+
+    id: str
+    """``paper/dataset/system``."""
+    paper: str
+    place: str
+    """Where the paper prints it."""
+    system: str
+    kind: str
+    """``level``: how good a system is; ``count``: how many pictures there are."""
+    dataset: str
+    split: str
+    """train, val, test, 10-fold, all, or unstated."""
+    metric: str
+    value: float | None = None
+    """The printed value as a fraction; None for counts."""
+    printed: str = ""
+    """The value as printed, where it was no fraction."""
+    values: tuple[int, ...] = ()
+    """The printed counts."""
+    recipe: str | None = None
+    """The recipe that tests it; one that is not defined yet keeps its row."""
+
+    @property
+    def tested(self) -> bool:
+        """Whether the study has a recipe for it."""
+        return self.recipe in list_recipes()
+
+
+@cache
+def list_claims(paper: str | None = None) -> tuple[Claim, ...]:
+    """Every claim of one paper, or of all, in the papers' order.
+
+    Raises:
+        UserError: there is no such paper, or a claim in its file is malformed.
+    """
+    papers = load_papers()
+    if paper is not None and paper not in papers:
+        raise unknown("paper", paper, papers)
+    return tuple(
+        parse_claim(name, table)
+        for name, content in papers.items()
+        if paper in (None, name)
+        for table in content.get("claim", [])
+    )
+
+
+def parse_claim(paper: str, table: dict[str, Any]) -> Claim:
+    """Turn one ``[[claim]]`` table into a claim.
+
+    Raises:
+        UserError: a field that does not exist or is missing, an unknown kind, or a level outside 0..1.
+    """
+    where = f"papers/{paper}.toml, claim {table.get('id', '(no id)')}"
+    fields = {f.name: f for f in dataclasses.fields(Claim)}
+    for key in table:
+        if key not in fields:
+            raise UserError(f"{where}: {unknown('field', key, fields)}")
+    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in (*table, "paper")]
+    if missing:
+        raise UserError(f"{where}: missing {', '.join(missing)}")
+    if table["kind"] not in KINDS:
+        raise UserError(f"{where}: {unknown('kind', table['kind'], KINDS)}")
+    if table["kind"] == "level" and not 0 <= table.get("value", -1) <= 1:
+        raise UserError(f"{where}: a level claim needs a value from 0 to 1; keep the printed form in 'printed'")
+    values = table | {
+        "id": f"{paper}/{table['id']}",
+        "paper": paper,
+        "values": tuple(table.get("values", ())),
+    }
+    return Claim(**values)

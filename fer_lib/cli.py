@@ -1,0 +1,306 @@
+"""The ``fer`` command: arguments in, one call, lines out."""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from fer_lib.errors import UserError
+
+# Each command imports what it needs when it runs, so that `fer --help` answers at once and training needs
+# none of the packages that analysis and reports do.
+
+STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status: 0 done, 2 a user error, 75 stopped and resumable."""
+    parsed = build_parser().parse_args(arguments)
+    try:
+        status = parsed.run(parsed)
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(status or 0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"fer: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that suggests what a mistyped command or option may have meant."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                known += list(action.choices)
+        given = re.search(r"unrecognized arguments: (\S+)|invalid choice: '([^']*)'", message)
+        if given:
+            name = (given[1] or given[2]).split("=")[0]
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            message = f"unknown option or command {name!r}" + (f": did you mean {near[0]}?" if near else "")
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = _Parser(
+        prog="fer",
+        description=__doc__.splitlines()[0].replace("``", ""),
+        epilog=_examples("fer recipes", "fer train zhang/cbam_ends/fer2013 --seed 0", "fer study tables"),
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    data = commands.add_parser("data", help="check or download the datasets").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    check = _command(
+        data, "check", _data_check, "compare the data at hand with what the papers state", "fer data check"
+    )
+    check.add_argument("--root", type=Path, help="folder of the data (default: FER_DATA, else data)")
+    download = _command(
+        data,
+        "download",
+        _data_download,
+        "fetch what may be fetched, and say where to get the rest",
+        "fer data download fer2013",
+    )
+    download.add_argument("dataset", help="fer2013, ferplus or ckplus")
+    download.add_argument("--root", type=Path, help="folder to fill (default: FER_DATA, else data)")
+
+    recipes = _command(commands, "recipes", _recipes, "list the recipes", "fer recipes", "fer recipes zhang")
+    recipes.add_argument("paper", nargs="?", help="of this paper only")
+
+    train = _command(
+        commands,
+        "train",
+        _train,
+        "train one run, continue it, or load it if it is complete",
+        "fer train zhang/cbam_ends/fer2013 --seed 0",
+        "fer train zhang/cbam_ends/ckplus --fold 3 --time-limit 9m",
+        "fer train zhang/cbam_ends/fer2013 --dataset synthetic --epochs 2 --limit-train 256 --results /tmp/try",
+    )
+    train.add_argument("recipe", help="a name of `fer recipes`")
+    train.add_argument("--seed", type=int, default=0, help="default: 0")
+    train.add_argument("--fold", type=int, help="test fold, from 0, of a recipe with cross-validation")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    train.add_argument("--time-limit", type=_seconds, metavar="T", help="stop after T (90s, 9m, 1h30m), resumable")
+    train.add_argument("--results", type=Path, help="folder that holds runs/ (default: FER_RESULTS, else results)")
+    train.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
+    other = train.add_argument_group("changes to the recipe (each makes a different run)")
+    other.add_argument("--dataset", help="synthetic, fer2013, ckplus or folder:PATH")
+    other.add_argument("--epochs", type=int)
+    other.add_argument("--batch-size", type=int)
+    other.add_argument("--limit-train", type=int, metavar="N", help="train on the first N pictures")
+
+    study = commands.add_parser("study", help="what the runs say").add_subparsers(metavar="COMMAND", required=True)
+    for name, run, text in (
+        ("status", _study_status, "which claims have runs"),
+        ("tables", _study_tables, "rebuild tables, figures and the README's table from results/runs"),
+        ("verify", _study_verify, "recompute every run's metrics from its predictions"),
+    ):
+        command = _command(study, name, run, text, f"fer study {name}")
+        command.add_argument(
+            "--results", type=Path, help="folder that holds runs/ (default: FER_RESULTS, else results)"
+        )
+    show = _command(study, "show", _study_show, "one run in full", "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d")
+    show.add_argument("run", help="a folder's name in results/runs")
+    show.add_argument("--results", type=Path, help="folder that holds runs/ (default: FER_RESULTS, else results)")
+
+    notebook = _command(
+        commands,
+        "notebook",
+        _notebook,
+        "execute one notebook headlessly",
+        "fer notebook 05_zhang_cbam --scale smoke",
+        "fer notebook 05_zhang_cbam --scale paper -p SEED=1 -p EPOCHS=3",
+    )
+    notebook.add_argument("name", help="a notebook of notebooks/, with or without .ipynb")
+    notebook.add_argument("--scale", choices=("smoke", "paper"), default="smoke", help="default: smoke")
+    notebook.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="replace a parameter; repeatable",
+    )
+    notebook.add_argument("--output", type=Path, help="executed copy (default: results/smoke or results, in executed/)")
+
+    pages = _command(commands, "report", _report, "render executed notebooks to HTML, with an index", "fer report")
+    pages.add_argument("--scale", choices=("smoke", "paper"), default="paper", help="default: paper")
+    return parser
+
+
+def _command(
+    group: "argparse._SubParsersAction[_Parser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int | None],
+    text: str,
+    *examples: str,
+) -> argparse.ArgumentParser:
+    command = group.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=_examples(*examples)
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _examples(*lines: str) -> str:
+    return "examples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _seconds(text: str) -> float:
+    """Parse 90s, 9m, 1h30m or a plain number of seconds."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
+    if not text or not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90s, 9m or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+# ---------------------------------------------------------------- data
+
+
+def _data_check(arguments: argparse.Namespace) -> int:
+    from fer_lib.data.check import check_report
+
+    text, sound = check_report(arguments.root)
+    print(text)
+    return 0 if sound else 1
+
+
+def _data_download(arguments: argparse.Namespace) -> None:
+    from fer_lib.data.download import download
+
+    print(download(arguments.dataset, arguments.root))
+
+
+# ---------------------------------------------------------------- training
+
+
+def _recipes(arguments: argparse.Namespace) -> None:
+    from fer_lib.errors import unknown
+    from fer_lib.recipe import list_recipes, load_papers
+
+    if arguments.paper and arguments.paper not in load_papers():
+        raise unknown("paper", arguments.paper, load_papers())
+    for name, recipe in list_recipes().items():
+        if arguments.paper in (None, name.split("/")[0]):
+            print(f"{name:42} {recipe.title} ({recipe.epochs} epochs, {recipe.protocol})")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from fer_lib.recipe import RunSpec, get_recipe, with_changes
+    from fer_lib.study.train import train_run
+    from fer_lib.training import Interrupted, Stop, choose_device
+
+    recipe = with_changes(
+        get_recipe(arguments.recipe),
+        dataset=arguments.dataset,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+    )
+    spec = RunSpec(recipe, arguments.seed, arguments.fold, arguments.limit_train)
+    choose_device(arguments.device)
+    if arguments.dry_run:
+        print(spec.run_id)
+        for name, value in recipe.training().items():
+            print(f"  {name:15} {value}")
+        return 0
+    try:
+        with Stop(arguments.time_limit) as stop:
+            train_run(spec, results=arguments.results, device=arguments.device, stop=stop, say=_say)
+    except Interrupted as stopped:
+        print(f"fer: {stopped}", file=sys.stderr)
+        return STOPPED
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+# ---------------------------------------------------------------- study
+
+
+def _study_status(arguments: argparse.Namespace) -> None:
+    from fer_lib.study.tables import status
+
+    print(status(arguments.results))
+
+
+def _study_tables(arguments: argparse.Namespace) -> None:
+    from fer_lib.study.tables import write_tables
+
+    for path in write_tables(arguments.results, _warn):
+        print(path)
+
+
+def _study_verify(arguments: argparse.Namespace) -> int:
+    from fer_lib.paths import results_dir
+    from fer_lib.runs import read_records, verify_record
+
+    records, problems = read_records((arguments.results or results_dir()) / "runs")
+    for record in records:
+        problems += [f"{record.path / fault}" for fault in verify_record(record)]
+    for problem in problems:
+        _warn(problem)
+    print(f"{len(records)} runs read, {len(problems)} faults")
+    return 1 if problems else 0
+
+
+def _study_show(arguments: argparse.Namespace) -> None:
+    import json
+
+    from fer_lib.errors import unknown
+    from fer_lib.paths import results_dir
+    from fer_lib.runs import read_record
+
+    runs = (arguments.results or results_dir()) / "runs"
+    if not (runs / arguments.run).is_dir():
+        raise unknown("run", arguments.run, (path.name for path in runs.glob("*") if path.is_dir()))
+    print(json.dumps(read_record(runs / arguments.run).content, indent=1))
+
+
+def _warn(line: str) -> None:
+    print(f"fer: {line}", file=sys.stderr)
+
+
+# ---------------------------------------------------------------- notebooks and report
+
+
+def _notebook(arguments: argparse.Namespace) -> None:
+    from fer_lib.report.notebooks import execute, parse_parameters
+
+    path = execute(
+        arguments.name,
+        scale=arguments.scale,
+        changes=parse_parameters(arguments.parameter),
+        output=arguments.output,
+        say=_say,
+    )
+    print(path)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from fer_lib.report.pages import render
+
+    for path in render(arguments.scale):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

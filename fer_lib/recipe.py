@@ -1,0 +1,185 @@
+"""Recipes: all that defines a training except the seed, read from ``papers/*.toml``."""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fer_lib.data import PROTOCOLS
+from fer_lib.errors import UserError, unknown
+
+PAPERS_DIR = Path(__file__).parent / "papers"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train one net, as a paper (or this study) defines it."""
+
+    name: str
+    """``paper/system/dataset``, as in ``zhang/cbam_ends/fer2013``."""
+    title: str
+    """What tables call the system."""
+    dataset: str
+    """A name of :func:`fer_lib.data.load_dataset`."""
+    protocol: str
+    """How the pictures are split: a name of :data:`fer_lib.data.PROTOCOLS`."""
+    model: str
+    """A name of :func:`fer_lib.models.create_model`."""
+    augment: dict[str, Any]
+    """Fields of :class:`fer_lib.augment.Augmentation`."""
+    test_views: str
+    """The views averaged at test time: one, flip, five or ten."""
+    loss: dict[str, Any]
+    """``name`` and options of :func:`fer_lib.losses.create_loss`."""
+    optimizer: dict[str, Any]
+    """``name``, ``lr`` and options of :mod:`fer_lib.training.optimisers`."""
+    schedule: dict[str, Any]
+    """``name`` and options of :mod:`fer_lib.training.optimisers`."""
+    batch_size: int
+    epochs: int
+    model_options: dict[str, Any] = field(default_factory=dict)
+    clamp_gradient: float | None = None
+    """Every gradient element is clamped to plus or minus this."""
+    sources: dict[str, str] = field(default_factory=dict, compare=False)
+    """Where each value above comes from: the place in the paper, or the code it follows."""
+
+    def training(self) -> dict[str, Any]:
+        """All that can change the outcome of a training, as plain JSON values."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("title", "sources")}
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A recipe, a seed and a fold: what is trained once. Its identity is the hash of all of it.
+
+    Args:
+        recipe: the recipe; its name, data, epochs and every hyper-parameter count.
+        seed: seeds initialisation, order, augmentation and dropout.
+        fold: the test fold, 0-based, for protocols with folds; else None.
+        limit_train: train on this many pictures only, the first of the training part; None for all.
+    """
+
+    recipe: Recipe
+    seed: int = 0
+    fold: int | None = None
+    limit_train: int | None = None
+
+    def __post_init__(self) -> None:
+        folds = PROTOCOLS[self.recipe.protocol]
+        if folds == 1 and self.fold is not None:
+            raise UserError(f"--fold {self.fold}: protocol {self.recipe.protocol!r} has no folds; leave it out")
+        if folds > 1 and (self.fold is None or not 0 <= self.fold < folds):
+            raise UserError(f"--fold {self.fold}: protocol {self.recipe.protocol!r} needs a fold from 0 to {folds - 1}")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: must be 0 or more")
+        if self.limit_train is not None and self.limit_train < 1:
+            raise UserError(f"--limit-train {self.limit_train}: must be 1 or more")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values: what ``run.json`` keeps and what the identity hashes."""
+        return {
+            "recipe": self.recipe.training(),
+            "seed": self.seed,
+            "fold": self.fold,
+            "limit_train": self.limit_train,
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of :meth:`as_dict`, in hexadecimal."""
+        canonical = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def run_id(self) -> str:
+        """A readable name that no other spec has, as in ``zhang-cbam_ends-fer2013-s0-1a2b3c4d``."""
+        fold = "" if self.fold is None else f"-f{self.fold}"
+        return f"{self.recipe.name.replace('/', '-')}-s{self.seed}{fold}-{self.digest[:8]}"
+
+
+def with_changes(
+    recipe: Recipe, *, dataset: str | None = None, epochs: int | None = None, batch_size: int | None = None
+) -> Recipe:
+    """A recipe with another dataset, fewer epochs or another batch size, for smoke runs and explorations.
+
+    A dataset that brings its own split is used with it; the class counts follow the dataset.
+
+    Raises:
+        UserError: a number below 1.
+    """
+    changes: dict[str, Any] = {}
+    for option, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if value is not None:
+            if value < 1:
+                raise UserError(f"--{option.replace('_', '-')} {value}: must be 1 or more")
+            changes[option] = value
+    if dataset is not None and dataset != recipe.dataset:
+        changes["dataset"] = dataset
+        changes["protocol"] = "subject_10fold" if dataset == "ckplus" else "official"
+    return dataclasses.replace(recipe, **changes)
+
+
+@cache
+def load_papers() -> dict[str, dict[str, Any]]:
+    """The parsed ``papers/*.toml``, by paper id."""
+    return {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(PAPERS_DIR.glob("*.toml"))}
+
+
+@cache
+def list_recipes() -> dict[str, Recipe]:
+    """Every recipe of every paper, by name, in the papers' order."""
+    return {
+        recipe.name: recipe
+        for paper, content in load_papers().items()
+        for recipe in parse_recipes(paper, content.get("recipe", []))
+    }
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        UserError: there is none; the nearest names are suggested.
+    """
+    recipes = list_recipes()
+    if name not in recipes:
+        raise unknown("recipe", name, recipes)
+    return recipes[name]
+
+
+def parse_recipes(paper: str, tables: list[dict[str, Any]]) -> list[Recipe]:
+    """Turn a paper's ``[[recipe]]`` tables into recipes, following ``extends`` within the paper.
+
+    Args:
+        paper: the paper's id, which prefixes every name.
+        tables: the parsed tables, in the file's order.
+
+    Raises:
+        UserError: a field that does not exist or is missing, an unknown protocol, an ``extends`` that
+            names no earlier recipe, or a recipe of its own whose values have no source.
+    """
+    fields = {f.name: f for f in dataclasses.fields(Recipe)}
+    required = {n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
+    raw: dict[str, dict[str, Any]] = {}
+    for table in tables:
+        values = dict(table)
+        where = f"papers/{paper}.toml, recipe {values.get('name', '(no name)')}"
+        parent = values.pop("extends", None)
+        if parent is not None:
+            if parent not in raw:
+                raise UserError(f"{where}: extends {parent!r}, which is no earlier recipe of this file")
+            sources = raw[parent]["sources"] | values.get("sources", {})
+            values = raw[parent] | values | {"sources": sources}
+        for key in values:
+            if key not in fields:
+                raise UserError(f"{where}: {unknown('field', key, fields)}")
+        if missing := required - values.keys():
+            raise UserError(f"{where}: missing {', '.join(sorted(missing))}")
+        if values["protocol"] not in PROTOCOLS:
+            raise UserError(f"{where}: {unknown('protocol', values['protocol'], PROTOCOLS)}")
+        raw[values["name"]] = values
+    return [Recipe(**(values | {"name": f"{paper}/{name}"})) for name, values in raw.items()]

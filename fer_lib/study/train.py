@@ -1,0 +1,178 @@
+"""Train a run of the study once: load it if it is complete, continue it if it was stopped, else start it."""
+
+import fcntl
+import hashlib
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+import torchvision
+
+from fer_lib.data import FaceDataset, load_dataset
+from fer_lib.errors import UserError
+from fer_lib.metrics import summary
+from fer_lib.paths import ROOT, results_dir
+from fer_lib.recipe import RunSpec
+from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
+from fer_lib.training import Outcome, Stop, autocast_dtype, choose_device, device_name, fit
+
+
+def train_run(
+    spec: RunSpec,
+    *,
+    results: Path | None = None,
+    device: str = "auto",
+    stop: Stop | None = None,
+    say: Callable[[str], None] = print,
+    dataset: FaceDataset | None = None,
+) -> RunRecord:
+    """Return the record of a run, training it first if there is none.
+
+    Args:
+        spec: the run.
+        results: folder that holds ``runs/``; None for :func:`fer_lib.paths.results_dir`.
+        device: see :func:`fer_lib.training.choose_device`.
+        stop: asks the training to end early; see :class:`fer_lib.training.Stop`.
+        say: receives the lines of progress.
+        dataset: the recipe's dataset where the caller already holds it.
+
+    Raises:
+        UserError: the data are missing or unfit, or another process is training this run.
+        fer_lib.training.Interrupted: stopped early; the same call continues.
+    """
+    runs = (results or results_dir()) / "runs"
+    folder = runs / spec.run_id
+    if folder.exists():
+        say(f"{spec.run_id}: complete, loaded from its record")
+        return read_record(folder)
+    choose_device(device)
+    dataset = dataset or load_dataset(spec.recipe.dataset)
+    partial = runs / f"{spec.run_id}.partial"
+    partial.mkdir(parents=True, exist_ok=True)
+    with _locked(partial):
+        if folder.exists():  # another process finished it while this one read the data
+            shutil.rmtree(partial)
+            return read_record(folder)
+        say(f"{spec.run_id}: {spec.recipe.epochs} epochs on {dataset.name}")
+        started = datetime.now(UTC)
+        outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
+        record = _write(folder, partial, spec, dataset, outcome, choose_device(device), started)
+        shutil.rmtree(partial)
+    say(
+        f"{record.id}: test accuracy {record.accuracy():.2%}, epoch {record.content['metrics']['val_selected']['epoch']}"
+    )
+    return record
+
+
+def _write(
+    folder: Path,
+    partial: Path,
+    spec: RunSpec,
+    dataset: FaceDataset,
+    outcome: Outcome,
+    device: torch.device,
+    started: datetime,
+) -> RunRecord:
+    arrays = predictions_of(outcome.labels, outcome.probabilities)
+    metrics = metrics_of(arrays, len(dataset.classes))
+    best = outcome.probabilities["test_best"]
+    metrics["test_best"] = {
+        part: {
+            kind: summary(outcome.labels[part], probabilities.argmax(1), len(dataset.classes))
+            for kind, probabilities in kinds.items()
+        }
+        for part, kinds in best.items()
+    }
+    for rule, epoch in outcome.epochs.items():
+        metrics[rule]["epoch"] = epoch
+    content = {
+        "schema": SCHEMA,
+        "id": spec.run_id,
+        "spec": spec.as_dict(),
+        "classes": list(dataset.classes),
+        "metrics": metrics,
+        "data": {
+            "name": dataset.name,
+            "source": dataset.source,
+            "fingerprint": dataset.fingerprint,
+            "counts": outcome.sizes,
+        },
+        "environment": environment(device),
+        "code": code_version(),
+        "time": {
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "last_session_started": started.isoformat(timespec="seconds"),
+            "sessions": outcome.sessions,
+            "seconds": round(outcome.seconds, 1),
+            "train_images_per_second": round(outcome.images / outcome.train_seconds, 1),
+        },
+    }
+    record = write_record(folder, content, outcome.history, arrays, partial)
+    save_weights(folder / "weights.safetensors", outcome.weights, record)
+    return record
+
+
+def save_weights(path: Path, weights: dict[str, torch.Tensor], record: RunRecord) -> None:
+    """Write a run's ``val_selected`` weights, with what is needed to build its net again, as safetensors."""
+    recipe = record.spec["recipe"]
+    metadata = {"run": record.id, "model": recipe["model"], "classes": ",".join(record.classes)}
+    safetensors.torch.save_file({name: value.contiguous() for name, value in weights.items()}, path, metadata)
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions and device, for the record."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+        "safetensors": safetensors.__version__,
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "device": device_name(device),
+        "precision": str(autocast_dtype(device)).removeprefix("torch."),
+    }
+
+
+def code_version() -> dict[str, Any]:
+    """The checkout's commit and whether it has changes, and a digest of the library's sources.
+
+    The digest is there even where git is not, as on a machine the tree was copied to.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "fer_lib").rglob("*")):
+        if path.suffix in (".py", ".toml"):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "commit": commit or None,
+        "modified": bool(_git("status", "--porcelain", "--", "fer_lib")) if commit else None,
+        "digest": digest.hexdigest(),
+    }
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """Hold the run's lock; the system releases it however the process ends."""
+    with open(partial / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{partial.name.removesuffix('.partial')}: another process is training this run") from None
+        yield

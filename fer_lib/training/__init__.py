@@ -1,0 +1,18 @@
+"""From a run's spec and a dataset to trained weights and predictions."""
+
+from fer_lib.training.device import autocast_dtype, choose_device, device_name
+from fer_lib.training.evaluate import predict_probabilities
+from fer_lib.training.loop import Diverged, Outcome, fit
+from fer_lib.training.stop import Interrupted, Stop
+
+__all__ = [
+    "Diverged",
+    "Interrupted",
+    "Outcome",
+    "Stop",
+    "autocast_dtype",
+    "choose_device",
+    "device_name",
+    "fit",
+    "predict_probabilities",
+]

@@ -1,0 +1,41 @@
+"""Class probabilities of pictures, with or without test-time views."""
+
+import torch
+
+from fer_lib.augment import test_views
+
+
+@torch.inference_mode()
+def predict_probabilities(
+    model: torch.nn.Module,
+    images: torch.Tensor,
+    *,
+    views: str = "one",
+    size: int = 44,
+    dtype: torch.dtype = torch.float32,
+    batch_size: int = 512,
+) -> torch.Tensor:
+    """Average the softmax over the views of each picture.
+
+    Args:
+        model: a net whose logits are float [B, C]; its training mode is restored afterwards.
+        images: uint8 [N, H, W] on the model's device.
+        views: one, flip, five or ten, see :func:`fer_lib.augment.test_views`.
+        size: side of the square the net is shown.
+        dtype: autocast's type; float32 turns autocast off.
+        batch_size: pictures at a time; each counts once whatever the number of views.
+
+    Returns:
+        float32 [N, C] on the same device.
+    """
+    was_training = model.training
+    model.eval()
+    chunks = []
+    for batch in images.split(batch_size):
+        shown = test_views(batch, views, size)
+        flat = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            logits = model(flat)
+        chunks.append(logits.float().softmax(1).unflatten(0, shown.shape[:2]).mean(0))
+    model.train(was_training)
+    return torch.cat(chunks)

@@ -1,0 +1,388 @@
+"""The training loop: resident data, batched augmentation, exact resumption.
+
+The pictures lie on the device as uint8 for the whole run. An epoch's order and its augmentation draws are made
+once, at its start, from generators that depend on the seed and the epoch alone; a step only indexes them. So a
+training that was stopped inside an epoch continues with the very batches it would have seen, and nets trained
+with one seed see the same pictures in the same order, which is what pairs them in comparisons.
+
+On one CPU with one number of threads the outcome is a function of the spec. On a GPU it is not: atomic additions
+in cuDNN's backward passes vary in their order.
+"""
+
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fer_lib.augment import Augmentation
+from fer_lib.data import FaceDataset, split_indices
+from fer_lib.errors import UserError
+from fer_lib.losses import create_loss
+from fer_lib.models import create_model
+from fer_lib.recipe import RunSpec
+from fer_lib.training.checkpoint import load_checkpoint, save_checkpoint
+from fer_lib.training.device import autocast_dtype, choose_device
+from fer_lib.training.evaluate import predict_probabilities
+from fer_lib.training.optimisers import create_optimizer, learning_rate
+from fer_lib.training.stop import Interrupted, Stop
+
+CHECKPOINT_SECONDS = 120.0
+RULES = ("last", "val_selected", "test_best")
+PARTS = ("val", "test")
+
+
+class Diverged(UserError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass
+class Outcome:
+    """What a finished training leaves.
+
+    Attributes:
+        history: one row per epoch: epoch (1-based), train_loss, train_accuracy, val_loss, val_accuracy,
+            test_accuracy, lr, seconds. Accuracies are fractions; val_* are NaN where the protocol has no val part.
+        epochs: the epoch each selection rule chose.
+        probabilities: ``[rule][part][kind]`` float32 [N, C]; part val or test, kind plain or tta.
+        labels: ``[part]`` int64 [N].
+        weights: the ``val_selected`` state dict, on the CPU.
+        sizes: pictures per part.
+        seconds: time spent training and evaluating epochs, over all sessions.
+        train_seconds: of these, time spent on training steps.
+        images: pictures trained on, over all epochs.
+        sessions: how often the training was started or resumed.
+    """
+
+    history: list[dict[str, float]]
+    epochs: dict[str, int]
+    probabilities: dict[str, dict[str, dict[str, np.ndarray]]]
+    labels: dict[str, np.ndarray]
+    weights: dict[str, torch.Tensor]
+    sizes: dict[str, int]
+    seconds: float
+    train_seconds: float
+    images: int
+    sessions: int
+
+
+@dataclass
+class _Progress:
+    """Everything of a training that is not a tensor of the model, the optimiser or the loss."""
+
+    epoch: int = 0
+    step: int = 0
+    totals: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, float] = field(default_factory=lambda: {"val_selected": -1.0, "test_best": -1.0})
+    epochs: dict[str, int] = field(default_factory=dict)
+    epoch_seconds: float = 0.0
+    seconds: float = 0.0
+    train_seconds: float = 0.0
+    images: int = 0
+    sessions: int = 0
+
+
+def fit(
+    spec: RunSpec,
+    dataset: FaceDataset,
+    folder: Path,
+    *,
+    device: str = "auto",
+    stop: Stop | None = None,
+    say: Callable[[str], None] = print,
+) -> Outcome:
+    """Train a run, or continue it from the checkpoint in its folder.
+
+    Args:
+        spec: what to train.
+        dataset: the pictures the recipe names.
+        folder: an existing folder for the checkpoint.
+        device: see :func:`fer_lib.training.device.choose_device`.
+        stop: asks the loop to end early; None for never.
+        say: receives one line per epoch.
+
+    Raises:
+        Interrupted: stopped early; the checkpoint continues the training.
+        Diverged: the loss became NaN or infinite; the last good checkpoint stays.
+        UserError: the spec does not fit the dataset, or the checkpoint another spec.
+    """
+    target = choose_device(device)
+    # The caller's own random numbers go on as if no training had happened.
+    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+        return _Trainer(spec, dataset, folder, target, stop or Stop(), say).run()
+
+
+def derive_seed(*parts: object) -> int:
+    """A seed that depends on every part, and is unrelated for different parts."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class _Trainer:
+    def __init__(
+        self,
+        spec: RunSpec,
+        dataset: FaceDataset,
+        folder: Path,
+        device: torch.device,
+        stop: Stop,
+        say: Callable[[str], None],
+    ) -> None:
+        recipe = spec.recipe
+        self.spec, self.recipe, self.folder, self.device, self.stop, self.say = (
+            spec,
+            recipe,
+            folder,
+            device,
+            stop,
+            say,
+        )
+        self.dtype = autocast_dtype(device)
+        parts = split_indices(dataset, recipe.protocol, spec.fold or 0)
+        train = parts.train if spec.limit_train is None else parts.train[: spec.limit_train]
+        if len(train) < 2 or not len(parts.test):
+            raise UserError(
+                f"dataset {dataset.name}: {len(train)} training and {len(parts.test)} test pictures are too few"
+            )
+        self.images = torch.from_numpy(np.ascontiguousarray(dataset.images)).to(device)
+        self.labels = torch.from_numpy(dataset.labels).to(device)
+        self.train_part = torch.from_numpy(train)
+        self.parts = {
+            "val": torch.from_numpy(parts.val).to(device),
+            "test": torch.from_numpy(parts.test).to(device),
+        }
+        self.augmentation = Augmentation.from_dict(recipe.augment)
+        self.source_size = dataset.images.shape[1]
+        self.size = self.augmentation.output_size(self.source_size)
+        self.batch = min(recipe.batch_size, len(train))
+        self.steps = len(train) // self.batch
+
+        torch.manual_seed(derive_seed(spec.seed, "init"))
+        classes = len(dataset.classes)
+        self.model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
+        self.model.to(device, memory_format=torch.channels_last)
+        options = {k: v for k, v in recipe.loss.items() if k != "name"}
+        self.loss = create_loss(
+            recipe.loss["name"], num_classes=classes, feature_dim=self.model.num_features, **options
+        ).to(device)
+        self.optimizer = create_optimizer(recipe.optimizer, [*self.model.parameters(), *self.loss.parameters()])
+        self.kept: dict[str, dict[str, torch.Tensor]] = {}
+        self.at = _Progress()
+
+    # ------------------------------------------------------------ the run
+
+    def run(self) -> Outcome:
+        state = load_checkpoint(self.folder, self.spec.digest)
+        if state is not None:
+            self._restore(state)
+            self.say(
+                f"continuing at epoch {self.at.epoch + 1} of {self.recipe.epochs}, step {self.at.step} of {self.steps}"
+            )
+        self.at.sessions += 1
+        self.saved_at = time.monotonic()
+        while self.at.epoch < self.recipe.epochs:
+            self._train_epoch(resume_random=state.pop("random") if state else None)
+            self._end_epoch()
+            state = None
+        return self._outcome()
+
+    def _train_epoch(self, resume_random: dict[str, Any] | None) -> None:
+        at, recipe = self.at, self.recipe
+        generator = torch.Generator().manual_seed(derive_seed(self.spec.seed, "epoch", at.epoch))
+        order = self.train_part[torch.randperm(len(self.train_part), generator=generator)]
+        draws = self.augmentation.draw(len(order), self.source_size, generator).to(self.device)
+        order = order.to(self.device)
+        if resume_random is None:
+            torch.manual_seed(derive_seed(self.spec.seed, "dropout", at.epoch))
+        else:
+            _set_random(resume_random)
+
+        totals = torch.tensor(at.totals, device=self.device, dtype=torch.float64)
+        first_bad = torch.full((), -1, device=self.device, dtype=torch.int64)
+        scores = [row["val_accuracy"] for row in at.history]
+        started = time.monotonic()
+        spent = at.epoch_seconds
+        self.model.train()
+        while at.step < self.steps:
+            here = slice(at.step * self.batch, (at.step + 1) * self.batch)
+            rate = learning_rate(
+                recipe.schedule,
+                recipe.optimizer["lr"],
+                at.epoch + at.step / self.steps,
+                recipe.epochs,
+                scores,
+            )
+            loss, correct = self._train_step(order[here], draws[here], rate)
+            # Sums stay on the device, so that a GPU never waits for Python inside an epoch.
+            totals += torch.stack([loss.double() * self.batch, correct.double()])
+            first_bad = torch.where((first_bad < 0) & ~loss.isfinite(), at.step, first_bad)
+            at.step += 1
+            at.images += self.batch
+            at.epoch_seconds = spent + time.monotonic() - started
+            if self.device.type == "cpu":
+                self._check_finite(first_bad)
+            reason = self.stop.reason
+            if reason or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+                self._check_finite(first_bad)
+                at.totals = totals.tolist()
+                self._save(reason)
+        self._check_finite(first_bad)
+        at.totals = totals.tolist()
+        at.epoch_seconds = spent + time.monotonic() - started
+
+    def _train_step(self, chosen: torch.Tensor, draws: Any, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        targets = self.labels[chosen]
+        inputs = self.augmentation.apply(self.images[chosen], draws).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            features = self.model.forward_features(inputs)
+            logits = self.model.classify(features)
+        loss = self.loss(logits.float(), targets, features.float())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clamp_gradient is not None:
+            torch.nn.utils.clip_grad_value_(self.model.parameters(), self.recipe.clamp_gradient, foreach=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.loss.update_centers(features.detach().float(), targets)
+        return loss.detach(), (logits.detach().argmax(1) == targets).sum()
+
+    def _check_finite(self, first_bad: torch.Tensor) -> None:
+        step = int(first_bad)
+        if step >= 0:
+            rate = self.optimizer.param_groups[0]["lr"]
+            raise Diverged(
+                f"{self.spec.run_id}: the loss became NaN or infinite at epoch {self.at.epoch + 1}, step {step + 1} of "
+                f"{self.steps}, learning rate {rate:g}; the last good checkpoint is kept"
+            )
+
+    def _end_epoch(self) -> None:
+        at, started = self.at, time.monotonic()
+        seen = self.steps * self.batch
+        row = {
+            "epoch": at.epoch + 1,
+            "train_loss": at.totals[0] / seen,
+            "train_accuracy": at.totals[1] / seen,
+            "val_loss": math.nan,
+            "val_accuracy": math.nan,
+            "test_accuracy": math.nan,
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
+        for part, chosen in self.parts.items():
+            if len(chosen):
+                probabilities = self._predict(chosen, "one")
+                truth = self.labels[chosen]
+                row[f"{part}_accuracy"] = (probabilities.argmax(1) == truth).double().mean().item()
+                if part == "val":
+                    picked = probabilities.gather(1, truth[:, None]).clamp_min(1e-12)
+                    row["val_loss"] = -picked.log().mean().item()
+        for rule, part in (("val_selected", "val"), ("test_best", "test")):
+            if row[f"{part}_accuracy"] > at.best[rule]:
+                at.best[rule], at.epochs[rule] = row[f"{part}_accuracy"], at.epoch + 1
+                self.kept[rule] = copy.deepcopy(self.model.state_dict())
+        at.train_seconds += at.epoch_seconds
+        row["seconds"] = at.epoch_seconds + time.monotonic() - started
+        at.seconds += row["seconds"]
+        at.history.append(row)
+        at.epoch, at.step, at.totals, at.epoch_seconds = at.epoch + 1, 0, [0.0, 0.0], 0.0
+        self.say(self._line(row))
+
+    def _line(self, row: dict[str, float]) -> str:
+        left = (self.recipe.epochs - self.at.epoch) * self.at.seconds / self.at.epoch
+        val = f"val {row['val_loss']:.3f} {row['val_accuracy']:6.1%}  " if not math.isnan(row["val_loss"]) else ""
+        return (
+            f"epoch {row['epoch']:3d}/{self.recipe.epochs}  "
+            f"train {row['train_loss']:.3f} {row['train_accuracy']:6.1%}  {val}test {row['test_accuracy']:6.1%}  lr {row['lr']:.2g}  {row['seconds']:.1f} s  "
+            f"ETA {_duration(left)}"
+        )
+
+    def _predict(self, chosen: torch.Tensor, views: str) -> torch.Tensor:
+        return predict_probabilities(self.model, self.images[chosen], views=views, size=self.size, dtype=self.dtype)
+
+    def _outcome(self) -> Outcome:
+        last = copy.deepcopy(self.model.state_dict())
+        # Without a val part nothing may select, so the fixed last epoch is the honest choice.
+        states = {"last": last, "val_selected": last} | self.kept
+        epochs = {"last": self.recipe.epochs, "val_selected": self.recipe.epochs} | self.at.epochs
+        probabilities: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+        by_epoch: dict[int, dict[str, dict[str, np.ndarray]]] = {}
+        for rule in RULES:
+            if epochs[rule] not in by_epoch:
+                self.model.load_state_dict(states[rule])
+                by_epoch[epochs[rule]] = {
+                    part: {
+                        kind: self._predict(chosen, views).cpu().numpy()
+                        for kind, views in (("plain", "one"), ("tta", self.recipe.test_views))
+                    }
+                    for part, chosen in self.parts.items()
+                    if len(chosen)
+                }
+            probabilities[rule] = by_epoch[epochs[rule]]
+        at = self.at
+        return Outcome(
+            history=at.history,
+            epochs=epochs,
+            probabilities=probabilities,
+            labels={part: self.labels[chosen].cpu().numpy() for part, chosen in self.parts.items() if len(chosen)},
+            weights={name: value.cpu() for name, value in states["val_selected"].items()},
+            sizes={"train": len(self.train_part)} | {part: len(chosen) for part, chosen in self.parts.items()},
+            seconds=at.seconds,
+            train_seconds=at.train_seconds,
+            images=at.images,
+            sessions=at.sessions,
+        )
+
+    # ------------------------------------------------------------ stopping and resuming
+
+    def _save(self, reason: str | None) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "loss": self.loss.state_dict(),
+            "kept": self.kept,
+            "progress": vars(self.at),
+            "random": _get_random(self.device),
+        }
+        save_checkpoint(self.folder, self.spec.digest, state)
+        self.saved_at = time.monotonic()
+        where = f"epoch {self.at.epoch + 1} of {self.recipe.epochs}, step {self.at.step} of {self.steps}"
+        if reason:
+            raise Interrupted(f"stopped by {reason} at {where}; start it again to continue")
+        loss = self.at.totals[0] / max(self.at.step * self.batch, 1)
+        self.say(f"  {where}: loss {loss:.3f}, checkpoint written")
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.loss.load_state_dict(state["loss"])
+        self.kept = {
+            rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
+        }
+        self.at = _Progress(**state["progress"])
+
+
+def _get_random(device: torch.device) -> dict[str, torch.Tensor]:
+    random = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        random["cuda"] = torch.cuda.get_rng_state(device)
+    return random
+
+
+def _set_random(random: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(random["cpu"])
+    if "cuda" in random:
+        torch.cuda.set_rng_state(random["cuda"])
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
