@@ -1,0 +1,88 @@
+"""What every net of the study has in common."""
+
+from torch import Tensor, nn
+
+from fer_lib.errors import UserError
+
+
+class Classifier(nn.Module):
+    """A net that maps pictures to class scores through one vector of features.
+
+    A subclass gives :meth:`extract` and :meth:`classify`; ``forward`` is the one after the other. The losses
+    that move features, such as the island loss, read them between the two.
+
+    Attributes:
+        num_classes: length of the logits.
+        in_channels: channels a picture must have.
+        num_features: length D of the features.
+        input_size: the only height and width in pixels the net takes, ``None`` where any size works.
+        min_size: the smallest height and width in pixels the net takes.
+        size_multiple: height and width must be a multiple of this many pixels.
+    """
+
+    input_size: int | None = None
+    min_size: int = 1
+    size_multiple: int = 1
+
+    def __init__(self, num_classes: int, in_channels: int, num_features: int):
+        super().__init__()
+        check_count("num_classes", num_classes)
+        check_count("in_channels", in_channels)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.num_features = num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score pictures.
+
+        Args:
+            x: float [B, in_channels, H, W].
+
+        Returns:
+            Logits, float [B, num_classes].
+
+        Raises:
+            UserError: ``x`` has another rank, number of channels or size than the net takes.
+        """
+        return self.classify(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Pooled features of the last layer before the classifier, float [B, num_features]."""
+        self._check_input(x)
+        return self.extract(x)
+
+    def extract(self, x: Tensor) -> Tensor:
+        """Features of pictures already known to fit."""
+        raise NotImplementedError
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits [B, num_classes] of features [B, num_features]."""
+        raise NotImplementedError
+
+    def _check_input(self, x: Tensor) -> None:
+        side = self.input_size or "H"
+        expected = f"x must be [B, {self.in_channels}, {side}, {self.input_size or 'W'}]"
+        if x.dim() != 4:
+            raise UserError(f"{expected}: it has {x.dim()} dimensions, shape {list(x.shape)}")
+        if x.shape[1] != self.in_channels:
+            raise UserError(f"{expected}: it has {x.shape[1]} channels, shape {list(x.shape)}")
+        for pixels in x.shape[2:]:
+            if self.input_size is not None and pixels != self.input_size:
+                raise UserError(f"{expected}: its shape is {list(x.shape)}; resize the pictures")
+            if pixels < self.min_size or pixels % self.size_multiple:
+                rule = f"H and W of at least {self.min_size}"
+                if self.size_multiple > 1:
+                    rule += f" and multiples of {self.size_multiple}"
+                raise UserError(f"{expected} with {rule}: its shape is {list(x.shape)}")
+
+
+def check_count(argument: str, value: int, at_least: int = 1) -> None:
+    """Raise a UserError naming the argument unless it is an integer of at least ``at_least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise UserError(f"{argument} must be an integer of at least {at_least}: got {value!r}")
+
+
+def check_share(argument: str, value: float) -> None:
+    """Raise a UserError naming the argument unless it lies in [0, 1)."""
+    if not 0 <= value < 1:
+        raise UserError(f"{argument} must lie in [0, 1): got {value!r}")
