@@ -1,0 +1,18 @@
+"""From publishers' files to `FaceDataset`, the one type that data comes in."""
+
+from fer_lib.data.catalog import data_root, load_dataset
+from fer_lib.data.dataset import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset
+from fer_lib.data.folds import PROTOCOLS, Parts, split_indices
+from fer_lib.data.synthetic import synthetic
+
+__all__ = [
+    "CKPLUS_CLASSES",
+    "FER2013_CLASSES",
+    "PROTOCOLS",
+    "FaceDataset",
+    "Parts",
+    "data_root",
+    "load_dataset",
+    "split_indices",
+    "synthetic",
+]

@@ -1,0 +1,123 @@
+"""Ways to part a dataset into training and test pictures: the protocols of the papers and the honest one.
+
+The protocols that split by picture put neighbouring frames of one film, nearly the same picture, on both
+sides. They are here to show what that is worth.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fer_lib.data.dataset import FaceDataset
+from fer_lib.errors import UserError, unknown
+
+# Number of folds of each protocol; folds are numbered from 0.
+PROTOCOLS = {
+    "official": 1,  # the publisher's own split
+    "subject_10fold": 10,  # no subject on both sides; classes as even as that allows
+    "picture_10fold": 10,  # pictures dealt out class by class
+    "picture_2to1": 1,  # one third of each class is test (gu)
+    "picture_90_10": 1,  # one tenth of each class is test
+    "copied_10fold": 10,  # CK+ folds of github.com/WuJie1010/Facial-Expression-Recognition.Pytorch, CK.py
+}
+
+# Test pictures per class and fold in that code, in the order of its classes, which is CKPLUS_CLASSES.
+_COPIED_CLASS_SIZES = (135, 177, 75, 207, 84, 249, 54)
+_COPIED_BLOCK_SIZES = (12, 18, 9, 21, 9, 24, 6)
+
+
+class Parts(NamedTuple):
+    """Positions of the pictures of each part: int64 arrays, ascending, disjoint."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+def split_indices(dataset: FaceDataset, protocol: str, fold: int = 0) -> Parts:
+    """Part a dataset by a protocol. The same dataset always gives the same parts.
+
+    Args:
+        dataset: what to part.
+        protocol: a key of PROTOCOLS.
+        fold: which fold is the test part, from 0 to ``PROTOCOLS[protocol] - 1``.
+
+    Returns:
+        The parts. ``val`` is empty for every protocol but "official".
+
+    Raises:
+        UserError: if there is no such protocol or fold, or the dataset lacks what the protocol needs.
+    """
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    folds = PROTOCOLS[protocol]
+    if not 0 <= fold < folds:
+        raise UserError(f"fold {fold} of protocol {protocol!r} does not exist: it has folds 0 to {folds - 1}")
+    if protocol == "official":
+        parts = Parts(*(dataset.indices(split) for split in Parts._fields))
+        if not (len(parts.train) and len(parts.test)):
+            raise UserError(f"{dataset.name} has no official split into train and test: choose another protocol")
+        return parts
+    if protocol == "copied_10fold":
+        is_test = _copied(dataset, fold)
+    elif protocol == "subject_10fold":
+        is_test = _subject_folds(dataset, folds) == fold
+    else:
+        tenths = {"picture_10fold": (fold / 10, (fold + 1) / 10), "picture_2to1": (0, 1 / 3)}
+        is_test = _share_of_each_class(dataset, *tenths.get(protocol, (0, 1 / 10)))
+    return Parts(np.flatnonzero(~is_test), np.empty(0, np.int64), np.flatnonzero(is_test))
+
+
+def _share_of_each_class(dataset: FaceDataset, start: float, stop: float) -> np.ndarray:
+    """Mask of each class's pictures from one fraction to another of a fixed random order."""
+    # Raw numbers of a bit generator are the same for ever; NumPy's shuffles may change (NEP 19).
+    order = np.random.PCG64(0).random_raw(len(dataset)).argsort()
+    mask = np.zeros(len(dataset), bool)
+    for label in range(len(dataset.classes)):
+        members = order[dataset.labels[order] == label]
+        mask[members[round(start * len(members)) : round(stop * len(members))]] = True
+    return mask
+
+
+def _subject_folds(dataset: FaceDataset, folds: int) -> np.ndarray:
+    """The fold of each picture, int64 [N], such that a subject is in one fold only.
+
+    Subjects with the most pictures are placed first, each into the fold where the class counts of all folds
+    then differ least; rare classes weigh as much as frequent ones.
+    """
+    if dataset.subject is None:
+        raise UserError(f"{dataset.name} does not say who is shown: choose a protocol other than subject_10fold")
+    subjects, of_picture = np.unique(dataset.subject, return_inverse=True)
+    if len(subjects) < folds:
+        raise UserError(f"{dataset.name} shows {len(subjects)} subjects: too few for {folds} folds")
+    counts = np.zeros((len(subjects), len(dataset.classes)))
+    np.add.at(counts, (of_picture, dataset.labels), 1)
+    shares = counts / np.maximum(counts.sum(0), 1)
+    filled = np.zeros((folds, len(dataset.classes)))
+    fold_of = np.empty(len(subjects), np.int64)
+    for subject in np.argsort(-counts.sum(1), kind="stable"):
+        # Sum of squares grows by 2·filled·share + share²: the smallest growth is the most even choice.
+        growth = filled @ shares[subject]
+        fold_of[subject] = np.lexsort((filled.sum(1), growth.round(12)))[0]
+        filled[fold_of[subject]] += shares[subject]
+    return fold_of[of_picture]
+
+
+def _copied(dataset: FaceDataset, fold: int) -> np.ndarray:
+    """Mask of the test pictures of the much-copied CK+ folds, faults included.
+
+    Each fold takes the next block of every class's files in the order of their names. The last fold counts
+    from the end instead, and the block sizes do not divide the classes, so that some pictures are tested
+    twice or never and fear's ninth block runs into happy; 63 % of the test pictures show a subject who is
+    trained on.
+    """
+    sizes = np.bincount(dataset.labels, minlength=len(dataset.classes))
+    if tuple(sizes) != _COPIED_CLASS_SIZES:
+        raise UserError(f"protocol 'copied_10fold' exists for the 981 pictures of CK+48 only, not for {dataset.name}")
+    by_class = np.argsort(dataset.labels, kind="stable")
+    ends = np.cumsum(sizes)
+    mask = np.zeros(len(dataset), bool)
+    for end, size, block in zip(ends, sizes, _COPIED_BLOCK_SIZES, strict=True):
+        first = end - block if fold == 9 else end - size + fold * block
+        mask[by_class[first : first + block]] = True
+    return mask
