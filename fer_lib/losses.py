@@ -1,0 +1,407 @@
+"""The losses of the four papers, each called as ``loss(logits, targets, features)``.
+
+Logits are float [B, C]; targets are int64 [B] or, after mixing pictures, float [B, C] of rows that sum to 1;
+features are float [B, D] and read only by the losses with centers. All arithmetic is in float32 at least, and in
+logarithms, so that logits of any finite size give finite values and gradients.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fer_lib.errors import UserError, unknown
+
+REDUCTIONS = {
+    "half_mean": "half the mean over the pictures",
+    "half_sum": "half the sum",
+    "mean": "the mean",
+    "sum": "the sum",
+}
+
+
+class Loss(nn.Module):
+    """Common ground: checks, and centers that need no moving.
+
+    Args:
+        num_classes: C.
+    """
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+            raise UserError(f"num_classes must be an integer of at least 2: got {num_classes!r}")
+        self.num_classes = num_classes
+
+    def update_centers(self, features: Tensor, targets: Tensor) -> None:
+        """Move the centers as published; call it after each optimiser step. Without centers, nothing."""
+
+    def _check(self, logits: Tensor, targets: Tensor) -> None:
+        if logits.dim() != 2 or logits.shape[1] != self.num_classes:
+            raise UserError(f"logits must be [B, {self.num_classes}]: got {list(logits.shape)}")
+        self._check_targets(targets, len(logits))
+
+    def _check_targets(self, targets: Tensor, batch: int) -> None:
+        soft = targets.is_floating_point()
+        expected = [batch, self.num_classes] if soft else [batch]
+        if list(targets.shape) != expected:
+            kind = "float" if soft else "int64"
+            raise UserError(f"{kind} targets must be {expected}: got {list(targets.shape)}")
+        # Reading values on an accelerator would stall it, and cannot be compiled.
+        if soft or targets.device.type != "cpu" or torch.compiler.is_compiling():
+            return
+        if batch and not 0 <= int(targets.min()) <= int(targets.max()) < self.num_classes:
+            raise UserError(
+                f"targets must lie in 0..{self.num_classes - 1}: got {int(targets.min())}..{int(targets.max())}"
+            )
+
+
+class CrossEntropy(Loss):
+    """Softmax cross-entropy, the mean over the pictures.
+
+    Args:
+        num_classes: C.
+        label_smoothing: e; the target of every class becomes (1 - e) t + e / C.
+        class_weights: C factors, one a class; the mean is then a weighted one, as in torch.
+    """
+
+    def __init__(self, num_classes: int, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None):
+        super().__init__(num_classes)
+        self.label_smoothing = _share("label_smoothing", label_smoothing)
+        self.register_buffer("class_weights", _class_weights(class_weights, num_classes))
+
+    def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+        self._check(logits, targets)
+        logits = _full(logits)
+        if targets.is_floating_point():
+            targets = targets.to(logits.dtype)
+        weights = None if self.class_weights is None else self.class_weights.to(logits.dtype)
+        return F.cross_entropy(logits, targets, weights, label_smoothing=self.label_smoothing)
+
+
+class Focal(Loss):
+    """Focal loss on softmax probabilities: -alpha (1 - p_t)^gamma ln p_t (Lin et al., ICCV 2017).
+
+    Args:
+        num_classes: C.
+        alpha: factor of the whole.
+        gamma: how much well-classified pictures are played down; 0 gives alpha times the cross-entropy.
+        reduction: ``"mean"`` over the pictures or ``"sum"``.
+        label_smoothing: as for :class:`CrossEntropy`.
+        class_weights: C factors of the classes' terms; the mean stays over the pictures.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+    ):
+        super().__init__(num_classes)
+        if reduction not in ("mean", "sum"):
+            raise unknown("reduction", reduction, ("mean", "sum"))
+        if not 0 <= alpha <= 1:
+            raise UserError(f"alpha must lie in [0, 1]: got {alpha!r}")
+        if not gamma >= 0:
+            raise UserError(f"gamma must not be negative: got {gamma!r}")
+        self.alpha, self.gamma, self.reduction = alpha, gamma, reduction
+        self.label_smoothing = _share("label_smoothing", label_smoothing)
+        self.register_buffer("class_weights", _class_weights(class_weights, num_classes))
+
+    def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+        self._check(logits, targets)
+        logits = _full(logits)
+        soft = _soft(targets, self.num_classes, logits.dtype)
+        soft = (1 - self.label_smoothing) * soft + self.label_smoothing / self.num_classes
+        terms = self._terms(soft, *_log_probabilities(logits))
+        if self.class_weights is not None:
+            terms = terms * self.class_weights.to(terms.dtype)
+        total = -terms.sum()
+        return total / len(logits) if self.reduction == "mean" else total
+
+    def _terms(self, soft: Tensor, log_p: Tensor, log_rest: Tensor) -> Tensor:
+        return self.alpha * (self.gamma * log_rest).exp() * soft * log_p
+
+
+class FocalLi(Focal):
+    """li's focal loss (eq. 4), which counts the wrong classes too.
+
+    -sum_n sum_i [alpha (1-p)^gamma y ln p + (1-alpha) p^gamma (1-y) ln(1-p)] with p the softmax probability.
+    The paper sums over the pictures n; ``reduction="mean"``, the default, divides by their number. It gives
+    neither alpha nor gamma: the defaults are those of Lin et al.
+    """
+
+    def _terms(self, soft: Tensor, log_p: Tensor, log_rest: Tensor) -> Tensor:
+        negative = (1 - self.alpha) * (self.gamma * log_p).exp() * (1 - soft) * log_rest
+        return super()._terms(soft, log_p, log_rest) + negative
+
+
+class CenterTerm(Loss):
+    """Squared distance of every picture's features from its class's center (Wen et al., ECCV 2016).
+
+    Called as ``term(features, targets)``. With soft targets every class's distance counts by its share.
+
+    Args:
+        num_classes: C.
+        feature_dim: D.
+        reduction: of :data:`REDUCTIONS`. Wen et al. print half the sum and normalise by the batch in their
+            code; KaiyangZhou/pytorch-center-loss takes the mean without the half.
+        center_rate: alpha of the published update (:meth:`update_centers`).
+        center_update: ``"published"``, the centers are a buffer that :meth:`update_centers` moves, or
+            ``"gradient"``, they are a parameter for the optimiser.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        feature_dim: int,
+        reduction: str = "half_mean",
+        center_rate: float = 0.5,
+        center_update: str = "published",
+    ):
+        super().__init__(num_classes)
+        if isinstance(feature_dim, bool) or not isinstance(feature_dim, int) or feature_dim < 1:
+            raise UserError(f"feature_dim must be the net's num_features, an integer >= 1: got {feature_dim!r}")
+        if reduction not in REDUCTIONS:
+            raise unknown("reduction", reduction, REDUCTIONS)
+        if center_update not in ("published", "gradient"):
+            raise unknown("center_update", center_update, ("published", "gradient"))
+        self.reduction, self.center_rate = reduction, center_rate
+        self.published = center_update == "published"
+        centers = torch.zeros(num_classes, feature_dim)
+        if self.published:
+            self.register_buffer("centers", centers)
+        else:
+            self.centers = nn.Parameter(centers)
+
+    def forward(self, features: Tensor, targets: Tensor) -> Tensor:
+        soft, features = self._prepare(features, targets)
+        squared = (features.unsqueeze(1) - self.centers.to(features.dtype)).square().sum(2)
+        total = (soft * squared).sum()
+        if self.reduction.startswith("half"):
+            total = total / 2
+        return total / len(features) if self.reduction.endswith("mean") else total
+
+    @torch.no_grad()
+    def update_centers(self, features: Tensor, targets: Tensor) -> None:
+        """Move the centers by -center_rate * :meth:`center_delta`; nothing where they move by gradient.
+
+        Args:
+            features: of the batch the optimiser has just seen, float [B, D].
+            targets: of that batch.
+        """
+        if self.published:
+            self.centers -= self.center_rate * self.center_delta(features, targets).to(self.centers.dtype)
+
+    @torch.no_grad()
+    def center_delta(self, features: Tensor, targets: Tensor) -> Tensor:
+        """The published direction, float [C, D]: sum_i (c - x_i) / (1 + n) over the class's n pictures."""
+        soft, features = self._prepare(features, targets)
+        count = soft.sum(0).unsqueeze(1)
+        return (count * self.centers.to(features.dtype) - soft.T @ features) / (1 + count)
+
+    def _prepare(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if features is None or features.dim() != 2 or features.shape[1] != self.centers.shape[1]:
+            got = None if features is None else list(features.shape)
+            raise UserError(f"features must be [B, {self.centers.shape[1]}]: got {got}")
+        self._check_targets(targets, len(features))
+        features = _full(features)
+        return _soft(targets, self.num_classes, features.dtype), features
+
+
+class IslandTerm(CenterTerm):
+    """Center term plus lambda1 times the sum over ordered pairs of centers of cos(c_j, c_k) + 1.
+
+    Cai et al., FG 2018; gu eq. 7, whose sum names one index twice and means this one. The cosine with a zero
+    center counts as 0. The pair term depends on the centers alone: with published updates it reaches the net
+    through them.
+
+    Args:
+        num_classes: C.
+        feature_dim: D.
+        lambda1: weight of the pair term.
+        reduction: as for :class:`CenterTerm`.
+        center_rate: as for :class:`CenterTerm`.
+        center_update: as for :class:`CenterTerm`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        feature_dim: int,
+        lambda1: float = 10.0,
+        reduction: str = "half_mean",
+        center_rate: float = 0.5,
+        center_update: str = "published",
+    ):
+        super().__init__(num_classes, feature_dim, reduction, center_rate, center_update)
+        self.lambda1 = lambda1
+
+    def forward(self, features: Tensor, targets: Tensor) -> Tensor:
+        unit, _ = self._unit_centers()
+        cosines = unit @ unit.T
+        pairs = self.num_classes * (self.num_classes - 1)
+        return super().forward(features, targets) + self.lambda1 * (cosines.sum() - cosines.trace() + pairs)
+
+    @torch.no_grad()
+    def center_delta(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Cai et al.'s direction, whose pair part carries lambda1 / (C - 1); it is not the exact gradient."""
+        unit, norm = self._unit_centers()
+        others = unit.sum(0) - unit
+        along = (others * unit).sum(1, keepdim=True) * unit
+        push = self.lambda1 / (self.num_classes - 1) * (others - along) / norm
+        return super().center_delta(features, targets) + torch.where(self._is_zero(), 0.0, push)
+
+    def _is_zero(self) -> Tensor:
+        return (self.centers == 0).all(1, keepdim=True)
+
+    def _unit_centers(self) -> tuple[Tensor, Tensor]:
+        """Centers of length 1, or 0 for a zero center, [C, D], and their lengths [C, 1] (1 for a zero center).
+
+        The zero rows are replaced before the division, so that their gradient is 0 and not 0/0.
+        """
+        centers = _full(self.centers)
+        zero = self._is_zero()
+        safe = torch.where(zero, torch.ones_like(centers), centers)
+        norm = torch.linalg.vector_norm(safe, dim=1, keepdim=True)
+        return torch.where(zero, 0.0, safe / norm), torch.where(zero, 1.0, norm)
+
+
+class Joint(Loss):
+    """Cross-entropy plus a weighted term on the features (gu eq. 8).
+
+    Args:
+        num_classes: C.
+        term: the term with the centers.
+        weight: its factor.
+        label_smoothing: of the cross-entropy.
+        class_weights: of the cross-entropy.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        term: CenterTerm,
+        weight: float,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+    ):
+        super().__init__(num_classes)
+        self.cross_entropy = CrossEntropy(num_classes, label_smoothing, class_weights)
+        self.term = term
+        self.weight = weight
+
+    def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+        return self.cross_entropy(logits, targets) + self.weight * self.term(features, targets)
+
+    def update_centers(self, features: Tensor, targets: Tensor) -> None:
+        """Move the term's centers (:meth:`CenterTerm.update_centers`)."""
+        self.term.update_centers(features, targets)
+
+
+# name: (class, class of the term, defaults of the weight and of the term)
+LOSSES: dict[str, tuple[type[Loss], type[CenterTerm] | None, dict[str, float]]] = {
+    "cross_entropy": (CrossEntropy, None, {}),
+    "focal": (Focal, None, {}),
+    "focal_li": (FocalLi, None, {}),
+    "center": (Joint, CenterTerm, {"weight": 0.003}),
+    "island": (Joint, IslandTerm, {"weight": 0.01, "lambda1": 10.0}),
+    "joint": (Joint, IslandTerm, {"weight": 1.0, "lambda1": 0.1}),
+}
+
+
+def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **options) -> Loss:
+    """Build a loss by name.
+
+    ``cross_entropy``; ``focal`` (Lin et al.); ``focal_li`` (li eq. 4); and cross-entropy plus a term on the
+    features: ``center`` (Wen et al., weight 0.003), ``island`` (Cai et al., weight 0.01, lambda1 10) and
+    ``joint`` (gu eq. 8, weight 1; gu gives no lambda1, 0.1 is ours).
+
+    Args:
+        name: of :data:`LOSSES`.
+        num_classes: C.
+        feature_dim: the net's ``num_features``, for the losses with centers.
+        **options: arguments of the loss's class, and of its term's.
+
+    Returns:
+        A module called as ``loss(logits, targets, features)``, whose ``state_dict`` holds the centers. After
+        each optimiser step call ``loss.update_centers(features, targets)``; with ``center_update="gradient"``
+        give ``loss.parameters()`` to the optimiser.
+
+    Raises:
+        UserError: the name or an option is unknown or does not fit.
+    """
+    if name not in LOSSES:
+        raise unknown("loss", name, LOSSES)
+    make, make_term, defaults = LOSSES[name]
+    own = _arguments(make)
+    of_term = _arguments(make_term) if make_term else []
+    for option in options:
+        if option not in own + of_term:
+            raise unknown(f"option of loss {name!r}:", option, own + of_term)
+    options = {**defaults, **options}
+    if make_term:
+        term_options = {k: options.pop(k) for k in of_term if k in options}
+        if feature_dim is None:
+            raise UserError(f"loss {name!r} has centers: give feature_dim, the net's num_features")
+        options["term"] = make_term(num_classes, feature_dim, **term_options)
+    return make(num_classes, **options)
+
+
+def balanced_weights(counts: Sequence[int]) -> list[float]:
+    """Class weights that give every class the same say: N / (C n_c), of mean 1 over the pictures.
+
+    Args:
+        counts: training pictures of each class.
+
+    Raises:
+        UserError: a class has no picture.
+    """
+    if min(counts) < 1:
+        raise UserError(f"balanced class weights need a picture of every class: counts are {list(counts)}")
+    total = sum(counts)
+    return [total / (len(counts) * n) for n in counts]
+
+
+def _arguments(make: Callable) -> list[str]:
+    return [p for p in inspect.signature(make).parameters if p not in ("num_classes", "feature_dim", "term")]
+
+
+def _full(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _soft(targets: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
+    if targets.is_floating_point():
+        return targets.to(dtype)
+    return F.one_hot(targets, num_classes).to(dtype)
+
+
+def _log_probabilities(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """ln p and ln(1 - p) of the softmax, [B, C] each; the latter from the other classes' sum, so no 1 - p."""
+    log_sum = logits.logsumexp(1, keepdim=True)
+    own = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+    rest = logits.unsqueeze(1).masked_fill(own, -math.inf).logsumexp(2)
+    return logits - log_sum, rest - log_sum
+
+
+def _share(argument: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise UserError(f"{argument} must lie in [0, 1): got {value!r}")
+    return value
+
+
+def _class_weights(weights: Sequence[float] | None, num_classes: int) -> Tensor | None:
+    if weights is None:
+        return None
+    tensor = torch.as_tensor(weights, dtype=torch.float32)
+    if tensor.shape != (num_classes,) or not bool((tensor >= 0).all()):
+        raise UserError(f"class_weights must be {num_classes} numbers >= 0: got {weights!r}")
+    return tensor
