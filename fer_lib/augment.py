@@ -259,15 +259,15 @@ class Augmentation:
         """
         x = _warp(images, draws, self.output_size(_side(images))).div_(255)
         if "brightness" in draws:
-            x = x.mul_(_per_picture(draws, "brightness")).clamp_(0, 1)
+            x = x.mul_(draws["brightness"].view(-1, 1, 1, 1)).clamp_(0, 1)
         if "contrast" in draws:
             mean = x.mean((1, 2, 3), keepdim=True)
-            x = x.sub_(mean).mul_(_per_picture(draws, "contrast")).add_(mean).clamp_(0, 1)
+            x = x.sub_(mean).mul_(draws["contrast"].view(-1, 1, 1, 1)).add_(mean).clamp_(0, 1)
         if "gamma" in draws:
-            x = x.pow_(_per_picture(draws, "gamma"))
+            x = x.pow_(draws["gamma"].view(-1, 1, 1, 1))
         if "noise" in draws:
             noise = gaussian_noise(draws["noise_seed"], x.shape[-1])
-            x = x.add_(noise.mul_(_per_picture(draws, "noise"))).clamp_(0, 1)
+            x = x.add_(noise.mul_(draws["noise"].view(-1, 1, 1, 1))).clamp_(0, 1)
         if self.erase:
             box = _inside(draws, "erase_top", "erase_height", x)[:, None, :, None]
             box = box & _inside(draws, "erase_left", "erase_width", x)[:, None, None, :]
@@ -281,10 +281,6 @@ def _side(images: Tensor) -> int:
     return images.shape[-1]
 
 
-def _per_picture(draws: Draws, column: str) -> Tensor:
-    return draws[column].view(-1, 1, 1, 1)
-
-
 def _inside(draws: Draws, start: str, length: str, x: Tensor) -> Tensor:
     """Which of the output's rows or columns lie in each picture's box: bool ``[B, S]``."""
     steps = torch.arange(x.shape[-1], device=x.device)
@@ -295,14 +291,10 @@ def _inside(draws: Draws, start: str, length: str, x: Tensor) -> Tensor:
 def _warp(images: Tensor, draws: Draws, out: int) -> Tensor:
     """Apply the geometry of all pictures at once: float32 ``[B, 1, out, out]`` of 0..255."""
     batch, size, _ = images.shape
-    # x and y: the window's columns and rows as pixel positions in the picture, [B, out].
+    # x and y: where the window's columns and rows lie in the picture, in pixels, [B, out].
     steps = torch.arange(out, device=images.device, dtype=torch.float32).expand(batch, out)
-    x = torch.where(draws["flip"][:, None] > 0, out - 1 - steps, steps) if "flip" in draws else steps
-    y = (
-        torch.where(draws["vertical_flip"][:, None] > 0, out - 1 - steps, steps)
-        if "vertical_flip" in draws
-        else steps
-    )
+    x = _mirrored(steps, draws, "flip")
+    y = _mirrored(steps, draws, "vertical_flip")
     if "window" in draws:
         # Half a pixel along the rim has no outer neighbour; it repeats the rim, as a resize does.
         window = draws["window"][:, None]
@@ -310,34 +302,35 @@ def _warp(images: Tensor, draws: Draws, out: int) -> Tensor:
     if "left" in draws:
         x, y = x + draws["left"][:, None], y + draws["top"][:, None]
 
-    resampled = ("window", "rotate", "shear", "scale", "shift_x")
-    if not any(name in draws for name in resampled):
+    if not any(name in draws for name in ("window", "rotate", "shear", "scale", "shift_x")):
         if x is steps and y is steps:
             return images.unsqueeze(1).float()
-        source = (y[:, :, None] * size + x[:, None, :]).long()
+        source = size * y.long()[:, :, None] + x.long()[:, None, :]
         return images.reshape(batch, -1).gather(1, source.view(batch, -1)).view(batch, 1, out, out).float()
 
-    # The affine map is inverted: output position, about the center -> position to read.
-    x, y = x - (size - 1) / 2, y - (size - 1) / 2
+    # The affine map is inverted: output position, about the center -> position to read. The coefficients are
+    # numbers or [B, 1, 1].
+    x, y = x[:, None, :] - (size - 1) / 2, y[:, :, None] - (size - 1) / 2
+    drawn = {name: draws[name].view(-1, 1, 1) for name in draws.columns}
     if "shift_x" in draws:
-        x, y = x - size * draws["shift_x"][:, None], y - size * draws["shift_y"][:, None]
+        x, y = x - size * drawn["shift_x"], y - size * drawn["shift_y"]
     xx, xy, yx, yy = 1.0, 0.0, 0.0, 1.0
     if "rotate" in draws:
-        angle = draws["rotate"].deg2rad()
+        angle = drawn["rotate"].deg2rad()
         xx, xy, yx, yy = angle.cos(), -angle.sin(), angle.sin(), angle.cos()
     if "shear" in draws:
-        slope = draws["shear"].deg2rad().tan()
+        slope = drawn["shear"].deg2rad().tan()
         xx, xy = xx + slope * yx, xy + slope * yy
-    # grid_sample counts from -1 to 1 across the picture.
-    unit = (2 / size) / (draws["scale"] if "scale" in draws else torch.ones_like(x[:, 0]))
-    (xx, xy), (yx, yy) = (
-        ((a * unit)[:, None, None], (b * unit)[:, None, None]) for a, b in ((xx, xy), (yx, yy))
-    )
-    x, y = x[:, None, :], y[:, :, None]
+    unit = 2 / size / drawn.get("scale", 1.0)  # grid_sample counts from -1 to 1 across the picture
+    x, y = x * unit, y * unit
     grid = torch.stack((x * xx + y * xy, x * yx + y * yy), -1)
-    return F.grid_sample(
-        images.unsqueeze(1).float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    return F.grid_sample(images.unsqueeze(1).float(), grid, padding_mode="zeros", align_corners=False)
+
+
+def _mirrored(steps: Tensor, draws: Draws, column: str) -> Tensor:
+    if column not in draws:
+        return steps
+    return torch.where(draws[column][:, None] > 0, steps.shape[-1] - 1 - steps, steps)
 
 
 def gaussian_noise(seeds: Tensor, size: int) -> Tensor:
@@ -420,9 +413,7 @@ def test_views(images: Tensor, kind: str, size: int) -> Tensor:
     corners = [(0, 0), (0, far), (far, 0), (far, far)] if kind in ("five", "ten") else []
     sides = [images, images.flip(2)] if kind in ("flip", "ten") else [images]
     views = [
-        side[:, top : top + size, left : left + size]
-        for side in sides
-        for top, left in [*corners, (middle, middle)]
+        side[:, top : top + size, left : left + size] for side in sides for top, left in [*corners, (middle, middle)]
     ]
     return normalize(torch.stack(views).unsqueeze(2).float().div_(255))
 
@@ -452,18 +443,14 @@ def balance_indices(
     Raises:
         UserError: a class without pictures, or a negative count.
     """
-    wanted = {
-        label: round(factor * int((labels == label).sum())) for label, factor in (factors or {}).items()
-    }
+    wanted = {label: round(factor * int((labels == label).sum())) for label, factor in (factors or {}).items()}
     wanted |= counts or {}
     parts = []
     for label in sorted({*labels.tolist(), *wanted}):
         members = (labels == label).nonzero().flatten()
         count = wanted.get(label, len(members))
         if count < 0 or not len(members):
-            raise UserError(
-                f"balance: class {label} has {len(members)} pictures and cannot occur {count} times"
-            )
+            raise UserError(f"balance: class {label} has {len(members)} pictures and cannot occur {count} times")
         members = members[torch.randperm(len(members), generator=generator)]
         parts.append(members.repeat(-(-count // len(members)))[:count])
     epoch = torch.cat(parts)
