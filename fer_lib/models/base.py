@@ -15,12 +15,14 @@ class Classifier(nn.Module):
         num_classes: length of the logits.
         in_channels: channels a picture must have.
         num_features: length D of the features.
-        input_size: the only height and width in pixels the net takes, ``None`` where any size works.
+        input_size: height and width in pixels the net was designed for, ``None`` where any size does.
+        fixed_size: whether the net takes pictures of ``input_size`` alone.
         min_size: the smallest height and width in pixels the net takes.
         size_multiple: height and width must be a multiple of this many pixels.
     """
 
     input_size: int | None = None
+    fixed_size: bool = False
     min_size: int = 1
     size_multiple: int = 1
 
@@ -60,20 +62,22 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     def _check_input(self, x: Tensor) -> None:
-        side = self.input_size or "H"
-        expected = f"x must be [B, {self.in_channels}, {side}, {self.input_size or 'W'}]"
-        if x.dim() != 4:
-            raise UserError(f"{expected}: it has {x.dim()} dimensions, shape {list(x.shape)}")
-        if x.shape[1] != self.in_channels:
-            raise UserError(f"{expected}: it has {x.shape[1]} channels, shape {list(x.shape)}")
-        for pixels in x.shape[2:]:
-            if self.input_size is not None and pixels != self.input_size:
-                raise UserError(f"{expected}: its shape is {list(x.shape)}; resize the pictures")
-            if pixels < self.min_size or pixels % self.size_multiple:
-                rule = f"H and W of at least {self.min_size}"
-                if self.size_multiple > 1:
-                    rule += f" and multiples of {self.size_multiple}"
-                raise UserError(f"{expected} with {rule}: its shape is {list(x.shape)}")
+        if self.fixed_size:
+            expected, fits = f"{self.input_size}, {self.input_size}]", self._is_input_size
+        else:
+            expected, fits = "H, W]", self._is_large_enough
+            if self.min_size > 1:
+                expected += f" with H and W of at least {self.min_size}"
+            if self.size_multiple > 1:
+                expected += f" with H and W multiples of {self.size_multiple}"
+        if x.dim() != 4 or x.shape[1] != self.in_channels or not all(fits(pixels) for pixels in x.shape[2:]):
+            raise UserError(f"x must be [B, {self.in_channels}, {expected}: its shape is {list(x.shape)}")
+
+    def _is_input_size(self, pixels: int) -> bool:
+        return pixels == self.input_size
+
+    def _is_large_enough(self, pixels: int) -> bool:
+        return pixels >= self.min_size and pixels % self.size_multiple == 0
 
 
 def check_count(argument: str, value: int, at_least: int = 1) -> None:

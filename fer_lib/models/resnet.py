@@ -199,6 +199,10 @@ class ResNet(Classifier):
         self.pool = pool
         self._build_stem(stem, in_channels, width)
         self.attention1 = slots.after_stem(width) if slots.after_stem else nn.Identity()
+        # Every space-to-depth halves an even map, as do the plain strides before it.
+        self.size_multiple = 2 ** (max(slots.space_to_depth, default=1) - 1)
+        if stem.startswith("focus"):
+            self.size_multiple *= 2
         inputs = width
         for stage, blocks in enumerate(layers, start=1):
             check_count(f"layers[{stage - 1}]", blocks)
@@ -217,7 +221,6 @@ class ResNet(Classifier):
 
     def _build_stem(self, stem: str, in_channels: int, width: int) -> None:
         if stem.startswith("focus"):
-            self.size_multiple = 2
             self.conv1, self.bn1, self.relu = Focus(in_channels, width), nn.Identity(), nn.Identity()
         else:
             kernel, stride = (7, 2) if stem == "imagenet" else (3, 1)
@@ -235,8 +238,3 @@ class ResNet(Classifier):
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc(self.dropout(features))
-
-
-def norm_prelu(channels: int) -> nn.Module:
-    """li's addition after a residual stage: batch normalisation and PReLU."""
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.PReLU())
