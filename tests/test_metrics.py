@@ -99,6 +99,8 @@ def test_calibration_error_in_closed_form():
     assert expected_calibration_error([0, 1], probabilities, bins=1) == pytest.approx(0.3)
     assert expected_calibration_error([0, 1], probabilities, bins=2) == pytest.approx(0.3)
     assert expected_calibration_error([0, 1], probabilities, bins=10) == pytest.approx(0.7)
+    # A confidence on the border of two intervals belongs to the lower.
+    assert expected_calibration_error([1, 0], [[0.5, 0.5], [0.6, 0.4]], bins=2) == pytest.approx(0.45)
 
 
 @pytest.mark.parametrize(
