@@ -154,7 +154,9 @@ def test_outside_the_picture_is_black():
 
 
 def test_normalisation_is_fixed():
-    assert normalize(torch.tensor([0.0, 0.5, 1.0])).tolist() == [-2, 0, 2]
+    images = torch.tensor([0.0, 0.5, 1.0])
+    assert normalize(images).tolist() == [-2, 0, 2]
+    assert images.tolist() == [0, 0.5, 1]
 
 
 def test_pictures_are_left_as_they_are():
@@ -439,7 +441,7 @@ def test_balanced_epochs_are_new_and_reproducible():
     assert torch.equal(first, balance_indices(labels, seeded(), {0: 25, 1: 20}))
     assert not torch.equal(first, second)
     assert set(first[labels[first] == 0].tolist()) != set(second[labels[second] == 0].tolist())
-    assert first.tolist() != sorted(first.tolist())
+    assert labels[first].tolist() != sorted(labels[first].tolist())
 
 
 def test_balance_by_factor():
