@@ -62,7 +62,7 @@ class FaceDataset:
             self._require("regions", np.bool_, self.images.shape)
         if len(set(self.classes)) != len(self.classes):
             raise UserError(f"{self.name}: a class name occurs twice in {self.classes}")
-        if n and not (0 <= self.labels.min() and self.labels.max() < len(self.classes)):
+        if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.classes)):
             wrong = int(np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))[0])
             raise UserError(
                 f"{self.name}: label {self.labels[wrong]} of picture {wrong} is not among"

@@ -160,20 +160,21 @@ def _mouth(c: _Canvas, f: dict[str, np.ndarray]) -> np.ndarray:
     wide = f["mouth_width"] * (1 + 0.45 * f["width"])
     across = c.u / wide
     bulge = 1 - across * across
-    # A positive curve lifts the corners; an open mouth drops the lower lip more than it lifts the upper.
+    # A positive curve lifts the corners; an open mouth drops the lower lip more than it lifts the upper; a
+    # sneer lifts the upper lip alone.
     line = f["mouth_y"] + (f["mouth_curve"] + 0.13 * f["curve"]) * (bulge - 0.5)
     gap = 0.17 * f["gap"] * bulge
-    upper, lower = line - 0.45 * gap, line + gap
+    upper, lower = line - (0.45 * gap + 0.08 * f["sneer"] * bulge), line + gap
     lip = f["lip"] * np.maximum(bulge, 0)
     within = wide - np.abs(c.u)
     lips = np.minimum(_between(c.v, upper - lip, lower + lip * 1.3), within)
     c.paint(0.8 * c.cover(lips), f["skin"] * 0.62)
     inside = np.minimum(_between(c.v, upper, lower), within)
     c.paint(c.cover(inside), 0.07)
-    teeth = np.minimum(inside, upper + 0.4 * gap + 0.03 - c.v)
+    teeth = np.minimum(inside, upper + 0.5 * (lower - upper) + 0.02 - c.v)
     c.paint(np.clip(f["teeth"], 0, 1) * c.cover(teeth), np.float32(0.93))
     parted = np.minimum(0.013 - np.abs(c.v - line), wide * 1.04 - np.abs(c.u))
-    c.paint(0.85 * c.cover(np.where(gap > 0.02, np.float32(-1), parted)), 0.1)
+    c.paint(0.85 * c.cover(np.where(lower - upper > 0.02, np.float32(-1), parted)), 0.1)
     shadow = _ellipse(c.u, c.v - lower - lip * 1.3 - 0.05, wide * 0.6, np.float32(0.035))
     c.paint(0.2 * np.clip(shadow * 15, 0, 1), f["skin"] * 0.4)
     return np.minimum(wide + 0.06 - np.abs(c.u), _between(c.v, upper - lip - 0.05, lower + lip * 1.3 + 0.05)) > 0
@@ -183,7 +184,7 @@ def _hair(c: _Canvas, f: dict[str, np.ndarray]) -> None:
     cap = _ellipse(c.x, c.y + np.float32(0.1), f["head_width"] + 0.1, f["head_height"])
     across = c.x - f["parting"]
     fringe = f["hairline"] + 0.55 * across * across - c.y
-    c.paint(c.cover(np.minimum(cap, fringe)), f["hair"])
+    c.paint(c.cover(np.minimum(np.minimum(cap, fringe), f["hair_length"] - c.y)), f["hair"])
     bend = f["strand_x"] + f["strand_bend"] * (c.y + 0.6) * (c.y + 0.6)
     strand = np.minimum(np.minimum(0.045 * (1 - c.y) - np.abs(c.x - bend), 0.3 - c.y), cap)
     c.paint(f["strand"] * c.cover(strand), f["hair"] * 0.9)

@@ -219,7 +219,7 @@ def _parse_pixels(texts: list[bytes], places: list[str]) -> np.ndarray:
     if (
         len(ends) == len(texts) * PIXELS
         and np.array_equal(ends[PIXELS - 1 :: PIXELS], row_ends)
-        and 1 <= lengths.min()
+        and lengths.min() >= 1
         and lengths.max() <= 3
         and (is_space | (digits < 10)).all()
     ):

@@ -15,16 +15,16 @@ _BLOCK = 50  # faces drawn at once: their canvases fit into a processor's cache
 
 # How far each expression moves each feature at full strength, in units of the feature's range; after the
 # action units of the Facial Action Coding System that Ekman & Friesen ascribe to it.
-_MOVES = ("raise", "tilt", "draw", "open", "curve", "gap", "width", "teeth", "wrinkle", "fold")
+_MOVES = ("raise", "tilt", "draw", "open", "curve", "gap", "width", "teeth", "sneer", "wrinkle", "fold")
 _EXPRESSIONS = {
-    #            brows              eyes   mouth                     nose, cheeks
-    "angry":    (-0.9, -1.0, 0.9,  -0.25,  -0.45, 0.25, -0.10, 1.0,  0.15, 0.2),
-    "disgust":  (-0.5, -0.3, 0.3,  -0.65,  -0.50, 0.30, -0.20, 0.6,  1.00, 1.0),
-    "fear":     ( 0.7,  0.7, 0.6,   0.80,  -0.35, 0.50,  0.25, 0.5,  0.00, 0.0),
-    "happy":    ( 0.1,  0.0, 0.0,  -0.25,   1.00, 0.45,  0.35, 1.0,  0.00, 0.8),
-    "sad":      ( 0.2,  1.0, 0.4,  -0.40,  -0.95, 0.00, -0.15, 0.0,  0.00, 0.1),
-    "surprise": ( 1.0,  0.0, 0.0,   0.90,   0.05, 1.25, -0.45, 0.0,  0.00, 0.0),
-    "neutral":  ( 0.0,  0.0, 0.0,   0.00,   0.00, 0.00,  0.00, 0.0,  0.00, 0.0),
+    #            brows              eyes   mouth                           nose, cheeks
+    "angry":    (-0.9, -1.1, 0.9,  -0.15,  -0.30, 0.35,  0.05, 1.0, 0.0,  0.1, 0.1),
+    "disgust":  (-0.4,  0.0, 0.2,  -0.70,  -0.60, 0.00, -0.25, 1.0, 1.0,  1.0, 1.0),
+    "fear":     ( 0.7,  0.7, 0.6,   0.80,  -0.35, 0.50,  0.25, 0.5, 0.0,  0.0, 0.0),
+    "happy":    ( 0.1,  0.0, 0.0,  -0.25,   1.00, 0.45,  0.35, 1.0, 0.0,  0.0, 0.8),
+    "sad":      ( 0.2,  1.0, 0.4,  -0.40,  -0.95, 0.00, -0.15, 0.0, 0.0,  0.0, 0.1),
+    "surprise": ( 1.0,  0.0, 0.0,   0.90,   0.05, 1.25, -0.45, 0.0, 0.0,  0.0, 0.0),
+    "neutral":  ( 0.0,  0.0, 0.0,   0.00,   0.00, 0.00,  0.00, 0.0, 0.0,  0.0, 0.0),
 }  # fmt: skip
 # Where an expression shows: what it moves most. A neutral face shows in all that would move otherwise.
 _SHOWS_IN = {
@@ -114,10 +114,10 @@ def _people(chance: _Chance, subject: np.ndarray) -> dict[str, np.ndarray]:
         "hair": u(0.04, 0.6, n),
         "hairline": u(-0.78, -0.5, n),
         "parting": u(-0.5, 0.5, n),
-        "hair_length": u(-0.5, 1.3, n),
+        "hair_length": u(-0.25, 1.3, n),
         "eye_x": u(0.27, 0.34, n),
         "eye_y": u(-0.19, -0.11, n),
-        "eye_width": u(0.125, 0.165, n),
+        "eye_width": u(0.135, 0.175, n),
         "eye_height": u(0.062, 0.088, n),
         "iris": u(0.03, 0.3, n),
         "brow_y": u(-0.40, -0.34, n),
@@ -153,16 +153,16 @@ def _circumstances(chance: _Chance, n: int) -> dict[str, np.ndarray]:
     """Pose, light, background and occlusion of each picture."""
     u, happens = chance.uniform, chance.happens
     return {
-        "rotate": u(-0.14, 0.14, n),  # tangent of half the angle: up to 16 degrees
-        "scale": u(0.82, 1.12, n),
-        "shift_x": u(-0.12, 0.12, n),
-        "shift_y": u(-0.12, 0.12, n),
+        "rotate": u(-0.1, 0.1, n),  # tangent of half the angle: up to 11 degrees
+        "scale": u(0.95, 1.2, n),
+        "shift_x": u(-0.09, 0.09, n),
+        "shift_y": u(-0.1, 0.08, n),
         "turn": u(-0.14, 0.14, n),
         "nod": u(-0.07, 0.07, n),
         "gaze": u(-0.035, 0.035, n),
         "gain": u(0.6, 1.15, n),
         "lift": u(-0.05, 0.12, n),
-        "light_x": u(-0.38, 0.38, n),
+        "light_x": u(-0.35, 0.35, n),
         "light_y": u(-0.25, 0.15, n),
         "round": u(0.1, 0.35, n),
         "shadow": happens(0.2, n) * u(0.2, 0.5, n),
@@ -171,14 +171,14 @@ def _circumstances(chance: _Chance, n: int) -> dict[str, np.ndarray]:
         "ground": u(0.0, 1.0, n),
         "ground_x": u(-0.25, 0.25, n),
         "ground_y": u(-0.25, 0.25, n),
-        "strand": happens(0.2, n),
+        "strand": happens(0.15, n),
         "strand_x": u(-0.5, 0.5, n),
         "strand_bend": u(-0.5, 0.5, n),
-        "bar": happens(0.15, n),
+        "bar": happens(0.1, n),
         "bar_at": u(-0.8, 0.8, n),
         "bar_slope": u(-1.0, 1.0, n),
         "bar_steep": happens(0.5, n),
         "bar_half": u(0.03, 0.09, n),
         "bar_tone": u(0.0, 1.0, n),
-        "noise": u(0.005, 0.05, n),
+        "noise": u(0.005, 0.035, n),
     }
