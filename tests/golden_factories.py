@@ -51,9 +51,7 @@ def coord_block(in_channels, planes, stride, reduction):
 
 
 def preact_block(in_channels, planes, stride):
-    return block(
-        PreActBlock, in_channels, planes, stride, branch=lambda channels: attention.SE(channels, bias=True)
-    )
+    return block(PreActBlock, in_channels, planes, stride, branch=lambda channels: attention.SE(channels, bias=True))
 
 
 def same_width(make):

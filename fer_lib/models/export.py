@@ -1,0 +1,98 @@
+"""ONNX export: one file that says what pictures it wants and what its outputs mean."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fer_lib.errors import UserError
+from fer_lib.models.base import Classifier
+
+OPSET = 20
+
+
+def export_onnx(
+    model: Classifier,
+    path: str | Path,
+    size: int,
+    classes: Sequence[str],
+    preprocessing: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write a net as an ONNX file of any batch size.
+
+    The graph takes ``pictures``, float32 [B, in_channels, size, size] after the preprocessing, and gives
+    ``logits``, float32 [B, len(classes)]. The file's metadata hold the three descriptions as JSON under
+    ``preprocessing``, ``classes`` and ``provenance``.
+
+    Args:
+        model: a net of :func:`fer_lib.models.create_model`; its mode is restored afterwards.
+        path: the file to write; an interrupted export leaves none.
+        size: height and width of the pictures in pixels.
+        classes: class names in the order of the logits.
+        preprocessing: what brings a picture to the net's input, such as mean and standard deviation.
+        provenance: where the weights come from, such as recipe, seed and commit.
+
+    Raises:
+        UserError: ``classes`` does not match the net, the model is a classical one, the folder does not exist,
+            or onnx and onnxscript are not installed.
+    """
+    if not isinstance(model, Classifier):
+        raise UserError(f"model must be a net of create_model: {type(model).__name__} has no graph to export")
+    if len(classes) != model.num_classes:
+        raise UserError(f"classes must be {model.num_classes} names: got {len(classes)}")
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise UserError(f"path: no folder {path.parent}")
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"ONNX export needs the package {error.name}: pip install onnx onnxscript") from None
+    # A batch of two: a dimension of one would be taken for a constant.
+    device = next(model.parameters()).device
+    pictures = torch.zeros(2, model.in_channels, size, size, device=device)
+    was_training = model.training
+    model.eval()
+    try:
+        program = torch.onnx.export(
+            model,
+            (pictures,),
+            dynamo=True,
+            input_names=["pictures"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=2**16)},),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    finally:
+        model.train(was_training)
+    proto = program.model_proto
+    metadata = {"preprocessing": {"size": size, **preprocessing}, "classes": list(classes)}
+    for key, value in {**metadata, "provenance": dict(provenance)}.items():
+        proto.metadata_props.add(key=key, value=json.dumps(value))
+    onnx.checker.check_model(proto)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        onnx.save(proto, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Read ``preprocessing``, ``classes`` and ``provenance`` out of an exported file.
+
+    Raises:
+        UserError: the file was not written by :func:`export_onnx`.
+    """
+    import onnx
+
+    proto = onnx.load(str(path), load_external_data=False)
+    found = {entry.key: entry.value for entry in proto.metadata_props}
+    missing = {"preprocessing", "classes", "provenance"} - found.keys()
+    if missing:
+        raise UserError(f"{path}: no metadata {', '.join(sorted(missing))}: not a file of fer export")
+    return {key: json.loads(found[key]) for key in ("preprocessing", "classes", "provenance")}
