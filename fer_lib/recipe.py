@@ -48,8 +48,13 @@ class Recipe:
     """Where each value above comes from: the place in the paper, or the code it follows."""
 
     def training(self) -> dict[str, Any]:
-        """All that can change the outcome of a training, as plain JSON values."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("title", "sources")}
+        """All that can change the outcome of a training, as plain JSON values.
+
+        An optional field at its default is left out, so that a field added later changes no earlier run's identity.
+        """
+        values = dataclasses.asdict(self)
+        optional = {f.name for f in dataclasses.fields(self) if not _is_required(f)}
+        return {k: v for k, v in values.items() if k not in ("title", "sources") and (v or k not in optional)}
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ def parse_recipes(paper: str, tables: list[dict[str, Any]]) -> list[Recipe]:
             names no earlier recipe, or a recipe of its own whose values have no source.
     """
     fields = {f.name: f for f in dataclasses.fields(Recipe)}
-    required = {n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
+    required = {name for name, f in fields.items() if _is_required(f)}
     raw: dict[str, dict[str, Any]] = {}
     for table in tables:
         values = dict(table)
@@ -183,3 +188,7 @@ def parse_recipes(paper: str, tables: list[dict[str, Any]]) -> list[Recipe]:
             raise UserError(f"{where}: {unknown('protocol', values['protocol'], PROTOCOLS)}")
         raw[values["name"]] = values
     return [Recipe(**(values | {"name": f"{paper}/{name}"})) for name, values in raw.items()]
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

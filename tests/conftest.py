@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+import fer_lib  # noqa: F401  sets how torch's threads wait, before a test imports torch
 
 
 @pytest.fixture(scope="session")

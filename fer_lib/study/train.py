@@ -67,9 +67,8 @@ def train_run(
         outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
         record = _write(folder, partial, spec, dataset, outcome, choose_device(device), started)
         shutil.rmtree(partial)
-    say(
-        f"{record.id}: test accuracy {record.accuracy():.2%}, epoch {record.content['metrics']['val_selected']['epoch']}"
-    )
+    epoch = record.content["metrics"]["val_selected"]["epoch"]
+    say(f"{record.id}: test accuracy {record.accuracy():.2%} at the selected epoch {epoch}")
     return record
 
 

@@ -13,7 +13,7 @@ def predict_probabilities(
     views: str = "one",
     size: int = 44,
     dtype: torch.dtype = torch.float32,
-    batch_size: int = 512,
+    batch_size: int = 256,
 ) -> torch.Tensor:
     """Average the softmax over the views of each picture.
 

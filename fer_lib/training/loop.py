@@ -295,12 +295,12 @@ class _Trainer:
         self.say(self._line(row))
 
     def _line(self, row: dict[str, float]) -> str:
-        left = (self.recipe.epochs - self.at.epoch) * self.at.seconds / self.at.epoch
+        epochs = self.recipe.epochs
+        left = (epochs - self.at.epoch) * self.at.seconds / self.at.epoch
         val = f"val {row['val_loss']:.3f} {row['val_accuracy']:6.1%}  " if not math.isnan(row["val_loss"]) else ""
         return (
-            f"epoch {row['epoch']:3d}/{self.recipe.epochs}  "
-            f"train {row['train_loss']:.3f} {row['train_accuracy']:6.1%}  {val}test {row['test_accuracy']:6.1%}  lr {row['lr']:.2g}  {row['seconds']:.1f} s  "
-            f"ETA {_duration(left)}"
+            f"epoch {row['epoch']:3d}/{epochs}  train {row['train_loss']:.3f} {row['train_accuracy']:6.1%}  "
+            f"{val}test {row['test_accuracy']:6.1%}  lr {row['lr']:.2g}  {row['seconds']:.1f} s  ETA {_duration(left)}"
         )
 
     def _predict(self, chosen: torch.Tensor, views: str) -> torch.Tensor:

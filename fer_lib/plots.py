@@ -1,0 +1,139 @@
+"""Figures of the notebooks and of the tables; every function returns a new figure and shows nothing."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as SVG whose bytes depend on its content alone."""
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "fer", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def claims(table: pd.DataFrame) -> Figure:
+    """Printed accuracies beside ours.
+
+    Args:
+        table: a claim table, see :func:`fer_lib.study.tables.claim_table`.
+    """
+    figure = Figure(figsize=(8, 0.8 + 0.34 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(table))[::-1]
+    axes.scatter(table["printed"], rows, marker="D", color=PAPER, label="printed", zorder=3)
+    full = table["epochs"] == table["recipe_epochs"]
+    ours = table["ours"].astype(float)
+    axes.scatter(ours[full], rows[full], color=OURS, label="ours", zorder=3)
+    axes.scatter(
+        ours[~full],
+        rows[~full],
+        facecolors="none",
+        edgecolors=OURS,
+        label="ours, fewer epochs than the paper",
+        zorder=3,
+    )
+    low, high = table["low"].astype(float), table["high"].astype(float)
+    axes.hlines(rows, low, high, color=OURS, linewidth=2, label="95 % interval")
+    for row, missing in zip(rows, ours.isna(), strict=True):
+        if missing:
+            axes.annotate("no run yet", (1.01, row), xycoords=("axes fraction", "data"), va="center", color=QUIET)
+    axes.set_yticks(rows, [f"{s}, {d}" for s, d in zip(table["system"], table["dataset"], strict=True)])
+    axes.set_xlabel("accuracy, %")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, frameon=False, fontsize="small")
+    return figure
+
+
+def curves(histories: Mapping[str, Mapping[str, np.ndarray]], selected: Mapping[str, int] | None = None) -> Figure:
+    """Loss and accuracy over the epochs.
+
+    Args:
+        histories: for each run's label the columns of its ``history.csv``.
+        selected: for each label the epoch that validation chose, marked by a dot.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for (label, history), color in zip(histories.items(), sns.color_palette("colorblind"), strict=False):
+        epochs = history["epoch"]
+        left.plot(epochs, history["train_loss"], color=color, label=f"{label}, training")
+        left.plot(epochs, history["val_loss"], color=color, linestyle="--", label=f"{label}, validation")
+        right.plot(epochs, history["train_accuracy"] * 100, color=color)
+        right.plot(epochs, history["val_accuracy"] * 100, color=color, linestyle="--")
+        if selected:
+            chosen = selected[label]
+            right.plot(chosen, history["val_accuracy"][chosen - 1] * 100, "o", color=color)
+    left.set(xlabel="epoch", ylabel="loss")
+    right.set(xlabel="epoch", ylabel="accuracy, %")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    left.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def confusion(matrix: np.ndarray, classes: Sequence[str], title: str = "") -> Figure:
+    """A confusion matrix; rows are the true classes, in percent of each row.
+
+    Args:
+        matrix: counts, int [C, C].
+        classes: C names.
+        title: above the matrix.
+    """
+    totals = matrix.sum(1, keepdims=True)
+    shares = 100 * matrix / np.maximum(totals, 1)
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    axes = figure.subplots()
+    sns.heatmap(
+        shares, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, square=True, ax=axes,
+        xticklabels=classes, yticklabels=[f"{c} ({n})" for c, n in zip(classes, totals[:, 0], strict=True)],
+        cbar_kws={"label": "% of the true class"},
+    )  # fmt: skip
+    axes.set(xlabel="predicted", ylabel="true (pictures)", title=title)
+    return figure
+
+
+def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Pictures per class, one bar per part.
+
+    Args:
+        counts: ``{part: {class: pictures}}``.
+    """
+    table = (
+        pd.DataFrame(counts).rename_axis("class").reset_index().melt("class", var_name="part", value_name="pictures")
+    )
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    axes = figure.subplots()
+    sns.barplot(table, x="class", y="pictures", hue="part", palette="colorblind", ax=axes)
+    axes.set(xlabel="", ylabel="pictures")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, title="")
+    return figure
+
+
+def pictures(images: np.ndarray, titles: Sequence[str] | None = None, columns: int = 7) -> Figure:
+    """A sheet of grey pictures.
+
+    Args:
+        images: uint8 or float [N, H, W], shown from each sheet's darkest to its brightest value.
+        titles: N captions.
+        columns: pictures per row.
+    """
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.15 * columns, (1.35 if titles else 1.15) * rows), layout="constrained")
+    low, high = float(np.min(images)), float(np.max(images))
+    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.axis("off")
+        if index < len(images):
+            axes.imshow(images[index], cmap="gray", vmin=low, vmax=high)
+            if titles:
+                axes.set_title(titles[index], fontsize=8)
+    return figure

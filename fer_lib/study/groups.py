@@ -1,0 +1,90 @@
+"""Runs that belong together: one recipe at one scale, over its seeds and folds."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fer_lib.data import PROTOCOLS
+from fer_lib.recipe import list_recipes
+from fer_lib.runs import RunRecord
+
+
+@dataclass(frozen=True)
+class Group:
+    """Records that differ in seed and fold only.
+
+    Attributes:
+        recipe: name of the recipe.
+        as_published: whether they are the recipe as its paper's file has it, apart from the epochs.
+        records: the records, by seed, then fold.
+    """
+
+    recipe: str
+    as_published: bool
+    records: tuple[RunRecord, ...]
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained."""
+        return self.records[0].epochs
+
+    @property
+    def recipe_epochs(self) -> int:
+        """Epochs of the recipe as published."""
+        return list_recipes()[self.recipe].epochs
+
+    @property
+    def folds(self) -> int:
+        """Folds of the protocol."""
+        return PROTOCOLS[self.records[0].spec["recipe"]["protocol"]]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds whose every fold is there."""
+        return tuple(seed for seed, records in self._by_seed().items() if len(records) == self.folds)
+
+    @property
+    def pictures(self) -> int:
+        """Test pictures per seed, over all folds."""
+        return sum(record.content["data"]["counts"]["test"] for record in self.records[: self.folds])
+
+    def accuracies(self, part: str = "test", rule: str = "val_selected", kind: str = "tta") -> list[float]:
+        """Accuracy of each complete seed, pooled over its folds, as fractions; empty without such a part."""
+        by_seed = self._by_seed()
+        pooled = [_pooled(by_seed[seed], part, rule, kind) for seed in self.seeds]
+        return [accuracy for accuracy in pooled if not math.isnan(accuracy)]
+
+    def _by_seed(self) -> dict[int, list[RunRecord]]:
+        by_seed = defaultdict(list)
+        for record in self.records:
+            by_seed[record.spec["seed"]].append(record)
+        return by_seed
+
+
+def _pooled(records: list[RunRecord], part: str, rule: str, kind: str) -> float:
+    counts = [record.content["data"]["counts"][part] for record in records]
+    if not sum(counts):
+        return math.nan
+    return sum(r.accuracy(part, rule, kind) * n for r, n in zip(records, counts, strict=True)) / sum(counts)
+
+
+def group_records(records: Iterable[RunRecord]) -> list[Group]:
+    """Sort records into groups, in the order of the recipes; longer trainings first.
+
+    Records of recipes that no paper's file defines any more are left out.
+    """
+    recipes = list_recipes()
+    found = defaultdict(list)
+    for record in records:
+        if record.recipe in recipes:
+            published = recipes[record.recipe].training() | {"epochs": record.epochs}
+            same = record.spec["recipe"] == published and record.spec["limit_train"] is None
+            key = (record.recipe, same, repr(record.spec["recipe"]), record.spec["limit_train"])
+            found[key].append(record)
+    groups = [
+        Group(recipe, same, tuple(sorted(members, key=lambda r: (r.spec["seed"], r.spec["fold"] or 0))))
+        for (recipe, same, _, _), members in found.items()
+    ]
+    order = list(recipes)
+    return sorted(groups, key=lambda g: (order.index(g.recipe), not g.as_published, -g.epochs, g.records[0].id))

@@ -1,0 +1,196 @@
+"""Every table and figure of the study, computed from the run records and the claims alone."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from fer_lib import plots
+from fer_lib.claims import Claim, list_claims
+from fer_lib.errors import UserError
+from fer_lib.paths import ROOT, results_dir
+from fer_lib.recipe import list_recipes
+from fer_lib.runs import RULES, RunRecord, read_records
+from fer_lib.study.groups import Group, group_records
+from fer_lib.study.verdicts import Verdict, judge
+
+DATASETS = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "synthetic"}
+
+
+def claim_table(records: list[RunRecord], paper: str | None = None) -> pd.DataFrame:
+    """The printed accuracies beside ours.
+
+    Args:
+        records: the study's runs.
+        paper: only this paper's claims.
+
+    Returns:
+        One row per level claim: claim, paper, system, dataset, split, place, printed and ours (percent), sd (points),
+        seeds, gap (points), low and high (percent, ends of the interval), epochs, recipe_epochs, protocol, verdict,
+        runs (their names, separated by spaces).
+    """
+    groups = {}
+    for group in group_records(records):
+        if group.as_published and group.seeds:
+            groups.setdefault(group.recipe, group)  # the longest training of each recipe speaks for it
+    rows = [_claim_row(claim, groups.get(claim.recipe)) for claim in list_claims(paper) if claim.kind == "level"]
+    return pd.DataFrame(rows)
+
+
+def _claim_row(claim: Claim, group: Group | None) -> dict[str, object]:
+    recipe = list_recipes().get(claim.recipe)
+    if group is None:
+        verdict = judge(claim, [], 0, 0, 0)
+        if verdict.text == "no run yet" and recipe is None:
+            verdict = Verdict("no run yet: recipe to come")
+    else:
+        verdict = judge(claim, group.accuracies(), group.pictures, group.epochs, group.recipe_epochs)
+    return {
+        "claim": claim.id,
+        "paper": claim.paper,
+        "system": claim.system,
+        "dataset": claim.dataset,
+        "split": claim.split,
+        "place": claim.place,
+        "printed": claim.value * 100,
+        "ours": _percent(verdict.mean),
+        "sd": _percent(verdict.sd),
+        "seeds": len(group.seeds) if group else 0,
+        "gap": _percent(verdict.gap),
+        "low": _percent(verdict.low),
+        "high": _percent(verdict.high),
+        "epochs": group.epochs if group else None,
+        "recipe_epochs": recipe.epochs if recipe else None,
+        "protocol": recipe.protocol if recipe else None,
+        "verdict": verdict.text,
+        "runs": " ".join(record.id for record in group.records) if group else "",
+    }
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else fraction * 100
+
+
+def run_table(records: list[RunRecord]) -> pd.DataFrame:
+    """One row per run: what was trained, on what, and its test accuracy (percent) under the three selection rules."""
+    rows = []
+    for record in records:
+        recipe, data, time = record.spec["recipe"], record.content["data"], record.content["time"]
+        row = {
+            "run": record.id,
+            "recipe": record.recipe,
+            "seed": record.spec["seed"],
+            "fold": record.spec["fold"],
+            "dataset": data["name"],
+            "train_pictures": data["counts"]["train"],
+            "epochs": record.epochs,
+            "recipe_epochs": list_recipes()[record.recipe].epochs if record.recipe in list_recipes() else None,
+            "views": recipe["test_views"],
+            "val_accuracy": _percent(record.accuracy("val")),
+        }
+        for rule in RULES:
+            row[f"test_{rule}"] = _percent(record.accuracy("test", rule))
+        row |= {
+            "selected_epoch": record.content["metrics"]["val_selected"]["epoch"],
+            "minutes": time["seconds"] / 60,
+            "images_per_second": time["train_images_per_second"],
+            "device": record.content["environment"]["device"],
+            "torch": record.content["environment"]["torch"],
+            "commit": record.content["code"]["commit"],
+            "fingerprint": data["fingerprint"][:12],
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def readable_claims(table: pd.DataFrame) -> pd.DataFrame:
+    """The claim table for a reader: fewer columns, numbers rounded, every short training marked."""
+
+    def ours(row: pd.Series) -> str:
+        if pd.isna(row["ours"]):
+            return "–"
+        spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}"
+        short = (
+            ""
+            if row["epochs"] == row["recipe_epochs"]
+            else f" ({row['epochs']:.0f} of {row['recipe_epochs']:.0f} epochs)"
+        )
+        return f"{row['ours']:.1f}{spread}, n = {row['seeds']}{short}"
+
+    return pd.DataFrame(
+        {
+            "paper": table["paper"],
+            "system": table["system"],
+            "data": table["dataset"].map(DATASETS),
+            "printed, %": table["printed"].map("{:.1f}".format),
+            "ours, %": table.apply(ours, axis=1),
+            "gap, points": table["gap"].map(lambda gap: "–" if pd.isna(gap) else f"{gap:+.1f}"),
+            "verdict": table["verdict"],
+        }
+    )
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as GitHub Markdown."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
+    return "\n".join(lines) + "\n"
+
+
+def write_tables(results: Path | None = None, warn: Callable[[str], None] = print) -> list[Path]:
+    """Rebuild ``tables/`` and ``figures/`` of a results folder; for the checkout's own, the README's table too.
+
+    The same records give the same bytes.
+
+    Args:
+        results: the folder; None for :func:`fer_lib.paths.results_dir`.
+        warn: receives one line for each folder in ``runs/`` that is no readable record.
+
+    Returns:
+        The files written.
+    """
+    results = results or results_dir()
+    records, problems = read_records(results / "runs")
+    for problem in problems:
+        warn(f"left out of the tables: {problem}")
+    claims = claim_table(records)
+    text = markdown(readable_claims(claims))
+    written = {
+        results / "tables" / "claims.csv": claims.to_csv(index=False, float_format="%.4f").encode(),
+        results / "tables" / "claims.md": text.encode(),
+        results / "tables" / "runs.csv": run_table(records).to_csv(index=False, float_format="%.4f").encode(),
+        results / "figures" / "claims.svg": plots.svg(plots.claims(claims)),
+    }
+    readme = ROOT / "README.md"
+    if results == ROOT / "results" and readme.exists():
+        written[readme] = _replace_section(readme.read_text(), "claims", text).encode()
+    for path, content in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # An unchanged file keeps its time, so that nothing downstream is rebuilt.
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
+    return list(written)
+
+
+def _replace_section(text: str, name: str, content: str) -> str:
+    begin, end = f"<!-- {name}: generated by `fer study tables` -->\n", f"<!-- {name}: end -->"
+    if begin not in text or end not in text:
+        raise UserError(f"README.md: the marks {begin.strip()} and {end} are missing")
+    return re.sub(
+        re.escape(begin) + ".*?" + re.escape(end), lambda _: f"{begin}\n{content}\n{end}", text, flags=re.DOTALL
+    )
+
+
+def status(results: Path | None = None) -> str:
+    """A line per recipe: its seeds, epochs and how many of its runs are there."""
+    groups = group_records(read_records((results or results_dir()) / "runs")[0])
+    lines = []
+    for name, recipe in list_recipes().items():
+        done = [group for group in groups if group.recipe == name and group.as_published]
+        lines += [
+            f"{name:42} {group.epochs:3d} of {recipe.epochs:3d} epochs, "
+            f"{len(group.records)} runs, {len(group.seeds)} complete seeds"
+            for group in done
+        ] or [f"{name:42} no run yet"]
+    return "\n".join(lines)
