@@ -63,9 +63,9 @@ def train_run(
             shutil.rmtree(partial)
             return read_record(folder)
         say(f"{spec.run_id}: {spec.recipe.epochs} epochs on {dataset.name}")
-        started = datetime.now(UTC)
+        started, code = datetime.now(UTC), code_version()  # before the training, during which the tree may change
         outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
-        record = _write(folder, partial, spec, dataset, outcome, choose_device(device), started)
+        record = _write(folder, partial, spec, dataset, outcome, choose_device(device), started, code)
         shutil.rmtree(partial)
     epoch = record.content["metrics"]["val_selected"]["epoch"]
     say(f"{record.id}: test accuracy {record.accuracy():.2%} at the selected epoch {epoch}")
@@ -80,6 +80,7 @@ def _write(
     outcome: Outcome,
     device: torch.device,
     started: datetime,
+    code: dict[str, Any],
 ) -> RunRecord:
     arrays = predictions_of(outcome.labels, outcome.probabilities)
     metrics = metrics_of(arrays, len(dataset.classes))
@@ -106,7 +107,7 @@ def _write(
             "counts": outcome.sizes,
         },
         "environment": environment(device),
-        "code": code_version(),
+        "code": code,
         "time": {
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "last_session_started": started.isoformat(timespec="seconds"),
