@@ -19,6 +19,10 @@ _CK48_FOLDERS = ("ckplus/CK+48", "CK+48", "ckplus/ck/CK+48", "ck/CK+48")
 _CK_ORIGINAL_FOLDERS = ("ckplus", "ckplus/CK+", "CK+", "")
 
 
+class MissingData(UserError):
+    """The files of a dataset are not in the data root."""
+
+
 def data_root(root: str | Path | None = None) -> Path:
     """The folder of the datasets: the argument, else the variable FER_DATA, else ``data``."""
     return Path(root or os.environ.get("FER_DATA") or "data")
@@ -33,17 +37,21 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
         root: the data root; see `data_root`.
 
     Raises:
-        UserError: if the name is unknown, or the files are missing or not as published.
+        UserError: if the name is unknown or the files are not as published.
+        MissingData: if there are none, saying where they were looked for.
     """
     kind, _, path = name.partition(":")
-    if name == "synthetic":
-        return synthetic()
-    if name == "fer2013":
-        return _load_fer2013(data_root(root))
-    if name == "ckplus":
-        return _load_ckplus(data_root(root))
-    if kind == "folder" and path:
-        return read_folder(Path(path).expanduser())
+    try:
+        if name == "synthetic":
+            return synthetic()
+        if name == "fer2013":
+            return _load_fer2013(data_root(root))
+        if name == "ckplus":
+            return _load_ckplus(data_root(root))
+        if kind == "folder" and path:
+            return read_folder(Path(path).expanduser())
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
     raise unknown("dataset", name, NAMES)
 
 
@@ -93,9 +101,9 @@ def _load_ckplus(root: Path) -> FaceDataset:
     )
 
 
-def _missing(title: str, root: Path, wanted: str, folders: tuple[str, ...], remedy: str) -> UserError:
+def _missing(title: str, root: Path, wanted: str, folders: tuple[str, ...], remedy: str) -> MissingData:
     places = ", ".join(f"{name}/" if name else "the folder itself" for name in folders)
-    return UserError(
+    return MissingData(
         f"{title} not found in {root}: looked for {wanted} in {places}; {remedy} or set FER_DATA to the folder of"
         " the datasets"
     )

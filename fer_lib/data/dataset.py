@@ -48,10 +48,10 @@ class FaceDataset:
     regions: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.images, np.ndarray) and self.images.ndim == 3):
+            raise UserError(f"{self.name}: images must be an array [N, H, W]")
         n = len(self.images)
-        self._require("images", np.uint8, (n, *self.images.shape[1:]))
-        if self.images.ndim != 3:
-            raise UserError(f"{self.name}: images must be [N, H, W], not {list(self.images.shape)}")
+        self._require("images", np.uint8, self.images.shape)
         self._require("labels", np.int64, (n,))
         for field in ("split", "subject", "sequence"):
             if getattr(self, field) is not None:

@@ -150,6 +150,7 @@ def _brows(c: _Canvas, f: dict[str, np.ndarray]) -> np.ndarray:
     height = f["brow_y"] - 0.11 * f["raise"] + f["brow_arch"] * squared * (1 + np.maximum(f["raise"], 0))
     height = height + (f["brow_tilt"] + 0.095 * f["tilt"]) * across
     brow = thick * (1 - 0.35 * across) * (1 - squared * squared) - np.abs(c.v - height)
+    brow = np.minimum(brow, wide - np.abs(c.side - middle))
     c.paint(0.9 * c.cover(brow), np.minimum(f["hair"], f["skin"] * 0.6) * 0.8)
     frown = np.minimum(0.014 - np.abs(c.side - 0.05), 0.08 - np.abs(c.v - f["brow_y"] - 0.06))
     c.paint(0.5 * np.clip(f["draw"], 0, 1) * c.cover(frown), f["skin"] * 0.4)

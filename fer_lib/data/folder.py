@@ -50,12 +50,12 @@ def read_folder(path: Path, size: int = 48) -> FaceDataset:
     found = list_pictures(path, known)
     present = sorted({label for _, label, _ in found})
     return FaceDataset(
-        name=f"folder:{path.name}",
+        name=f"folder:{path.resolve().name}",
         images=read_pictures([file for _, _, file in found], size),
         labels=np.searchsorted(present, [label for _, label, _ in found]).astype(np.int64),
         classes=tuple(known[label] for label in present),
         split=np.array([split for split, _, _ in found]),
-        source=path.name,
+        source=path.resolve().name,
     )
 
 
