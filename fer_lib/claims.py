@@ -64,7 +64,8 @@ def parse_claim(paper: str, table: dict[str, Any]) -> Claim:
     """Turn one ``[[claim]]`` table into a claim.
 
     Raises:
-        UserError: a field that does not exist or is missing, an unknown kind, or a level outside 0..1.
+        UserError: a field that does not exist or is missing, an unknown kind, a level outside 0..1, or a count
+            without counts.
     """
     where = f"papers/{paper}.toml, claim {table.get('id', '(no id)')}"
     fields = {f.name: f for f in dataclasses.fields(Claim)}
@@ -76,11 +77,9 @@ def parse_claim(paper: str, table: dict[str, Any]) -> Claim:
         raise UserError(f"{where}: missing {', '.join(missing)}")
     if table["kind"] not in KINDS:
         raise UserError(f"{where}: {unknown('kind', table['kind'], KINDS)}")
-    if table["kind"] == "level" and not 0 <= table.get("value", -1) <= 1:
+    value, values = table.get("value"), table.get("values", ())
+    if table["kind"] == "level" and not (isinstance(value, int | float) and 0 <= value <= 1):
         raise UserError(f"{where}: a level claim needs a value from 0 to 1; keep the printed form in 'printed'")
-    values = table | {
-        "id": f"{paper}/{table['id']}",
-        "paper": paper,
-        "values": tuple(table.get("values", ())),
-    }
-    return Claim(**values)
+    if table["kind"] == "count" and not (values and all(isinstance(count, int) for count in values)):
+        raise UserError(f"{where}: a count claim needs values, whole numbers")
+    return Claim(**table | {"id": f"{paper}/{table['id']}", "paper": paper, "values": tuple(values)})

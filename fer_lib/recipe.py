@@ -7,12 +7,14 @@ import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from fer_lib.data import PROTOCOLS
 from fer_lib.errors import UserError, unknown
 
 PAPERS_DIR = Path(__file__).parent / "papers"
+SELF_EVIDENT = ("name", "title", "dataset", "sources")
+"""Fields that need no source: a recipe's name says its dataset."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,20 @@ class RunSpec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of :meth:`as_dict`, in hexadecimal."""
-        canonical = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """What identifies it, see :func:`spec_digest`."""
+        return spec_digest(self.as_dict())
 
     @property
     def run_id(self) -> str:
         """A readable name that no other spec has, as in ``zhang-cbam_ends-fer2013-s0-1a2b3c4d``."""
         fold = "" if self.fold is None else f"-f{self.fold}"
         return f"{self.recipe.name.replace('/', '-')}-s{self.seed}{fold}-{self.digest[:8]}"
+
+
+def spec_digest(spec: dict[str, Any]) -> str:
+    """SHA-256, hexadecimal, of the canonical JSON of :meth:`RunSpec.as_dict`, or of what ``run.json`` keeps of it."""
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def with_changes(
@@ -164,29 +171,42 @@ def parse_recipes(paper: str, tables: list[dict[str, Any]]) -> list[Recipe]:
         tables: the parsed tables, in the file's order.
 
     Raises:
-        UserError: a field that does not exist or is missing, an unknown protocol, an ``extends`` that
-            names no earlier recipe, or a recipe of its own whose values have no source.
+        UserError: a field that does not exist, is missing or has a value of another type, a name that is missing
+            or taken, an unknown protocol, an ``extends`` that names no earlier recipe, or a value that is neither
+            inherited nor has a source.
     """
     fields = {f.name: f for f in dataclasses.fields(Recipe)}
     required = {name for name, f in fields.items() if _is_required(f)}
+    kinds = {name: dict if get_origin(hint) is dict else hint for name, hint in get_type_hints(Recipe).items()}
     raw: dict[str, dict[str, Any]] = {}
     for table in tables:
         values = dict(table)
         where = f"papers/{paper}.toml, recipe {values.get('name', '(no name)')}"
+        if values.get("name") in (None, *raw):
+            raise UserError(f"{where}: every recipe needs a name of its own")
         parent = values.pop("extends", None)
+        own = [key for key in values if key not in SELF_EVIDENT]
         if parent is not None:
             if parent not in raw:
                 raise UserError(f"{where}: extends {parent!r}, which is no earlier recipe of this file")
-            sources = raw[parent]["sources"] | values.get("sources", {})
-            values = raw[parent] | values | {"sources": sources}
-        for key in values:
+            values = raw[parent] | values
+        for key, value in values.items():
             if key not in fields:
                 raise UserError(f"{where}: {unknown('field', key, fields)}")
+            if not isinstance(value, kinds[key]):
+                raise UserError(f"{where}: {key} = {value!r} has the wrong type")
         if missing := required - values.keys():
             raise UserError(f"{where}: missing {', '.join(sorted(missing))}")
         if values["protocol"] not in PROTOCOLS:
             raise UserError(f"{where}: {unknown('protocol', values['protocol'], PROTOCOLS)}")
-        raw[values["name"]] = values
+        sources = table.get("sources", {})
+        for key in own:
+            # The publisher's own split is no choice that would need a reason.
+            if key not in sources and not (key == "protocol" and values[key] == "official"):
+                raise UserError(f"{where}: {key} has no source; say in [recipe.sources] where it comes from")
+        if parent is not None:
+            sources = raw[parent]["sources"] | sources
+        raw[values["name"]] = values | {"sources": sources}
     return [Recipe(**(values | {"name": f"{paper}/{name}"})) for name, values in raw.items()]
 
 
