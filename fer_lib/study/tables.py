@@ -10,8 +10,8 @@ from fer_lib import plots
 from fer_lib.claims import Claim, list_claims
 from fer_lib.errors import UserError
 from fer_lib.paths import ROOT, results_dir
-from fer_lib.recipe import list_recipes
-from fer_lib.runs import RULES, RunRecord, read_records
+from fer_lib.recipe import get_recipe, list_recipes, load_papers
+from fer_lib.runs import KINDS, RULES, RunRecord, read_records
 from fer_lib.study.groups import Group, group_records
 from fer_lib.study.verdicts import Verdict, judge
 
@@ -194,3 +194,30 @@ def status(results: Path | None = None) -> str:
             for group in done
         ] or [f"{name:42} no run yet"]
     return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- what a paper's notebook shows
+
+
+def contradiction_table(paper: str) -> pd.DataFrame:
+    """Where a paper contradicts itself or leaves something out, and the reading chosen."""
+    return pd.DataFrame(load_papers()[paper]["contradiction"], columns=["place", "problem", "reading"])
+
+
+def recipe_table(name: str) -> pd.DataFrame:
+    """Every value of a recipe beside the place it comes from."""
+    recipe = get_recipe(name)
+    rows = [(key, str(value), recipe.sources.get(key, "")) for key, value in recipe.training().items() if key != "name"]
+    return pd.DataFrame(rows, columns=["hyper-parameter", "value", "source"])
+
+
+def rule_table(record: RunRecord) -> pd.DataFrame:
+    """One run's accuracy (percent) under the three selection rules, with and without test-time views."""
+    rows = []
+    for rule in RULES:
+        row: dict[str, object] = {"rule": rule, "epoch": record.content["metrics"][rule]["epoch"]}
+        for part in ("val", "test"):
+            for kind in KINDS:
+                row[f"{part}, {kind}"] = round(_percent(record.accuracy(part, rule, kind)), 2)
+        rows.append(row)
+    return pd.DataFrame(rows)

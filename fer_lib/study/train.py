@@ -5,7 +5,7 @@ import hashlib
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,9 +51,9 @@ def train_run(
     """
     runs = (results or results_dir()) / "runs"
     folder = runs / spec.run_id
-    if folder.exists():
+    if record := find_run(spec, results):
         say(f"{spec.run_id}: complete, loaded from its record")
-        return read_record(folder)
+        return record
     choose_device(device)
     dataset = dataset or load_dataset(spec.recipe.dataset)
     partial = runs / f"{spec.run_id}.partial"
@@ -70,6 +70,18 @@ def train_run(
     epoch = record.content["metrics"]["val_selected"]["epoch"]
     say(f"{record.id}: test accuracy {record.accuracy():.2%} at the selected epoch {epoch}")
     return record
+
+
+def find_run(spec: RunSpec, results: Path | None = None) -> RunRecord | None:
+    """The record of a run, or None if it has not been completed."""
+    folder = (results or results_dir()) / "runs" / spec.run_id
+    return read_record(folder) if folder.exists() else None
+
+
+def longest_run(records: Iterable[RunRecord], recipe: str) -> RunRecord | None:
+    """The run of a recipe that was trained for most epochs, the lowest seed first; None if there is none."""
+    candidates = [record for record in records if record.recipe == recipe]
+    return max(candidates, key=lambda r: (r.epochs, -r.spec["seed"]), default=None)
 
 
 def _write(
