@@ -67,7 +67,7 @@ def add_votes(dataset: FaceDataset, path: Path) -> FaceDataset:
     if (split != dataset.split).any():
         row = int(np.flatnonzero(split != dataset.split)[0])
         raise UserError(
-            f"{path}, line {row + 2}: Usage {usages[row]!r} but {dataset.source} has {dataset.split[row]!r} there;"
+            f"{path}, line {row + 2}: Usage '{usages[row]}' but {dataset.source} has '{dataset.split[row]}' there;"
             " the rows must have the same order"
         )
     return replace(dataset, votes=votes, vote_classes=FERPLUS_CLASSES)

@@ -1,0 +1,247 @@
+"""Finding datasets by name, checking them, and fetching them."""
+
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_lib.data import load_dataset
+from fer_lib.data.audit import audit, test_in_train
+from fer_lib.data.check import check_report
+from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
+from fer_lib.data.download import COMPETITION, download
+from fer_lib.errors import UserError
+
+ROW = "3," + " ".join(["7"] * 2304)
+KAGGLE = "challenges-in-representation-learning-facial-expression-recognition-challenge"
+
+
+def write(path: Path, *lines: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+
+
+# ---------------------------------------------------------------- finding
+
+
+@pytest.mark.parametrize("folder", ["fer2013", "", KAGGLE, f"fer2013/{KAGGLE}"])
+def test_fer2013_is_found_wherever_archives_put_it(tmp_path, folder):
+    write(tmp_path / folder / "fer2013.csv", "emotion,pixels,Usage", f"{ROW},Training")
+    assert len(load_dataset("fer2013", tmp_path)) == 1
+    assert (tmp_path / ".cache/fer2013.csv.npz").exists()
+
+
+def test_the_variable_names_the_root(tmp_path, monkeypatch):
+    write(tmp_path / "fer2013/fer2013.csv", "emotion,pixels,Usage", f"{ROW},Training")
+    monkeypatch.setenv("FER_DATA", str(tmp_path))
+    assert load_dataset("fer2013").source == "fer2013.csv"
+    monkeypatch.delenv("FER_DATA")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    shutil.move(tmp_path / "fer2013", tmp_path / "data")
+    assert load_dataset("fer2013").source == "fer2013.csv"
+
+
+def test_the_other_forms_are_found(tmp_path):
+    train, test = ("emotion,pixels", ROW), ("emotion,pixels,Usage", f"{ROW},PublicTest")
+    write(tmp_path / "a/fer2013/train.csv", *train)
+    write(tmp_path / "a/fer2013/test.csv", *test)
+    assert load_dataset("fer2013", tmp_path / "a").split.tolist() == ["train", "val"]
+    for split in ("train", "test"):
+        (tmp_path / "b" / split / "sad").mkdir(parents=True)
+        Image.new("L", (48, 48)).save(tmp_path / "b" / split / "sad" / "x.jpg")
+    assert load_dataset("fer2013", tmp_path / "b").split.tolist() == ["train", "test"]
+
+
+@pytest.mark.parametrize("name", ["fer2013", "ckplus"])
+def test_missing_data_say_where_they_were_looked_for(tmp_path, name):
+    with pytest.raises(UserError) as error:
+        load_dataset(name, tmp_path / "none")
+    message = str(error.value)
+    assert "\n" not in message
+    for part in (str(tmp_path / "none"), f"fer data download {name}", "FER_DATA", f"{name}/"):
+        assert part in message
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(UserError, match="unknown dataset 'fer2031': did you mean fer2013"):
+        load_dataset("fer2031")
+
+
+# ---------------------------------------------------------------- audit
+
+
+def test_the_audit_of_a_dataset_counted_by_hand():
+    tones = [1, 1, 1, 2, 2, 3, 4, 4, 5]
+    images = np.zeros((9, 2, 2), np.uint8)
+    images[:, 0, 0] = tones
+    images[5] = 9  # blank
+    dataset = FaceDataset(
+        name="made",
+        images=images,
+        labels=np.array([0, 0, 1, 2, 2, 3, 4, 5, 6]),
+        classes=FER2013_CLASSES,
+        split=np.array(["train", "test", "test", "val", "val", "train", "train", "val", "test"]),
+        source="made",
+    )
+    found = audit(dataset)
+    assert (found.pictures, found.distinct, found.groups, found.copies, found.largest) == (9, 5, 3, 7, 3)
+    assert (found.contradictory, found.across_splits, found.blank) == (2, 2, 1)
+    assert found.leaks["train", "test"] == 2
+    assert found.leaks_same_label["train", "test"] == 1
+    assert (found.leaks["test", "train"], found.leaks["train", "val"], found.leaks["test", "val"]) == (1, 1, 0)
+    assert test_in_train(dataset).tolist() == [tone == 1 and i > 0 for i, tone in enumerate(tones)]
+
+
+@pytest.mark.data
+def test_the_audit_of_the_real_fer2013(fer_data):
+    dataset = load_dataset("fer2013", fer_data)
+    found = audit(dataset)
+    assert (found.pictures, found.distinct, found.groups, found.copies) == (35_887, 34_032, 1_518, 3_373)
+    assert (found.largest, found.contradictory, found.across_splits, found.blank) == (12, 59, 556, 12)
+    assert (found.leaks["train", "test"], found.leaks_same_label["train", "test"]) == (288, 279)
+    assert found.leaks["train", "val"] == 279
+    assert [round(100 * share, 2) for share in found.agreement.values()] == [62.35, 62.11, 62.19]
+    assert test_in_train(dataset).sum() == 288
+
+
+# ---------------------------------------------------------------- check
+
+
+@pytest.mark.data
+def test_the_report_on_the_real_data(fer_data):
+    text, ok = check_report(fer_data)
+    assert ok
+    figures = {line[2:58].strip(): line[58:].split()[0] for line in text.splitlines() if "  as " in line}
+    assert figures["of the 21 counts of zhang's Table I"] == "21"
+    assert figures["distinct pictures"] == "981"  # of CK+, whose line comes last
+    assert figures["groups of identical pictures"] == "1,518"
+    assert figures["of these with contradictory labels"] == "59"
+    assert figures["PrivateTest pictures that occur in Training"] == "288"
+    assert figures["blank pictures"] == "12"
+    assert figures["sequences"] == "327"
+    assert "34,032" in text
+    assert "PrivateTest 62.19%" in text
+    assert load_dataset("fer2013", fer_data).fingerprint in text
+    assert str(fer_data) not in text
+
+
+def test_the_report_shows_what_is_wrong(tmp_path):
+    write(tmp_path / "fer2013.csv", "emotion,pixels,Usage", *[f"{ROW},Training"] * 3)
+    text, ok = check_report(tmp_path)
+    assert not ok
+    assert "PUBLISHED: 7,215" in text
+    assert "PUBLISHED: 35,887" in text
+    assert "CK+ not found" in text
+
+
+def test_nothing_at_hand_is_not_ok(tmp_path):
+    text, ok = check_report(tmp_path)
+    assert not ok
+    assert "FER2013 not found" in text
+
+
+# ---------------------------------------------------------------- download
+
+
+class FakeKaggle:
+    """Kaggle's client as far as it is used, sending what it is told to send."""
+
+    def __init__(self, send=None, account: bool = True) -> None:
+        self.send, self.account = send, account
+
+    def authenticate(self) -> None:
+        if not self.account:
+            print("a page of advice")
+            raise SystemExit(1)
+
+    def competition_download_file(self, competition: str, name: str, path: str, quiet: bool) -> None:
+        assert (competition, name) == (COMPETITION, "icml_face_data.csv")
+        self.send(Path(path))
+
+
+def use(monkeypatch, client: FakeKaggle) -> None:
+    monkeypatch.setitem(sys.modules, "kaggle", SimpleNamespace(api=client))
+
+
+GOOD = "\n".join(["emotion, Usage, pixels", "3,Training," + " ".join(["7"] * 2304)]) + "\n"
+
+
+def send_zip(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "icml_face_data.csv.zip", "w") as archive:
+        archive.writestr("icml_face_data.csv", GOOD)
+
+
+def send_plain(folder: Path) -> None:
+    (folder / "icml_face_data.csv").write_text(GOOD)
+
+
+@pytest.mark.parametrize("send", [send_zip, send_plain])
+def test_a_download_lands_where_it_is_looked_for(tmp_path, monkeypatch, send):
+    use(monkeypatch, FakeKaggle(send))
+    assert download("fer2013", tmp_path) == tmp_path / "fer2013/icml_face_data.csv"
+    assert load_dataset("fer2013", tmp_path).labels.tolist() == [3]
+    assert [file.name for file in (tmp_path / "fer2013").iterdir()] == ["icml_face_data.csv"]
+
+
+def send_half(folder: Path) -> None:
+    (folder / "icml_face_data.csv").write_text(GOOD[:-100])
+
+
+def send_broken_zip(folder: Path) -> None:
+    (folder / "icml_face_data.csv.zip").write_bytes(b"PK and no more")
+
+
+def send_refusal(folder: Path) -> None:
+    raise RuntimeError("403 - Forbidden\nYou must accept this competition's rules")
+
+
+def send_until_full(folder: Path) -> None:
+    (folder / "icml_face_data.csv").write_text(GOOD[:500])
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("send", "words"),
+    [
+        (send_half, "pixels instead of 2,304"),
+        (send_broken_zip, "broken"),
+        (send_refusal, "accept the rules at https"),
+        (send_until_full, "No space left on device"),
+        (lambda folder: None, "sent nothing"),
+    ],
+)
+def test_a_failed_download_leaves_nothing_behind(tmp_path, monkeypatch, send, words):
+    write(tmp_path / "fer2013/icml_face_data.csv", "what was there before")
+    use(monkeypatch, FakeKaggle(send))
+    with pytest.raises(UserError, match=words) as error:
+        download("fer2013", tmp_path)
+    assert "\n" not in str(error.value)
+    assert [file.name for file in (tmp_path / "fer2013").iterdir()] == ["icml_face_data.csv"]
+    assert (tmp_path / "fer2013/icml_face_data.csv").read_text() == "what was there before\n"
+
+
+def test_without_account_or_client_the_way_is_told(tmp_path, monkeypatch, capsys):
+    use(monkeypatch, FakeKaggle(account=False))
+    with pytest.raises(UserError, match=r"no account.*kaggle\.json"):
+        download("fer2013", tmp_path)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setitem(sys.modules, "kaggle", None)
+    with pytest.raises(UserError, match="pip install kaggle"):
+        download("fer2013", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_fetched_says_where_it_is(tmp_path):
+    with pytest.raises(UserError, match="microsoft/FERPlus"):
+        download("ferplus", tmp_path)
+    with pytest.raises(UserError, match="agreement"):
+        download("ckplus", tmp_path)
+    with pytest.raises(UserError, match="did you mean fer2013"):
+        download("fer2012", tmp_path)

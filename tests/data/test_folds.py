@@ -1,0 +1,155 @@
+"""Protocols: every fold a partition, no subject on both sides, and the leaks known for the papers' ways."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_lib.data import CKPLUS_CLASSES, PROTOCOLS, FaceDataset, load_dataset, split_indices
+from fer_lib.errors import UserError
+
+FOLDS = [name for name in PROTOCOLS if name.endswith("10fold")]
+
+
+def faces(labels, subjects=None, classes=CKPLUS_CLASSES, split="") -> FaceDataset:
+    n = len(labels)
+    return FaceDataset(
+        name="made",
+        images=np.zeros((n, 2, 2), np.uint8),
+        labels=np.asarray(labels, np.int64),
+        classes=classes,
+        split=np.resize(np.array(split, np.str_), n),
+        source="made",
+        subject=None if subjects is None else np.array([f"S{s}" for s in subjects]),
+    )
+
+
+# The sizes of CK+48's classes; its files in order of class and name.
+CK48_SIZES = (135, 177, 75, 207, 84, 249, 54)
+
+
+@pytest.fixture(scope="module")
+def like_ck48() -> FaceDataset:
+    return faces(np.repeat(range(7), CK48_SIZES), np.arange(981) // 9)
+
+
+def assert_partition(dataset, parts):
+    together = np.concatenate(parts)
+    assert sorted(together.tolist()) == list(range(len(dataset)))
+    assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)
+
+
+@pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name != "official"])
+def test_each_fold_is_a_partition_without_validation(like_ck48, protocol):
+    for fold in range(PROTOCOLS[protocol]):
+        parts = split_indices(like_ck48, protocol, fold)
+        assert_partition(like_ck48, parts)
+        assert len(parts.val) == 0
+        again = split_indices(like_ck48, protocol, fold)
+        assert again.test.tolist() == parts.test.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_ten_folds_test_every_picture_once_and_no_subject_twice(data):
+    people = data.draw(st.integers(10, 40))
+    labels = data.draw(st.lists(st.integers(0, 6), min_size=people, max_size=150))
+    extra = st.lists(st.integers(0, people - 1), min_size=len(labels) - people, max_size=len(labels) - people)
+    dataset = faces(labels, [*range(people), *data.draw(extra)])
+    for protocol in ("subject_10fold", "picture_10fold"):
+        folds = [split_indices(dataset, protocol, fold) for fold in range(10)]
+        assert sorted(np.concatenate([parts.test for parts in folds]).tolist()) == list(range(len(labels)))
+        for parts in folds:
+            assert_partition(dataset, parts)
+            if protocol == "subject_10fold":
+                assert not set(dataset.subject[parts.test]) & set(dataset.subject[parts.train])
+                assert len(parts.test)
+
+
+def test_picture_folds_keep_each_class_in_proportion(like_ck48):
+    for protocol, share in (("picture_10fold", 0.1), ("picture_2to1", 1 / 3), ("picture_90_10", 0.1)):
+        parts = split_indices(like_ck48, protocol, 0)
+        got = np.bincount(like_ck48.labels[parts.test], minlength=7)
+        assert np.abs(got - share * np.array(CK48_SIZES)).max() < 1
+        # And not the first of each class: the files are sorted by subject.
+        assert len(set(like_ck48.subject[parts.test])) > 0.5 * 109 * (1 - (1 - share) ** 9)
+
+
+def test_the_copied_folds_follow_the_published_code(like_ck48):
+    """Against the loops of that code's description: blocks in file order, the last fold from the end."""
+    starts = np.cumsum([0, *CK48_SIZES])
+    seen = np.zeros(981, int)
+    for fold in range(1, 11):
+        expected = set()
+        for j, block in enumerate([12, 18, 9, 21, 9, 24, 6]):
+            for k in range(block):
+                expected.add(starts[j] + (fold - 1) * block + k if fold != 10 else starts[j + 1] - 1 - k)
+        test = split_indices(like_ck48, "copied_10fold", fold - 1).test
+        assert set(test.tolist()) == expected
+        seen[test] += 1
+    assert seen.sum() == 990
+    assert ((seen == 0).sum(), (seen == 2).sum()) == (24, 33)
+
+
+def test_the_official_split_is_the_publishers():
+    dataset = faces([0, 1, 2, 3, 4, 5], split=["train", "val", "test"])
+    parts = split_indices(dataset, "official")
+    assert (parts.train.tolist(), parts.val.tolist(), parts.test.tolist()) == ([0, 3], [1, 4], [2, 5])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "fold", "words"),
+    [
+        ("subject_tenfold", 0, "unknown protocol 'subject_tenfold': did you mean"),
+        ("subject_10fold", 10, "has folds 0 to 9"),
+        ("picture_2to1", 1, "has folds 0 to 0"),
+        ("subject_10fold", -1, "fold -1"),
+        ("official", 0, "no official split"),
+        ("subject_10fold", 0, "who is shown"),
+        ("copied_10fold", 0, "981 pictures"),
+    ],
+)
+def test_what_cannot_be_parted_is_refused(protocol, fold, words):
+    with pytest.raises(UserError, match=words):
+        split_indices(faces([0, 1, 2, 3, 4, 5, 6] * 10), protocol, fold)
+
+
+def test_too_few_subjects_are_refused():
+    with pytest.raises(UserError, match="9 subjects: too few for 10 folds"):
+        split_indices(faces([0] * 18, [*range(9)] * 2), "subject_10fold", 0)
+
+
+@pytest.fixture(scope="module")
+def ckplus(fer_data) -> FaceDataset:
+    return load_dataset("ckplus", fer_data)
+
+
+def shared(dataset: FaceDataset, protocol: str, who: str) -> tuple[int, int]:
+    """Test pictures whose subject or sequence is trained on too, and all test pictures, over all folds."""
+    groups, leaked, tested = getattr(dataset, who), 0, 0
+    for fold in range(PROTOCOLS[protocol]):
+        parts = split_indices(dataset, protocol, fold)
+        leaked += np.isin(groups[parts.test], groups[parts.train]).sum()
+        tested += len(parts.test)
+    return leaked, tested
+
+
+@pytest.mark.data
+def test_the_leaks_of_ckplus(ckplus):
+    assert shared(ckplus, "copied_10fold", "subject") == (627, 990)
+    assert shared(ckplus, "copied_10fold", "sequence")[0] == 0
+    assert shared(ckplus, "subject_10fold", "subject") == (0, 981)
+    for protocol, of_sequence, of_subject in (("picture_90_10", 0.986, 0.998), ("picture_2to1", 0.89, 0.99)):
+        sequences, tested = shared(ckplus, protocol, "sequence")
+        assert sequences / tested == pytest.approx(of_sequence, abs=0.05)
+        assert shared(ckplus, protocol, "subject")[0] / tested == pytest.approx(of_subject, abs=0.02)
+
+
+@pytest.mark.data
+def test_subject_folds_of_ckplus_are_even(ckplus):
+    """Each fold within one sequence (three pictures) or so of its tenth, in every class and in all."""
+    for fold in range(10):
+        test = split_indices(ckplus, "subject_10fold", fold).test
+        got = np.bincount(ckplus.labels[test], minlength=7)
+        assert np.abs(got - np.array(CK48_SIZES) / 10).max() <= 4.5
+        assert 87 <= len(test) <= 108
