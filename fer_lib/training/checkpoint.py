@@ -12,40 +12,38 @@ from fer_lib.paths import write_atomically
 FILE = "checkpoint.pt"
 
 
-def save_checkpoint(folder: Path, digest: str, state: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, identity: str, state: dict[str, Any]) -> None:
     """Replace the folder's checkpoint, whole or not at all.
 
     Args:
         folder: where the run's unfinished files lie.
-        digest: identity of the run's spec.
+        identity: hexadecimal digest of all that the training must agree in when it continues.
         state: tensors and plain values.
 
     Raises:
         OSError: no space or no permission; the last checkpoint stays.
     """
     buffer = io.BytesIO()  # torch.save straight to a full disk would lose the cause in a RuntimeError
-    torch.save({"digest": digest, "state": state}, buffer)
+    torch.save({"identity": identity, "state": state}, buffer)
     write_atomically(folder / FILE, lambda file: file.write(buffer.getbuffer()))
 
 
-def load_checkpoint(folder: Path, digest: str) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
     """The folder's last checkpoint, on the CPU; None if there is none.
 
     Raises:
-        UserError: the file is unreadable, or belongs to another spec.
+        UserError: the file is unreadable, or belongs to another spec or other data.
     """
     path = folder / FILE
     if not path.exists():
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        found, state = content["digest"], content["state"]
+        found, state = content["identity"], content["state"]
     except Exception as error:
         raise UserError(
             f"{path}: not a readable checkpoint ({type(error).__name__}); delete it to start again"
         ) from None
-    if found != digest:
-        raise UserError(
-            f"{path}: belongs to another spec ({found[:8]}, this run is {digest[:8]}); delete it to start again"
-        )
+    if found != identity:
+        raise UserError(f"{path}: belongs to another spec or other data; delete it to start again")
     return state

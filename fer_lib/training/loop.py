@@ -111,7 +111,7 @@ def fit(
     Raises:
         Interrupted: stopped early; the checkpoint continues the training.
         Diverged: the loss became NaN or infinite; the last good checkpoint stays.
-        UserError: the spec does not fit the dataset, or the checkpoint another spec.
+        UserError: the spec does not fit the dataset, or the checkpoint belongs to another spec or other pictures.
     """
     target = choose_device(device)
     # The caller's own random numbers go on as if no training had happened.
@@ -144,9 +144,11 @@ class _Trainer:
             stop,
             say,
         )
+        # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
+        self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device)
         parts = split_indices(dataset, recipe.protocol, spec.fold or 0)
-        train = parts.train if spec.limit_train is None else parts.train[: spec.limit_train]
+        train = parts.train[: spec.limit_train]
         if len(train) < 2 or not len(parts.test):
             raise UserError(
                 f"dataset {dataset.name}: {len(train)} training and {len(parts.test)} test pictures are too few"
@@ -154,10 +156,7 @@ class _Trainer:
         self.images = torch.from_numpy(np.ascontiguousarray(dataset.images)).to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
         self.train_part = torch.from_numpy(train)
-        self.parts = {
-            "val": torch.from_numpy(parts.val).to(device),
-            "test": torch.from_numpy(parts.test).to(device),
-        }
+        self.parts = {part: torch.from_numpy(getattr(parts, part)[: spec.limit_test]).to(device) for part in PARTS}
         self.augmentation = Augmentation.from_dict(recipe.augment)
         self.source_size = dataset.images.shape[1]
         self.size = self.augmentation.output_size(self.source_size)
@@ -179,7 +178,7 @@ class _Trainer:
     # ------------------------------------------------------------ the run
 
     def run(self) -> Outcome:
-        state = load_checkpoint(self.folder, self.spec.digest)
+        state = load_checkpoint(self.folder, self.identity)
         if state is not None:
             self._restore(state)
             self.say(
@@ -350,7 +349,7 @@ class _Trainer:
             "progress": vars(self.at),
             "random": _get_random(self.device),
         }
-        save_checkpoint(self.folder, self.spec.digest, state)
+        save_checkpoint(self.folder, self.identity, state)
         self.saved_at = time.monotonic()
         where = f"epoch {self.at.epoch + 1} of {self.recipe.epochs}, step {self.at.step} of {self.steps}"
         if reason:
