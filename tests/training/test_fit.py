@@ -1,0 +1,277 @@
+"""The training loop: exact repetition and resumption, the selection rules, and what stops it."""
+
+import itertools
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_dataset, tiny_recipe
+
+from fer_lib.errors import UserError
+from fer_lib.recipe import RunSpec
+from fer_lib.training import Diverged, Interrupted, Stop, fit, loop
+from fer_lib.training.checkpoint import FILE
+
+STEPS = 4  # per epoch: 70 pictures, batches of 16
+
+
+class StopAfter(Stop):
+    """Asks to stop after the given number of steps."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    @property
+    def reason(self):
+        self.left -= 1
+        return "the test" if self.left == 0 else None
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return tiny_dataset()
+
+
+@pytest.fixture(scope="module")
+def train(dataset, tmp_path_factory):
+    def train(spec=None, stops=(), folder=None, say=lambda line: None):
+        """Train on the CPU, interrupted after each of the given numbers of steps and resumed."""
+        spec = spec or RunSpec(tiny_recipe())
+        folder = folder or tmp_path_factory.mktemp("run")
+        for steps in stops:
+            with pytest.raises(Interrupted, match="stopped by the test"):
+                fit(spec, dataset, folder, device="cpu", stop=StopAfter(steps), say=say)
+        return fit(spec, dataset, folder, device="cpu", say=say)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(train):
+    return train()
+
+
+def outcome(result):
+    """All of an outcome that must not depend on when it was computed."""
+    history = [{key: value for key, value in row.items() if key != "seconds"} for row in result.history]
+    arrays = {
+        f"{rule}/{part}/{kind}": values.tobytes()
+        for rule, parts in result.probabilities.items()
+        for part, kinds in parts.items()
+        for kind, values in kinds.items()
+    }
+    weights = {name: value.numpy().tobytes() for name, value in result.weights.items()}
+    return repr(history), result.epochs, arrays, weights, result.images, result.sizes
+
+
+# ---------------------------------------------------------------- exact repetition
+
+
+def test_two_runs_of_one_spec_are_identical(train, uninterrupted):
+    assert outcome(train()) == outcome(uninterrupted)
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [[1], [6], [STEPS], [STEPS + 1, STEPS], [3 * STEPS], [1] * (3 * STEPS)],
+    ids=["first step", "inside", "end of an epoch", "twice", "last step", "every step"],
+)
+def test_a_resumed_training_ends_as_an_uninterrupted_one(train, uninterrupted, stops):
+    resumed = train(stops=stops)
+    assert outcome(resumed) == outcome(uninterrupted)
+    assert resumed.sessions == len(stops) + 1
+
+
+def test_seeds_differ(train, uninterrupted):
+    other = train(RunSpec(tiny_recipe(), seed=1))
+    assert other.history[0]["train_loss"] != uninterrupted.history[0]["train_loss"]
+    assert outcome(other)[3] != outcome(uninterrupted)[3]
+
+
+def test_a_longer_training_begins_as_a_shorter_one(train):
+    # With a schedule that does not look at the last epoch, epochs are only added.
+    short, long = (train(RunSpec(tiny_recipe(schedule={"name": "constant"}, epochs=n))) for n in (1, 2))
+    assert outcome(short)[0][1:-1] in outcome(long)[0]
+
+
+def test_the_callers_random_numbers_are_untouched(train):
+    def states():
+        return torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()  # noqa: NPY002
+
+    before = states()
+    train(stops=[2])
+    assert states() == before
+
+
+# ---------------------------------------------------------------- what is recorded
+
+
+def test_history_has_one_row_per_epoch(uninterrupted):
+    assert [row["epoch"] for row in uninterrupted.history] == [1, 2, 3]
+    assert list(uninterrupted.history[0]) == [
+        "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_accuracy", "lr", "seconds",
+    ]  # fmt: skip
+    assert uninterrupted.sizes == {"train": 70, "val": 21, "test": 21}
+    assert uninterrupted.images == 3 * STEPS * 16
+    assert 0 < uninterrupted.train_seconds < uninterrupted.seconds
+
+
+def test_one_line_per_epoch(train):
+    lines = []
+    train(say=lines.append)
+    pattern = (
+        r"epoch +\d/3  train \d+\.\d{3} +[\d.]+%  val \d\.\d{3} +[\d.]+%  test +[\d.]+%  lr [\de.-]+  [\d.]+ s  ETA .+"
+    )
+    assert len(lines) == 3
+    assert all(re.fullmatch(pattern, line) for line in lines), lines
+    assert lines[-1].endswith("ETA 0 s")
+
+
+def test_every_rule_keeps_the_predictions_of_its_epoch(uninterrupted, dataset):
+    for rule, epoch in uninterrupted.epochs.items():
+        row = uninterrupted.history[epoch - 1]
+        for part in ("val", "test"):
+            right = uninterrupted.probabilities[rule][part]["plain"].argmax(1) == uninterrupted.labels[part]
+            assert right.mean() == pytest.approx(row[f"{part}_accuracy"])
+    assert (uninterrupted.labels["test"] == dataset.labels[dataset.split == "test"]).all()
+    plain, averaged = (uninterrupted.probabilities["last"]["test"][kind] for kind in ("plain", "tta"))
+    assert not np.array_equal(plain, averaged)
+    assert averaged.sum(1) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_plateau_schedule_reads_the_validation_scores(uninterrupted):
+    scores = [row["val_accuracy"] for row in uninterrupted.history]
+    expected = [0.05]
+    for epoch in (1, 2):
+        better = len(scores[:epoch]) == 1 or scores[epoch - 1] > max(scores[: epoch - 1])
+        expected.append(expected[-1] * (1 if better else 0.5))
+    assert [row["lr"] for row in uninterrupted.history] == pytest.approx(expected)
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Replace the net's predictions by ones of given accuracies, epoch by epoch."""
+
+    def script(dataset, accuracies):
+        truth = {part: torch.from_numpy(dataset.labels[dataset.split == part]) for part in accuracies}
+        calls = itertools.chain.from_iterable(zip(*accuracies.values(), strict=True))
+        parts = itertools.cycle(accuracies)
+
+        def predict(model, images, **options):
+            labels = truth[next(parts)]
+            share = next(calls, 0.0)
+            answers = torch.where(torch.arange(len(labels)) < round(share * len(labels)), labels, (labels + 1) % 7)
+            return torch.nn.functional.one_hot(answers, 7).float()
+
+        monkeypatch.setattr(loop, "predict_probabilities", predict)
+
+    return script
+
+
+def test_the_rules_choose_the_first_of_the_best_epochs(train, dataset, scripted):
+    recipe = tiny_recipe(schedule={"name": "constant"}, epochs=4)
+    scripted(dataset, {"val": [0.2, 0.6, 0.6, 0.4], "test": [0.8, 0.3, 0.8, 0.1]})
+    result = train(RunSpec(recipe))
+    assert result.epochs == {"last": 4, "val_selected": 2, "test_best": 1}
+    scripted(dataset, {"val": [0.1, 0.2], "test": [0.1, 0.2]})
+    shorter = train(RunSpec(tiny_recipe(schedule={"name": "constant"}, epochs=2)))
+    assert shorter.epochs == {"last": 2, "val_selected": 2, "test_best": 2}
+    assert outcome(result)[3] == outcome(shorter)[3]  # the weights kept are those of epoch 2
+
+
+def test_without_a_val_part_the_last_epoch_is_selected(train, dataset, scripted):
+    recipe = tiny_recipe(protocol="picture_2to1", schedule={"name": "constant"}, epochs=2)
+    result = train(RunSpec(recipe))
+    assert result.sizes["val"] == 0
+    assert result.epochs["val_selected"] == result.epochs["last"] == 2
+    assert result.probabilities["val_selected"]["test"] is result.probabilities["last"]["test"]
+    assert "val" not in result.labels
+    assert all(np.isnan(row["val_accuracy"]) and np.isnan(row["val_loss"]) for row in result.history)
+
+
+def test_limit_train_takes_the_first_pictures(train):
+    result = train(RunSpec(tiny_recipe(epochs=1), limit_train=20))
+    assert result.sizes == {"train": 20, "val": 21, "test": 21}
+    assert result.images == 16
+
+
+# ---------------------------------------------------------------- the gradient clamp
+
+
+def test_every_gradient_element_is_clamped(train, dataset, tmp_path):
+    # One plain SGD step without momentum moves no weight by more than lr x clamp.
+    changes = {"optimizer": {"name": "sgd", "lr": 1.0}, "schedule": {"name": "constant"}, "epochs": 1}
+    spec = RunSpec(tiny_recipe(clamp_gradient=1e-3, batch_size=70, loss={"name": "cross_entropy"}, **changes))
+    start = loop._Trainer(spec, dataset, tmp_path, torch.device("cpu"), Stop(), print).model.state_dict()
+    moved = {
+        name: (value - start[name]).abs().max() for name, value in train(spec).weights.items() if "running" not in name
+    }
+    steps = [float(value) for name, value in moved.items() if name.endswith(("weight", "bias"))]
+    assert max(steps) == pytest.approx(1e-3, rel=1e-3)
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
+def test_a_diverging_loss_is_named_and_the_last_checkpoint_kept(train, dataset, tmp_path):
+    recipe = tiny_recipe(
+        optimizer={"name": "sgd", "lr": 1e38}, schedule={"name": "constant"}, clamp_gradient=None, batch_size=35
+    )
+    spec = RunSpec(recipe)
+    with pytest.raises(Interrupted):
+        fit(spec, dataset, tmp_path, device="cpu", stop=StopAfter(1), say=print)
+    kept = (tmp_path / FILE).read_bytes()
+    with pytest.raises(Diverged) as caught:
+        fit(spec, dataset, tmp_path, device="cpu", say=print)
+    assert isinstance(caught.value, UserError)
+    assert "epoch 1, step 2 of 2, learning rate 1e+38" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / FILE).read_bytes() == kept
+
+
+def test_a_checkpoint_of_another_spec_is_refused(train, dataset, tmp_path):
+    with pytest.raises(Interrupted):
+        fit(RunSpec(tiny_recipe()), dataset, tmp_path, device="cpu", stop=StopAfter(1), say=print)
+    with pytest.raises(UserError, match=rf"{FILE}: belongs to another spec.*delete it to start again"):
+        fit(RunSpec(tiny_recipe(), seed=1), dataset, tmp_path, device="cpu", say=print)
+
+
+def test_a_checkpoint_of_other_data_is_refused(dataset, tmp_path):
+    with pytest.raises(Interrupted):
+        fit(RunSpec(tiny_recipe()), dataset, tmp_path, device="cpu", stop=StopAfter(1), say=print)
+    other = dataset.subset(np.arange(len(dataset))[1:])
+    with pytest.raises(UserError, match=rf"{FILE}: belongs to another spec or other data"):
+        fit(RunSpec(tiny_recipe()), other, tmp_path, device="cpu", say=print)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[: len(content) // 2], lambda content: b"nonsense", lambda content: b""]
+)
+def test_a_corrupt_checkpoint_is_refused(dataset, tmp_path, damage):
+    with pytest.raises(Interrupted):
+        fit(RunSpec(tiny_recipe()), dataset, tmp_path, device="cpu", stop=StopAfter(1), say=print)
+    (tmp_path / FILE).write_bytes(damage((tmp_path / FILE).read_bytes()))
+    with pytest.raises(UserError, match=rf"{FILE}: not a readable checkpoint.*delete it to start again"):
+        fit(RunSpec(tiny_recipe()), dataset, tmp_path, device="cpu", say=print)
+
+
+def test_too_few_pictures_are_refused(dataset, tmp_path):
+    with pytest.raises(UserError, match="1 training and 21 test pictures are too few"):
+        fit(RunSpec(tiny_recipe(), limit_train=1), dataset, tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gpu", "unknown device 'gpu'"),
+        ("cdua", "did you mean cuda"),
+        ("cuda:x", "unknown device"),
+        ("cuda:99", "CUDA devices"),
+    ],
+)
+def test_an_unknown_device_is_named(dataset, tmp_path, name, words):
+    with pytest.raises(UserError, match=words):
+        fit(RunSpec(tiny_recipe()), dataset, tmp_path, device=name)
