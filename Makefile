@@ -34,8 +34,14 @@ reproduce: env  ## execute every notebook at smoke scale, rebuild tables, figure
 report: env  ## execute every notebook at paper scale from the recorded runs, rebuild the report
 	$(SNAKEMAKE) report
 
+# nbval executes the executed copies again and compares the outputs that the text relies on.
+NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider
+
 test: env  ## all tests, the notebooks' marked outputs included
 	$(BIN)/python -m pytest
+	$(SNAKEMAKE) smoke
+	$(NBVAL) results/smoke/executed
+	$(if $(wildcard results/executed),$(NBVAL) results/executed --ignore results/executed/01_data_exploration.ipynb)
 
 quick: env  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not heavy"

@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> None:
         status = parsed.run(parsed)
     except UserError as error:
         _fail(str(error))
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
     except KeyboardInterrupt:
@@ -104,6 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
     other.add_argument("--epochs", type=int)
     other.add_argument("--batch-size", type=int)
     other.add_argument("--limit-train", type=int, metavar="N", help="train on the first N pictures")
+    other.add_argument("--limit-test", type=int, metavar="N", help="evaluate on the first N pictures of each part")
 
     study = commands.add_parser("study", help="what the runs say").add_subparsers(metavar="COMMAND", required=True)
     for name, run, text in (
@@ -213,7 +217,7 @@ def _train(arguments: argparse.Namespace) -> int:
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
     )
-    spec = RunSpec(recipe, arguments.seed, arguments.fold, arguments.limit_train)
+    spec = RunSpec(recipe, arguments.seed, arguments.fold, arguments.limit_train, arguments.limit_test)
     choose_device(arguments.device)
     if arguments.dry_run:
         print(spec.run_id)

@@ -68,12 +68,14 @@ class RunSpec:
         seed: seeds initialisation, order, augmentation and dropout.
         fold: the test fold, 0-based, for protocols with folds; else None.
         limit_train: train on this many pictures only, the first of the training part; None for all.
+        limit_test: evaluate on this many pictures of the val and test parts only; None for all.
     """
 
     recipe: Recipe
     seed: int = 0
     fold: int | None = None
     limit_train: int | None = None
+    limit_test: int | None = None
 
     def __post_init__(self) -> None:
         folds = PROTOCOLS[self.recipe.protocol]
@@ -83,17 +85,20 @@ class RunSpec:
             raise UserError(f"--fold {self.fold}: protocol {self.recipe.protocol!r} needs a fold from 0 to {folds - 1}")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: must be 0 or more")
-        if self.limit_train is not None and self.limit_train < 1:
-            raise UserError(f"--limit-train {self.limit_train}: must be 1 or more")
+        for name in ("limit_train", "limit_test"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise UserError(f"--{name.replace('_', '-')} {limit}: must be 1 or more")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values: what ``run.json`` keeps and what the identity hashes."""
-        return {
+        spec = {
             "recipe": self.recipe.training(),
             "seed": self.seed,
             "fold": self.fold,
             "limit_train": self.limit_train,
         }
+        return spec if self.limit_test is None else spec | {"limit_test": self.limit_test}
 
     @property
     def digest(self) -> str:

@@ -101,10 +101,12 @@ def execute(
         _stamp(notebook, source, scale, parameters)
         nbformat.write(notebook, draft)
         os.replace(draft, output)
-    except (PapermillExecutionError, TimeoutError) as error:
+    except PapermillExecutionError as error:
         failed = output.with_suffix(".failed.ipynb")
         os.replace(draft, failed)
-        raise UserError(f"{name}: {_first_error(error, limit)}; the executed copy is {failed}") from None
+        raise UserError(f"{name}: {_first_error(error)}; the executed copy is {failed}") from None
+    except TimeoutError:
+        raise UserError(f"{name}: a cell took longer than {limit} s, the limit of notebooks/scales.toml") from None
     finally:
         draft.unlink(missing_ok=True)
     output.with_suffix(".failed.ipynb").unlink(missing_ok=True)
@@ -127,11 +129,9 @@ def _parameters(name: str, scale: str, changes: dict[str, Any]) -> tuple[dict[st
     return parameters, limit
 
 
-def _first_error(error: Exception, limit: int) -> str:
-    if isinstance(error, PapermillExecutionError):
-        line = next((line for line in error.source.splitlines() if line.strip()), "")
-        return f"cell [{error.exec_count}] {line!r} failed with {error.ename}: {error.evalue.splitlines()[0]}"
-    return f"a cell took longer than {limit} s"
+def _first_error(error: PapermillExecutionError) -> str:
+    line = next((line for line in error.source.splitlines() if line.strip()), "")
+    return f"cell [{error.exec_count}] {line!r} failed with {error.ename}: {(error.evalue or ' ').splitlines()[0]}"
 
 
 def _stamp(notebook: nbformat.NotebookNode, source: Path, scale: str, parameters: dict[str, Any]) -> None:

@@ -79,12 +79,22 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
     for record in records:
         if record.recipe in recipes:
             published = recipes[record.recipe].training() | {"epochs": record.epochs}
-            same = record.spec["recipe"] == published and record.spec["limit_train"] is None
-            key = (record.recipe, same, repr(record.spec["recipe"]), record.spec["limit_train"])
+            same = (
+                record.spec["recipe"] == published
+                and record.spec["limit_train"] is None
+                and "limit_test" not in record.spec
+            )
+            key = (
+                record.recipe,
+                same,
+                repr(record.spec["recipe"]),
+                record.spec["limit_train"],
+                record.spec.get("limit_test"),
+            )
             found[key].append(record)
     groups = [
         Group(recipe, same, tuple(sorted(members, key=lambda r: (r.spec["seed"], r.spec["fold"] or 0))))
-        for (recipe, same, _, _), members in found.items()
+        for (recipe, same, *_), members in found.items()
     ]
     order = list(recipes)
     return sorted(groups, key=lambda g: (order.index(g.recipe), not g.as_published, -g.epochs, g.records[0].id))
