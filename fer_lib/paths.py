@@ -22,7 +22,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         write: receives the open binary file to fill.
 
     Raises:
-        OSError: no space or no permission; the old file, if any, is untouched.
+        OSError: no space or no permission, naming the file; the old file, if any, is untouched.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -31,5 +31,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        error.filename = str(path)  # a failed write would name no file
+        raise
     finally:
         partial.unlink(missing_ok=True)

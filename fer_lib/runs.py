@@ -20,11 +20,23 @@ import numpy as np
 
 from fer_lib.errors import UserError
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, summary
+from fer_lib.paths import write_atomically
+from fer_lib.recipe import spec_digest
 
 SCHEMA = 1
 RULES = ("last", "val_selected", "test_best")
 KINDS = ("plain", "tta")
-_FIELDS = ("schema", "id", "spec", "classes", "metrics", "data", "environment", "code", "time")
+_FIELDS = {
+    "schema": (),
+    "id": (),
+    "spec": ("recipe", "seed", "fold", "limit_train"),
+    "classes": (),
+    "metrics": RULES,
+    "data": ("name", "source", "fingerprint", "counts"),
+    "environment": ("device", "torch"),
+    "code": ("commit",),
+    "time": ("seconds", "train_images_per_second"),
+}
 
 
 @dataclass(frozen=True)
@@ -150,6 +162,7 @@ def write_record(
     history: list[dict[str, float]],
     arrays: dict[str, np.ndarray],
     scratch: Path,
+    weights: bytes | None = None,
 ) -> RunRecord:
     """Write a record whole or not at all.
 
@@ -159,18 +172,25 @@ def write_record(
         history: one row per epoch.
         arrays: see :attr:`RunRecord.predictions`.
         scratch: a folder on the same disk, in which the record is assembled.
+        weights: content of ``weights.safetensors``, which is kept beside the record on the machine that trained.
 
     Raises:
-        OSError: no space or no permission; nothing is left at ``folder``.
+        OSError: no space or no permission, naming the file; nothing is left at ``folder``.
     """
     draft = scratch / "record"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    (draft / "predictions.npz").write_bytes(buffer.getvalue())
-    (draft / "history.csv").write_text(_history_csv(history))
-    (draft / "run.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    files = {
+        "predictions.npz": buffer.getvalue(),
+        "history.csv": _history_csv(history).encode(),
+        "run.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
+    }
+    if weights is not None:
+        files["weights.safetensors"] = weights
+    for name, data in files.items():
+        write_atomically(draft / name, lambda file, data=data: file.write(data))
     os.rename(draft, folder)
     return RunRecord(folder, content)
 
@@ -196,7 +216,7 @@ def read_record(folder: Path) -> RunRecord:
         raise UserError(f"{path}: missing; the folder is no run record") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: unreadable ({error})") from None
-    if missing := [name for name in _FIELDS if name not in content]:
+    if missing := _missing_fields(content):
         raise UserError(f"{path}: lacks {', '.join(missing)}")
     if content["schema"] != SCHEMA:
         raise UserError(f"{path}: schema {content['schema']}, this version reads {SCHEMA}")
@@ -204,6 +224,17 @@ def read_record(folder: Path) -> RunRecord:
         if not (folder / name).exists():
             raise UserError(f"{folder / name}: missing; the record is not whole")
     return RunRecord(folder, content)
+
+
+def _missing_fields(content: Any) -> list[str]:
+    """Names of the fields that a parsed ``run.json`` lacks, as in ``data.counts``."""
+    missing = []
+    for name, inner in _FIELDS.items():
+        if not isinstance(content, dict) or name not in content:
+            missing.append(name)
+        else:
+            missing += [f"{name}.{key}" for key in inner if key not in content[name]]
+    return missing
 
 
 def read_records(runs: Path) -> tuple[list[RunRecord], list[str]]:
@@ -226,7 +257,7 @@ def read_records(runs: Path) -> tuple[list[RunRecord], list[str]]:
 
 
 def verify_record(record: RunRecord) -> list[str]:
-    """Recompute a record's metrics from its predictions and compare.
+    """Hold a record's parts against each other: its name and spec, its predictions, metrics and history.
 
     Returns:
         One line per fault; empty if the record is sound.
@@ -234,19 +265,29 @@ def verify_record(record: RunRecord) -> list[str]:
     faults = []
     if record.path.name != record.id:
         faults.append(f"folder is named {record.path.name}, run.json says {record.id}")
+    if not record.id.endswith(f"-{spec_digest(record.spec)[:8]}"):
+        faults.append(f"run.json: the spec is not the one that {record.id} was made from")
+    return faults + _faults_of_predictions(record) + _faults_of_history(record)
+
+
+def _faults_of_predictions(record: RunRecord) -> list[str]:
     try:
         arrays = record.predictions
     except Exception as error:
-        return [*faults, f"predictions.npz: unreadable ({type(error).__name__})"]
+        return [f"predictions.npz: unreadable ({type(error).__name__})"]
+    counts = record.content["data"]["counts"]
+    faults = []
     for name, array in arrays.items():
         part = name.split("/")[0]
-        if len(array) != record.content["data"]["counts"].get(part):
-            faults.append(f"predictions.npz: {name} has {len(array)} rows, the {part} part has other")
+        if len(array) != counts.get(part):
+            faults.append(f"predictions.npz: {name} has {len(array)} rows, the {part} part has {counts.get(part)}")
     if faults:
         return faults
     try:
         computed = metrics_of(arrays, len(record.classes))
-    except (KeyError, ValueError, IndexError) as error:
+    except KeyError as error:
+        return [f"predictions.npz: lacks {error}"]
+    except (ValueError, IndexError) as error:
         return [f"predictions.npz: {error}"]
     for rule, parts in computed.items():
         for part, kinds in parts.items():
@@ -256,6 +297,28 @@ def verify_record(record: RunRecord) -> list[str]:
                     if metric not in stored or not np.allclose(stored[metric], value, rtol=0, atol=1e-9):
                         where = f"{metric} of {part}, {rule}, {kind}"
                         faults.append(f"run.json: {where} is {stored.get(metric)}, predictions give {value}")
-    if len(record.history["epoch"]) != record.epochs:
-        faults.append(f"history.csv: {len(record.history['epoch'])} epochs, the spec has {record.epochs}")
+    return faults
+
+
+def _faults_of_history(record: RunRecord) -> list[str]:
+    try:
+        history = record.history
+        rows = len(history["epoch"])
+    except Exception as error:
+        return [f"history.csv: unreadable ({type(error).__name__})"]
+    if rows != record.epochs:
+        return [f"history.csv: {rows} epochs, the spec has {record.epochs}"]
+    faults = []
+    for rule in RULES:
+        epoch = record.content["metrics"][rule].get("epoch")
+        if epoch not in range(1, rows + 1):
+            faults.append(f"run.json: {rule} has epoch {epoch} of {rows}")
+            continue
+        for part in ("val", "test"):
+            # The net was evaluated again after the last epoch; on a GPU rounding may tip a picture or a few.
+            pictures = record.content["data"]["counts"].get(part, 0)
+            then = history[f"{part}_accuracy"][epoch - 1]
+            now = record.content["metrics"][rule].get(part, {}).get("plain", {}).get("accuracy", math.nan)
+            if pictures and not abs(then - now) <= 0.002 + 1 / pictures:
+                faults.append(f"history.csv: {part}_accuracy of epoch {epoch} is {then}, run.json has {now} ({rule})")
     return faults

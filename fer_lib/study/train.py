@@ -128,16 +128,10 @@ def _write(
             "train_images_per_second": round(outcome.images / outcome.train_seconds, 1),
         },
     }
-    record = write_record(folder, content, outcome.history, arrays, partial)
-    save_weights(folder / "weights.safetensors", outcome.weights, record)
-    return record
-
-
-def save_weights(path: Path, weights: dict[str, torch.Tensor], record: RunRecord) -> None:
-    """Write a run's ``val_selected`` weights, with what is needed to build its net again, as safetensors."""
-    recipe = record.spec["recipe"]
-    metadata = {"run": record.id, "model": recipe["model"], "classes": ",".join(record.classes)}
-    safetensors.torch.save_file({name: value.contiguous() for name, value in weights.items()}, path, metadata)
+    # What is needed to build the net again travels with its weights.
+    metadata = {"run": spec.run_id, "model": spec.recipe.model, "classes": ",".join(dataset.classes)}
+    weights = {name: value.contiguous() for name, value in outcome.weights.items()}
+    return write_record(folder, content, outcome.history, arrays, partial, safetensors.torch.save(weights, metadata))
 
 
 def environment(device: torch.device) -> dict[str, Any]:
