@@ -6,13 +6,17 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fer_lib.errors import UserError
+
+if TYPE_CHECKING:
+    from fer_lib.runs import RunRecord
 
 # Each command imports what it needs when it runs, so that `fer --help` answers at once and training needs
 # none of the packages that analysis and reports do.
 
+RESULTS_HELP = "folder that holds runs/ (default: FER_RESULTS, else results)"
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
 
 
@@ -100,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--fold", type=int, help="test fold, from 0, of a recipe with cross-validation")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     train.add_argument("--time-limit", type=_seconds, metavar="T", help="stop after T (90s, 9m, 1h30m), resumable")
-    train.add_argument("--results", type=Path, help="folder that holds runs/ (default: FER_RESULTS, else results)")
+    train.add_argument("--results", type=Path, help=RESULTS_HELP)
     train.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
     other = train.add_argument_group("changes to the recipe (each makes a different run)")
     other.add_argument("--dataset", help="synthetic, fer2013, ckplus or folder:PATH")
@@ -109,6 +113,30 @@ def build_parser() -> argparse.ArgumentParser:
     other.add_argument("--limit-train", type=int, metavar="N", help="train on the first N pictures")
     other.add_argument("--limit-test", type=int, metavar="N", help="evaluate on the first N pictures of each part")
 
+    models = _command(
+        commands,
+        "models",
+        _models,
+        "list the models, their size and cost",
+        "fer models",
+        "fer models resnet34_cbam_ends gu --time",
+    )
+    models.add_argument("name", nargs="*", help="these only")
+    models.add_argument("--pixels", type=int, default=48, help="picture size for nets that take any (default: 48)")
+    models.add_argument("--time", action="store_true", help="measure the milliseconds per picture too")
+    models.add_argument("--device", default="auto", help="where to measure (default: auto)")
+
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "write a run's net as ONNX",
+        "fer export zhang-cbam_ends-fer2013-s0-1a2b3c4d --output zhang.onnx",
+    )
+    export.add_argument("run", help="a folder's name in results/runs that holds weights.safetensors")
+    export.add_argument("--output", type=Path, help="default: the run's name with .onnx, in this folder")
+    export.add_argument("--results", type=Path, help=RESULTS_HELP)
+
     study = commands.add_parser("study", help="what the runs say").add_subparsers(metavar="COMMAND", required=True)
     for name, run, text in (
         ("status", _study_status, "which claims have runs"),
@@ -116,12 +144,10 @@ def build_parser() -> argparse.ArgumentParser:
         ("verify", _study_verify, "recompute every run's metrics from its predictions"),
     ):
         command = _command(study, name, run, text, f"fer study {name}")
-        command.add_argument(
-            "--results", type=Path, help="folder that holds runs/ (default: FER_RESULTS, else results)"
-        )
+        command.add_argument("--results", type=Path, help=RESULTS_HELP)
     show = _command(study, "show", _study_show, "one run in full", "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d")
     show.add_argument("run", help="a folder's name in results/runs")
-    show.add_argument("--results", type=Path, help="folder that holds runs/ (default: FER_RESULTS, else results)")
+    show.add_argument("--results", type=Path, help=RESULTS_HELP)
 
     notebook = _command(
         commands,
@@ -237,6 +263,34 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+# ---------------------------------------------------------------- models
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    from fer_lib.models.describe import describe
+    from fer_lib.study.weights import trained_models
+    from fer_lib.training import choose_device
+
+    device, trained = choose_device(arguments.device), trained_models()
+    print(f"{'model':24}{'parameters':>13}{'pixels':>8}{'MACs':>9}{'ms/picture':>12}  weights  serves")
+    for name in arguments.name or [None]:
+        for row in describe(name and [name], pixels=arguments.pixels, device=device, timed=arguments.time):
+            macs = "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M"
+            parameters = "–" if row.parameters is None else f"{row.parameters:,}"
+            time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
+            weights = "yes" if row.name in trained else "–"
+            print(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:7}  {row.papers}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from fer_lib.study.weights import export_run
+
+    record = _find_record(arguments)
+    path = arguments.output or Path(f"{record.id}.onnx")
+    export_run(record, path)
+    print(path)
+
+
 # ---------------------------------------------------------------- study
 
 
@@ -269,14 +323,18 @@ def _study_verify(arguments: argparse.Namespace) -> int:
 def _study_show(arguments: argparse.Namespace) -> None:
     import json
 
+    print(json.dumps(_find_record(arguments).content, indent=1))
+
+
+def _find_record(arguments: argparse.Namespace) -> "RunRecord":
     from fer_lib.errors import unknown
     from fer_lib.paths import results_dir
     from fer_lib.runs import read_record
 
     runs = (arguments.results or results_dir()) / "runs"
-    if not (runs / arguments.run).is_dir():
-        raise unknown("run", arguments.run, (path.name for path in runs.glob("*") if path.is_dir()))
-    print(json.dumps(read_record(runs / arguments.run).content, indent=1))
+    if not (runs / arguments.run / "run.json").exists():
+        raise unknown("run", arguments.run, (path.parent.name for path in runs.glob("*/run.json")))
+    return read_record(runs / arguments.run)
 
 
 def _warn(line: str) -> None:
