@@ -16,7 +16,7 @@ class Group:
 
     Attributes:
         recipe: name of the recipe.
-        as_published: whether they are the recipe as its paper's file has it, apart from the epochs.
+        as_published: whether they are the recipe as its paper's file has it, or a shorter training of it.
         records: the records, by seed, then fold.
     """
 
@@ -46,8 +46,9 @@ class Group:
 
     @property
     def pictures(self) -> int:
-        """Test pictures per seed, over all folds."""
-        return sum(record.content["data"]["counts"]["test"] for record in self.records[: self.folds])
+        """Test pictures per complete seed, over all folds."""
+        complete = self._by_seed()[self.seeds[0]] if self.seeds else []
+        return sum(record.content["data"]["counts"]["test"] for record in complete)
 
     def accuracies(self, part: str = "test", rule: str = "val_selected", kind: str = "tta") -> list[float]:
         """Accuracy of each complete seed, pooled over its folds, as fractions; empty without such a part."""
@@ -81,6 +82,7 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
             published = recipes[record.recipe].training() | {"epochs": record.epochs}
             same = (
                 record.spec["recipe"] == published
+                and record.epochs <= recipes[record.recipe].epochs
                 and record.spec["limit_train"] is None
                 and "limit_test" not in record.spec
             )

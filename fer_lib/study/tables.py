@@ -9,7 +9,7 @@ import pandas as pd
 from fer_lib import plots
 from fer_lib.claims import Claim, list_claims
 from fer_lib.errors import UserError
-from fer_lib.paths import ROOT, results_dir
+from fer_lib.paths import ROOT, results_dir, write_atomically
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RULES, RunRecord, read_records
 from fer_lib.study.groups import Group, group_records
@@ -163,13 +163,13 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         results / "figures" / "claims.svg": plots.svg(plots.claims(claims)),
     }
     readme = ROOT / "README.md"
-    if results == ROOT / "results" and readme.exists():
+    if results.resolve() == ROOT / "results" and readme.exists():
         written[readme] = _replace_section(readme.read_text(), "claims", text).encode()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         # An unchanged file keeps its time, so that nothing downstream is rebuilt.
         if not path.exists() or path.read_bytes() != content:
-            path.write_bytes(content)
+            write_atomically(path, lambda file, content=content: file.write(content))
     return list(written)
 
 
