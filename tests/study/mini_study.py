@@ -1,0 +1,58 @@
+"""A study in miniature: the paper ``mini/demo.toml``, made-up records in ``mini/runs``, and the tables they give.
+
+``python tests/study/mini_study.py`` writes the folder again, after a change of the records or of the tables.
+"""
+
+import contextlib
+import dataclasses
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tiny import write_run
+
+from fer_lib import claims, recipe
+from fer_lib.recipe import RunSpec, get_recipe
+from fer_lib.study.tables import write_tables
+
+MINI = Path(__file__).parent / "mini"
+CORRECT = {  # of 40 test pictures, seed by seed
+    "demo/good/synthetic": (30, 29, 31),
+    "demo/noisy/synthetic": (30, 26, 34),
+    "demo/bad/synthetic": (20, 20, 21),
+    "demo/lonely/synthetic": (28,),
+}
+
+
+@contextlib.contextmanager
+def demo_paper() -> Iterator[None]:
+    """Let ``mini/demo.toml`` be the only paper."""
+    caches = (recipe.load_papers, recipe.list_recipes, claims.list_claims)
+    with mock.patch.object(recipe, "PAPERS_DIR", MINI):
+        for cached in caches:
+            cached.cache_clear()
+        yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+def write_runs(runs: Path) -> None:
+    """Write the records."""
+    for name, counts in CORRECT.items():
+        for seed, correct in enumerate(counts):
+            write_run(runs, RunSpec(get_recipe(name), seed), correct=correct, test=40, val=0)
+    short = dataclasses.replace(get_recipe("demo/short/synthetic"), epochs=1)
+    write_run(runs, RunSpec(short), correct=25, test=40)
+    for partial in runs.glob("*.partial"):
+        shutil.rmtree(partial)
+
+
+if __name__ == "__main__":
+    with demo_paper():
+        shutil.rmtree(MINI / "runs", ignore_errors=True)
+        write_runs(MINI / "runs")
+        write_tables(MINI)
+    shutil.rmtree(MINI / "figures")  # its bytes change with matplotlib's version

@@ -1,0 +1,241 @@
+"""From records to tables: grouping, pooling, the committed miniature study, and the README."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from mini_study import CORRECT, MINI, demo_paper, write_runs
+from tiny import write_run
+
+from fer_lib import plots
+from fer_lib.errors import UserError
+from fer_lib.recipe import RunSpec, get_recipe
+from fer_lib.runs import metrics_of, read_record, read_records, verify_record
+from fer_lib.study import tables
+from fer_lib.study.groups import group_records
+from fer_lib.study.tables import claim_table, run_table, status, write_tables
+
+GOOD = "demo/good/synthetic"
+FOLDS = "demo/folds/synthetic"
+
+
+@pytest.fixture(autouse=True)
+def demo():
+    with demo_paper():
+        yield
+
+
+@pytest.fixture
+def mini(tmp_path):
+    """A copy of the miniature study's records."""
+    shutil.copytree(MINI / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+def row(records, claim):
+    table = claim_table(records).set_index("claim")
+    return table.loc[f"demo/{claim}"]
+
+
+# ---------------------------------------------------------------- the miniature study
+
+
+@pytest.mark.parametrize("name", ["claims.csv", "claims.md", "runs.csv"])
+def test_the_tables_are_rebuilt_byte_for_byte(mini, name):
+    write_tables(mini)
+    assert (mini / "tables" / name).read_bytes() == (MINI / "tables" / name).read_bytes()
+
+
+def test_the_miniature_records_are_what_its_script_writes(tmp_path):
+    write_runs(tmp_path)
+    written, committed = (read_records(runs)[0] for runs in (tmp_path, MINI / "runs"))
+    assert [record.content for record in written] == [record.content for record in committed]
+    for ours, theirs in zip(written, committed, strict=True):
+        assert verify_record(theirs) == []
+        assert ours.predictions.keys() == theirs.predictions.keys()
+        assert all((ours.predictions[name] == theirs.predictions[name]).all() for name in ours.predictions)
+
+
+def test_the_same_records_give_the_same_bytes(mini):
+    paths = write_tables(mini)
+    assert sorted(path.name for path in paths) == ["claims.csv", "claims.md", "claims.svg", "runs.csv"]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in write_tables(mini)} == before
+    shutil.rmtree(mini / "figures")
+    assert {path: path.read_bytes() for path in write_tables(mini)} == {path: old[0] for path, old in before.items()}
+
+
+def test_the_figure_shows_every_claim(mini):
+    table = claim_table(read_records(mini / "runs")[0])
+    axes = plots.claims(table).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        f"{system}, synthetic" for system in table["system"][:-1]
+    ] + ["Ours, own"]
+    printed = axes.collections[0].get_offsets()[:, 0]
+    assert printed.data == pytest.approx(table["printed"].to_numpy())
+
+
+def test_a_changed_prediction_changes_only_its_own_figures(mini):
+    write_tables(mini)
+    before = {name: pd.read_csv(mini / "tables" / name) for name in ("claims.csv", "runs.csv")}
+    records, _ = read_records(mini / "runs")
+    record = next(r for r in records if r.recipe == GOOD and r.spec["seed"] == 1)
+
+    arrays = dict(record.predictions)
+    assert arrays["test/val_selected/tta"][0] == arrays["test/labels"][0]
+    arrays["test/val_selected/tta"][0] += 1
+    np.savez_compressed(record.path / "predictions.npz", **arrays)
+    faulty = [r.id for r in read_records(mini / "runs")[0] if verify_record(r)]
+    assert faulty == [record.id]
+
+    content = json.loads((record.path / "run.json").read_text())
+    for part, kinds in metrics_of(arrays, 7)["val_selected"].items():
+        content["metrics"]["val_selected"][part] = kinds
+    (record.path / "run.json").write_text(json.dumps(content))
+    assert verify_record(read_record(record.path)) == []
+
+    write_tables(mini)
+    after = {name: pd.read_csv(mini / "tables" / name) for name in before}
+    claims = before["claims.csv"].compare(after["claims.csv"])
+    assert claims.index.tolist() == [0]
+    assert set(claims.columns.get_level_values(0)) == {"ours", "sd", "gap", "low", "high", "verdict"}
+    assert after["claims.csv"]["ours"][0] == pytest.approx(100 * (30 + 28 + 31) / 120, abs=1e-4)
+    runs = before["runs.csv"].compare(after["runs.csv"])
+    assert set(runs.columns.get_level_values(0)) == {"test_val_selected"}
+    assert before["runs.csv"]["run"][runs.index].tolist() == [record.id]
+
+
+def test_an_unreadable_record_is_left_out_and_named(mini):
+    folder = next((mini / "runs").glob("demo-lonely-*"))
+    (folder / "run.json").write_text("{")
+    lines = []
+    write_tables(mini, lines.append)
+    assert len(lines) == 1
+    assert str(folder / "run.json") in lines[0]
+    assert pd.read_csv(mini / "tables" / "claims.csv")["verdict"][4] == "no run yet"
+
+
+def test_no_runs_at_all(tmp_path):
+    write_tables(tmp_path)
+    table = pd.read_csv(tmp_path / "tables" / "claims.csv")
+    assert set(table["verdict"]) == {"no run yet", "no run yet: recipe to come", "not testable"}
+    assert table["ours"].isna().all()
+
+
+def test_a_write_that_fails_leaves_the_old_table(mini, monkeypatch):
+    write_tables(mini)
+    before = (mini / "tables" / "claims.csv").read_bytes()
+    shutil.rmtree(next((mini / "runs").glob("demo-lonely-*")))
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_tables(mini)
+    assert caught.value.filename == str(mini / "tables" / "claims.csv")
+    assert (mini / "tables" / "claims.csv").read_bytes() == before
+    assert len(list((mini / "tables").iterdir())) == 3
+
+
+# ---------------------------------------------------------------- which runs speak for a claim
+
+
+def runs_of(tmp_path, name, counts, **changes):
+    recipe = dataclasses.replace(get_recipe(name), **changes)
+    for seed, correct in enumerate(counts):
+        write_run(tmp_path, RunSpec(recipe, seed), correct=correct, test=40)
+    return read_records(tmp_path)[0]
+
+
+def test_ours_is_the_mean_over_seeds(tmp_path):
+    found = row(runs_of(tmp_path, GOOD, (30, 29, 31)), "synthetic/good")
+    assert (found["ours"], found["sd"], found["seeds"]) == (pytest.approx(75), pytest.approx(2.5), 3)
+    assert found["verdict"] == "reproduced"
+    assert len(found["runs"].split()) == 3
+
+
+def test_a_full_training_speaks_before_a_shorter_one(tmp_path):
+    runs_of(tmp_path, GOOD, (10, 10, 10, 10), epochs=2)
+    found = row(runs_of(tmp_path, GOOD, (30,)), "synthetic/good")
+    assert (found["ours"], found["epochs"], found["verdict"]) == (75, 3, "not judged: 1 of 3 seeds")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"batch_size": 4}, {"epochs": 6}, {"dataset": "fer2013"}, {"optimizer": {"name": "sgd", "lr": 0.2}}],
+)
+def test_a_changed_recipe_speaks_for_no_claim(tmp_path, changes):
+    records = runs_of(tmp_path, GOOD, (30, 29, 31), **changes)
+    assert row(records, "synthetic/good")["verdict"] == "no run yet"
+    assert len(run_table(records)) == 3
+
+
+@pytest.mark.parametrize("limits", [{"limit_train": 10}, {"limit_test": 10}])
+def test_a_limited_run_speaks_for_no_claim(tmp_path, limits):
+    write_run(tmp_path, RunSpec(get_recipe(GOOD), **limits), correct=30)
+    assert row(read_records(tmp_path)[0], "synthetic/good")["verdict"] == "no run yet"
+
+
+def test_a_recipe_that_is_gone_leaves_its_run_in_the_run_table(tmp_path):
+    gone = dataclasses.replace(get_recipe(GOOD), name="demo/gone/synthetic")
+    write_run(tmp_path, RunSpec(gone), correct=30)
+    records = read_records(tmp_path)[0]
+    assert group_records(records) == []
+    assert run_table(records)["recipe"].tolist() == ["demo/gone/synthetic"]
+
+
+def test_folds_are_pooled_and_incomplete_seeds_left_out(tmp_path):
+    recipe = get_recipe(FOLDS)
+    sizes = [10, 20, *[10] * 8]  # unequal folds: the mean of their accuracies would be another number
+    for seed, correct in ((0, 5), (1, 10), (2, 7)):
+        for fold, size in enumerate(sizes):
+            if (seed, fold) != (0, 1):
+                write_run(tmp_path, RunSpec(recipe, seed, fold), correct=correct, test=size, val=0)
+    records = read_records(tmp_path)[0]
+    (group,) = group_records(records)
+    assert (len(group.records), group.folds, group.seeds, group.pictures) == (29, 10, (1, 2), 110)
+    assert group.accuracies() == pytest.approx([100 / 110, 70 / 110])
+    found = row(records, "synthetic/folds")
+    assert found["ours"] == pytest.approx(100 * 170 / 220)
+    assert found["verdict"] == "not judged: 2 of 3 seeds"
+
+
+def test_a_fold_alone_speaks_for_no_claim(tmp_path):
+    write_run(tmp_path, RunSpec(get_recipe(FOLDS), fold=0), correct=5)
+    assert row(read_records(tmp_path)[0], "synthetic/folds")["verdict"] == "no run yet"
+
+
+def test_validation_accuracies_need_a_validation_part(tmp_path):
+    (group,) = group_records(runs_of(tmp_path, GOOD, (30,)))
+    assert group.accuracies("val") == [0.5]
+    write_run(tmp_path / "other", RunSpec(get_recipe(GOOD)), correct=3, val=0)
+    (group,) = group_records(read_records(tmp_path / "other")[0])
+    assert group.accuracies("val") == []
+
+
+def test_status_counts_runs_and_complete_seeds(mini):
+    lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in status(mini).splitlines()}
+    assert lines["demo/good/synthetic"] == "3 of   3 epochs, 3 runs, 3 complete seeds"
+    assert lines["demo/short/synthetic"] == "1 of   3 epochs, 1 runs, 1 complete seeds"
+    assert lines["demo/unrun/synthetic"] == "no run yet"
+    assert len(lines) == len(CORRECT) + 3
+
+
+# ---------------------------------------------------------------- the README
+
+
+def test_a_readme_without_marks_is_refused():
+    with pytest.raises(UserError, match=r"README\.md: the marks .* are missing"):
+        tables._replace_section("# Title", "claims", "| a |")
+
+
+def test_only_the_marked_section_is_replaced():
+    begin, end = "<!-- claims: generated by `fer study tables` -->\n", "<!-- claims: end -->"
+    text = f"before\n{begin}old \\1\n{end}\nafter\n"
+    new = tables._replace_section(text, "claims", "| a \\1 |\n")
+    assert new == f"before\n{begin}\n| a \\1 |\n\n{end}\nafter\n"
+    assert tables._replace_section(new, "claims", "| a \\1 |\n") == new
