@@ -11,7 +11,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export UV_PYTHON_DOWNLOADS := never
 SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --profile workflow/profiles/local --cores $(JOBS)
 
-.PHONY: help env reproduce report test quick lint format pins clean
+.PHONY: help env reproduce report test heavy lint format pins clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,14 +37,14 @@ report: env  ## execute every notebook at paper scale from the recorded runs, re
 # nbval executes the executed copies again and compares the outputs that the text relies on.
 NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider
 
-test: env  ## all tests, the notebooks' marked outputs included
-	$(BIN)/python -m pytest
+test: env  ## the tests, the notebooks' marked outputs included
+	$(BIN)/python -m pytest -m "not heavy"
 	$(SNAKEMAKE) smoke
 	$(NBVAL) results/smoke/executed
 	$(if $(wildcard results/executed),$(NBVAL) results/executed --ignore results/executed/01_data_exploration.ipynb)
 
-quick: env  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not heavy"
+heavy: env  ## the tests that need minutes: every net trained, exported and compared
+	$(BIN)/python -m pytest -m heavy
 
 lint: env  ## what pre-commit checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
