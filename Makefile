@@ -32,7 +32,7 @@ reproduce: env  ## execute every notebook at smoke scale, rebuild tables, figure
 	$(SNAKEMAKE) reproduce
 
 report: env  ## execute every notebook at paper scale from the recorded runs, rebuild the report
-	$(SNAKEMAKE) report
+	$(SNAKEMAKE) report --forcerun notebook
 
 # nbval executes the executed copies again and compares the outputs that the text relies on.
 NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider
