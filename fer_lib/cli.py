@@ -4,7 +4,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,13 +24,16 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 done, 2 a user error, 75 stopped and resumable."""
     parsed = build_parser().parse_args(arguments)
     try:
-        status = parsed.run(parsed)
+        status = parsed.act(parsed)
+        sys.stdout.flush()  # here, where a full disk is still an error of ours
     except UserError as error:
         _fail(str(error))
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stdout = None  # type: ignore[assignment]
         sys.exit(0)
     except OSError as error:
+        if not error.filename:
+            sys.stdout = None  # type: ignore[assignment]  # it cannot be written to
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
@@ -48,17 +51,27 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: object) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
 
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """Refuse an unknown option where it stands: left to argparse, only the outermost parser would."""
+        namespace, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return namespace, rest
+
     def error(self, message: str) -> NoReturn:
-        known = [option for option in self._option_string_actions if option.startswith("--")]
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                known += list(action.choices)
-        given = re.search(r"unrecognized arguments: (\S+)|invalid choice: '([^']*)'", message)
-        if given:
-            name = (given[1] or given[2]).split("=")[0]
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-            message = f"unknown option or command {name!r}" + (f": did you mean {near[0]}?" if near else "")
+        option = re.match(r"unrecognized arguments: (\S+)", message)
+        command = re.match(r"argument COMMAND: invalid choice: '([^']*)'", message)
+        if option:
+            message = self._unknown("argument", option[1].split("=")[0], self._option_string_actions)
+        elif command:
+            names = next(a.choices for a in self._actions if isinstance(a, argparse._SubParsersAction))
+            message = self._unknown("command", command[1], names)
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    @staticmethod
+    def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        return f"unknown {kind} {name!r}" + (f": did you mean {near[0]}?" if near else "")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,9 +83,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    data = commands.add_parser("data", help="check or download the datasets").add_subparsers(
-        metavar="COMMAND", required=True
-    )
+    data = commands.add_parser(
+        "data", help="check or download the datasets", epilog=_examples("fer data check", "fer data download fer2013")
+    ).add_subparsers(metavar="COMMAND", required=True)
     check = _command(
         data, "check", _data_check, "compare the data at hand with what the papers state", "fer data check"
     )
@@ -137,17 +150,19 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--output", type=Path, help="default: the run's name with .onnx, in this folder")
     export.add_argument("--results", type=Path, help=RESULTS_HELP)
 
-    study = commands.add_parser("study", help="what the runs say").add_subparsers(metavar="COMMAND", required=True)
+    study = commands.add_parser(
+        "study", help="what the runs say", epilog=_examples("fer study status", "fer study tables")
+    ).add_subparsers(metavar="COMMAND", required=True)
     for name, run, text in (
         ("status", _study_status, "which claims have runs"),
         ("tables", _study_tables, "rebuild tables, figures and the README's table from results/runs"),
         ("verify", _study_verify, "recompute every run's metrics from its predictions"),
     ):
         command = _command(study, name, run, text, f"fer study {name}")
-        command.add_argument("--results", type=Path, help=RESULTS_HELP)
+        command.add_argument("--results", type=_folder, help=RESULTS_HELP)
     show = _command(study, "show", _study_show, "one run in full", "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d")
     show.add_argument("run", help="a folder's name in results/runs")
-    show.add_argument("--results", type=Path, help=RESULTS_HELP)
+    show.add_argument("--results", type=_folder, help=RESULTS_HELP)
 
     notebook = _command(
         commands,
@@ -177,19 +192,26 @@ def build_parser() -> argparse.ArgumentParser:
 def _command(
     group: "argparse._SubParsersAction[_Parser]",
     name: str,
-    run: Callable[[argparse.Namespace], int | None],
+    act: Callable[[argparse.Namespace], int | None],
     text: str,
     *examples: str,
 ) -> argparse.ArgumentParser:
     command = group.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + ".", epilog=_examples(*examples)
     )
-    command.set_defaults(run=run)
+    command.set_defaults(act=act)
     return command
 
 
 def _examples(*lines: str) -> str:
     return "examples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _folder(text: str) -> Path:
+    """A folder that exists: results are read from it."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder")
+    return Path(text)
 
 
 def _seconds(text: str) -> float:

@@ -25,5 +25,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from: {', '.join(known)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from: {', '.join(known) or 'there are none'}"
     return UserError(f"unknown {kind} {name!r}: {hint}")
