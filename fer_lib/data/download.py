@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from fer_lib.data.catalog import data_root
 from fer_lib.data.fer2013 import read_csv
 from fer_lib.errors import UserError, unknown
 
@@ -20,7 +21,7 @@ _ELSEWHERE = {
 }
 
 
-def download(dataset: str, root: Path) -> Path:
+def download(dataset: str, root: str | Path | None = None) -> Path:
     """Fetch a dataset from its publisher into the data root.
 
     Only FER2013 can be fetched, by Kaggle's own client with the user's own account. The file is checked row
@@ -28,7 +29,7 @@ def download(dataset: str, root: Path) -> Path:
 
     Args:
         dataset: "fer2013"; "ferplus" and "ckplus" are answered with where to get them.
-        root: the data root.
+        root: the data root; see `catalog.data_root`.
 
     Returns:
         The file written.
@@ -36,6 +37,7 @@ def download(dataset: str, root: Path) -> Path:
     Raises:
         UserError: if the dataset cannot be fetched, or was not, saying what to do.
     """
+    root = data_root(root)
     if dataset in _ELSEWHERE:
         raise UserError(_ELSEWHERE[dataset].format(root=root))
     if dataset != "fer2013":

@@ -74,10 +74,11 @@ class _Canvas:
 
 def _ellipse(x: np.ndarray, y: np.ndarray, a, b) -> np.ndarray:
     """Distance to the edge of an ellipse of half axes a and b, to first order; positive inside."""
-    p, q = x / a, y / b
+    inverse_a, inverse_b = 1 / a, 1 / b
+    p, q = x * inverse_a, y * inverse_b
     level = np.sqrt(p * p + q * q)
-    slope = np.sqrt((p / a) * (p / a) + (q / b) * (q / b))
-    return (1 - level) * level / (slope + np.float32(1e-6))
+    p, q = p * inverse_a, q * inverse_b
+    return (1 - level) * level / (np.sqrt(p * p + q * q) + np.float32(1e-6))
 
 
 def _between(v: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from fer_lib.data.dataset import FER2013_CLASSES, SPLITS, FaceDataset
 from fer_lib.data.drawing import PARTS, SIDE, draw
 
-_BLOCK = 32  # faces drawn at once: their canvases fit into a processor's cache
+_BLOCK = 24  # faces drawn at once: their canvases fit into a processor's cache
 
 # How far each expression moves each feature at full strength, in units of the feature's range; after the
 # action units of the Facial Action Coding System that Ekman & Friesen ascribe to it.

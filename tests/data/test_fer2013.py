@@ -135,6 +135,7 @@ def _with_pixel(row: str, place: int, value: str) -> str:
         (lambda row: _with_pixel(row, 0, "abc"), "pixel 0 is 'abc'"),
         (lambda row: _with_pixel(row, 0, "-1"), "pixel 0 is '-1'"),
         (lambda row: _with_pixel(row, 5, "1.5"), "pixel 5 is '1.5'"),
+        (lambda row: _with_pixel(row, 5, "1:"), "pixel 5 is '1:'"),
         (lambda row: _with_pixel(row, 9, ""), "2,303 pixels instead of 2,304"),
         (lambda row: _with_pixel(row, 9, "1 2"), "2,305 pixels instead of 2,304"),
         (lambda row: "7" + row[1:], "emotion '7' is not one of 0 to 6"),
@@ -155,6 +156,13 @@ def test_a_bad_row_is_named_by_file_and_line(rows, tmp_path, spoil, words):
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / ".cache").exists()
+
+
+def test_one_pixel_too_few_and_one_too_many_do_not_make_up_for_each_other(rows, tmp_path):
+    lines = rows.lines("emotion,pixels,Usage")
+    lines[4], lines[5] = _with_pixel(lines[4], 9, "1 2"), lines[5].replace(" ", "", 1)
+    with pytest.raises(UserError, match="line 5: 2,305 pixels"):
+        read_csv(write(tmp_path / "fer2013.csv", lines))
 
 
 @pytest.mark.parametrize("lost", [3, 11, 12, 13, 500, 4000])
