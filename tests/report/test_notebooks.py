@@ -1,0 +1,122 @@
+"""The runner: parameters are checked by name, failures keep their copy, copies are stamped."""
+
+import hashlib
+
+import nbformat
+import pytest
+
+from fer_lib.cli import main
+from fer_lib.errors import UserError
+from fer_lib.report import notebooks
+from fer_lib.report.notebooks import execute, git_blob, list_notebooks, parse_parameters, title_and_lead
+
+SCALES = """
+[cell_seconds]
+smoke = 20
+paper = 20
+[smoke.01_small]
+NUMBER = 3
+[paper]
+"""
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A folder of one notebook that doubles a number, with its scales and results beside it."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (folder / "scales.toml").write_text(SCALES)
+    cells = [
+        nbformat.v4.new_markdown_cell("# A small one\n\nIt *doubles* a [number](x).\n\n## Part"),
+        nbformat.v4.new_code_cell("NUMBER = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("print(2 * NUMBER)"),
+        nbformat.v4.new_code_cell("assert NUMBER < 10, 'too large'"),
+        nbformat.v4.new_code_cell("import time\ntime.sleep(60 if NUMBER == 9 else 0)"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "01_small.ipynb")
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", folder)
+    monkeypatch.setenv("FER_RESULTS", str(tmp_path / "results"))
+    return tmp_path
+
+
+def outputs(path):
+    return [o.text for c in nbformat.read(path, 4).cells for o in c.get("outputs", []) if o.output_type == "stream"]
+
+
+def test_scale_and_changes_reach_the_notebook_and_its_stamp(house):
+    path = execute("01_small", scale="smoke")
+    assert path == house / "results" / "smoke" / "executed" / "01_small.ipynb"
+    assert outputs(path) == ["6\n"]
+    stamp = nbformat.read(path, 4).metadata.fer
+    source = house / "notebooks" / "01_small.ipynb"
+    content = source.read_bytes()
+    assert stamp.source_blob == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == git_blob(source)
+    assert (stamp.scale, stamp.parameters) == ("smoke", {"NUMBER": 3})
+    assert str(house) not in path.read_text(), "an executed copy holds a path of this machine"
+
+    paper = execute("notebooks/01_small.ipynb", scale="paper", changes={"NUMBER": 4})
+    assert outputs(paper) == ["8\n"]
+    assert paper.parent == house / "results" / "executed"
+
+
+def test_failing_cell_is_quoted_and_its_copy_kept(house):
+    with pytest.raises(UserError, match=r"01_small: cell .*assert NUMBER < 10.* AssertionError: too large") as caught:
+        execute("01_small", changes={"NUMBER": 11})
+    assert "\n" not in str(caught.value)
+    folder = house / "results" / "smoke" / "executed"
+    assert [path.name for path in folder.iterdir()] == ["01_small.failed.ipynb"]
+    execute("01_small")
+    assert [path.name for path in folder.iterdir()] == ["01_small.ipynb"]
+
+
+@pytest.mark.heavy
+def test_cell_has_a_time_limit(house):
+    with pytest.raises(UserError, match="longer than 20 s"):
+        execute("01_small", changes={"NUMBER": 9})
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(house, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["notebook", "01_small", "-p", "NUMBR=5"])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error == "fer: 01_small.ipynb: unknown parameter 'NUMBR': did you mean NUMBER?\n"
+    assert not (house / "results").exists()
+
+
+def test_unknown_notebook_and_malformed_parameter(house):
+    with pytest.raises(UserError, match="unknown notebook '01_smal': did you mean 01_small"):
+        execute("01_smal")
+    with pytest.raises(UserError, match="write NAME=VALUE"):
+        parse_parameters(["EPOCHS"])
+    assert parse_parameters(["A=3", "B=x=y", "C=", "D=true"]) == {"A": 3, "B": "x=y", "C": "", "D": True}
+
+
+def test_title_and_lead(house):
+    notebook = nbformat.read(house / "notebooks" / "01_small.ipynb", 4)
+    assert title_and_lead(notebook) == ("A small one", "It doubles a number.")
+
+
+SOURCES = {name: nbformat.read(notebooks.NOTEBOOKS / f"{name}.ipynb", 4) for name in list_notebooks()}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_source_is_thin_and_clean(name):
+    notebook = SOURCES[name]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code), "sources carry no outputs"
+    assert "widgets" not in notebook.metadata
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert max(len(cell.source.splitlines()) for cell in code) <= 25
+    assert not any(line.startswith("class ") for cell in code for line in cell.source.splitlines())
+    assert all(title_and_lead(notebook))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_figure_has_words_for_those_who_cannot_see_it(name):
+    for cell in SOURCES[name].cells:
+        if cell.cell_type == "code" and cell.source.strip().splitlines()[-1:][0].startswith("plots."):
+            assert cell.metadata.get("alt"), cell.source
