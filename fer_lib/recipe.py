@@ -46,6 +46,10 @@ class Recipe:
     model_options: dict[str, Any] = field(default_factory=dict)
     clamp_gradient: float | None = None
     """Every gradient element is clamped to plus or minus this."""
+    pretrained: str | None = None
+    """ImageNet weights the net starts from, a name of :func:`fer_lib.models.load_pretrained`."""
+    balance: dict[str, dict[str, float]] = field(default_factory=dict)
+    """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     sources: dict[str, str] = field(default_factory=dict, compare=False)
     """Where each value above comes from: the place in the paper, or the code it follows."""
 

@@ -118,6 +118,7 @@ def _write(
             "fingerprint": dataset.fingerprint,
             "counts": outcome.sizes,
         },
+        "pretrained": outcome.pretrained,
         "environment": environment(device),
         "code": code,
         "time": {

@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from fer_lib.augment import Augmentation
+from fer_lib.augment import Augmentation, balance_indices, mix
 from fer_lib.data import FaceDataset, split_indices
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, unknown
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
+from fer_lib.models.pretrained import load_pretrained
 from fer_lib.recipe import RunSpec
 from fer_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from fer_lib.training.device import autocast_dtype, choose_device
@@ -58,6 +59,7 @@ class Outcome:
         train_seconds: of these, time spent on training steps.
         images: pictures trained on, over all epochs.
         sessions: how often the training was started or resumed.
+        pretrained: what was loaded from other weights at the start, line by line; empty for a random start.
     """
 
     history: list[dict[str, float]]
@@ -70,6 +72,7 @@ class Outcome:
     train_seconds: float
     images: int
     sessions: int
+    pretrained: list[str]
 
 
 @dataclass
@@ -87,6 +90,7 @@ class _Progress:
     train_seconds: float = 0.0
     images: int = 0
     sessions: int = 0
+    pretrained: list[str] = field(default_factory=list)
 
 
 def fit(
@@ -136,14 +140,8 @@ class _Trainer:
         say: Callable[[str], None],
     ) -> None:
         recipe = spec.recipe
-        self.spec, self.recipe, self.folder, self.device, self.stop, self.say = (
-            spec,
-            recipe,
-            folder,
-            device,
-            stop,
-            say,
-        )
+        self.spec, self.recipe, self.folder = spec, recipe, folder
+        self.device, self.stop, self.say = device, stop, say
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device)
@@ -160,8 +158,11 @@ class _Trainer:
         self.augmentation = Augmentation.from_dict(recipe.augment)
         self.source_size = dataset.images.shape[1]
         self.size = self.augmentation.output_size(self.source_size)
-        self.batch = min(recipe.batch_size, len(train))
-        self.steps = len(train) // self.batch
+        self.train_labels = torch.from_numpy(dataset.labels[train])
+        self.balance = _class_counts(recipe.balance, dataset.classes, self.train_labels)
+        seen = len(self._epoch_order(torch.Generator()))
+        self.batch = min(recipe.batch_size, seen)
+        self.steps = seen // self.batch
 
         torch.manual_seed(derive_seed(spec.seed, "init"))
         classes = len(dataset.classes)
@@ -179,6 +180,9 @@ class _Trainer:
 
     def run(self) -> Outcome:
         state = load_checkpoint(self.folder, self.identity)
+        if state is None and self.recipe.pretrained:
+            self.at.pretrained = load_pretrained(self.model, self.recipe.pretrained).lines()
+            self.say("\n".join(self.at.pretrained))
         if state is not None:
             self._restore(state)
             self.say(
@@ -195,7 +199,7 @@ class _Trainer:
     def _train_epoch(self, resume_random: dict[str, Any] | None) -> None:
         at, recipe = self.at, self.recipe
         generator = torch.Generator().manual_seed(derive_seed(self.spec.seed, "epoch", at.epoch))
-        order = self.train_part[torch.randperm(len(self.train_part), generator=generator)]
+        order = self.train_part[self._epoch_order(generator)]
         draws = self.augmentation.draw(len(order), self.source_size, generator).to(self.device)
         order = order.to(self.device)
         if resume_random is None:
@@ -236,13 +240,23 @@ class _Trainer:
         at.totals = totals.tolist()
         at.epoch_seconds = spent + time.monotonic() - started
 
+    def _epoch_order(self, generator: torch.Generator) -> torch.Tensor:
+        """Positions within the training part, in the epoch's order."""
+        if not self.balance:
+            return torch.randperm(len(self.train_part), generator=generator)
+        return balance_indices(self.train_labels, generator, counts=self.balance)
+
     def _train_step(self, chosen: torch.Tensor, draws: Any, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         targets = self.labels[chosen]
         inputs = self.augmentation.apply(self.images[chosen], draws).contiguous(memory_format=torch.channels_last)
+        wanted = targets
+        if self.augmentation.mixup:
+            one_hot = torch.nn.functional.one_hot(targets, self.model.num_classes).float()
+            inputs, wanted = mix(inputs, one_hot, draws)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             features = self.model.forward_features(inputs)
             logits = self.model.classify(features)
-        loss = self.loss(logits.float(), targets, features.float())
+        loss = self.loss(logits.float(), wanted, features.float())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.recipe.clamp_gradient is not None:
@@ -336,6 +350,7 @@ class _Trainer:
             train_seconds=at.train_seconds,
             images=at.images,
             sessions=at.sessions,
+            pretrained=at.pretrained,
         )
 
     # ------------------------------------------------------------ stopping and resuming
@@ -365,6 +380,29 @@ class _Trainer:
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }
         self.at = _Progress(**state["progress"])
+
+
+def _class_counts(
+    balance: dict[str, dict[str, float]], classes: tuple[str, ...], labels: torch.Tensor
+) -> dict[int, int]:
+    """A recipe's ``balance`` as pictures per epoch, by class number; classes that are not named are left out.
+
+    Raises:
+        UserError: a class the dataset does not have, or neither a count nor a factor.
+    """
+    counts = {}
+    for name, wanted in balance.items():
+        if name not in classes:
+            raise unknown("class of balance", name, classes)
+        label = classes.index(name)
+        match wanted:
+            case {"count": count}:
+                counts[label] = int(count)
+            case {"factor": factor}:
+                counts[label] = round(factor * int((labels == label).sum()))
+            case _:
+                raise UserError(f"balance of class {name}: give a count or a factor, not {wanted}")
+    return counts
 
 
 def _get_random(device: torch.device) -> dict[str, torch.Tensor]:
