@@ -23,7 +23,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
         protocol="official",
         model="resnet18",
         model_options={"width": 8, "layers": [1, 1, 1, 1], "dropout": 0.5},
-        augment={"crop": 40, "flip": 0.5},
+        augment={"crop": 24, "flip": 0.5},
         test_views="flip",
         loss={"name": "island"},
         optimizer={"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4},

@@ -23,9 +23,7 @@ REAL = "test/tiny/fer2013"
 def install() -> None:
     """Add the recipes, and make the drawn faces few."""
     list_recipes()[RECIPE] = tiny_recipe()
-    list_recipes()[REAL] = tiny_recipe(
-        name=REAL, dataset="fer2013", augment={"crop": 24, "flip": 0.5}, batch_size=64, epochs=2
-    )
+    list_recipes()[REAL] = tiny_recipe(name=REAL, dataset="fer2013", batch_size=64, epochs=2)
     train.load_dataset = lambda name: tiny_dataset() if name == "synthetic" else load_dataset(name)
 
 
