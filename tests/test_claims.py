@@ -49,7 +49,7 @@ def test_no_two_claims_share_a_name():
 
 
 def test_a_tested_claim_and_its_recipe_speak_of_the_same_data():
-    tested = [claim for claim in list_claims() if claim.tested]
+    tested = [claim for claim in list_claims() if claim.tested and claim.kind == "level"]
     assert {claim.id for claim in tested} >= {"zhang/fer2013/ours", "zhang/ckplus/ours"}
     for claim in tested:
         assert get_recipe(claim.recipe).dataset == claim.dataset
@@ -59,7 +59,7 @@ def test_a_tested_claim_and_its_recipe_speak_of_the_same_data():
 def test_every_contradiction_has_a_reading():
     for paper, content in load_papers().items():
         assert content["paper"]["id"] == paper
-        for entry in content["contradiction"]:
+        for entry in content.get("contradiction", []):
             assert entry.keys() == {"place", "problem", "reading"}
 
 

@@ -11,7 +11,10 @@ SEEDS = (0.70, 0.71, 0.72)
 
 
 def claim(value, dataset="fer2013"):
-    return Claim("p/d/s", "p", "Table 1", "S", "level", dataset, "test", "accuracy", value, recipe="p/s/d")
+    return Claim(
+        id="p/d/s", paper="p", place="Table 1", system="S", kind="level", dataset=dataset, split="test",
+        metric="accuracy", value=value, recipe="p/s/d",
+    )  # fmt: skip
 
 
 def test_the_rules_are_those_announced():
