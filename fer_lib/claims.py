@@ -8,7 +8,7 @@ from typing import Any
 from fer_lib.errors import UserError, unknown
 from fer_lib.recipe import list_recipes, load_papers
 
-KINDS = ("level", "count")
+KINDS = ("level", "gain", "recall", "count")
 
 
 @dataclass(frozen=True)
@@ -22,24 +22,32 @@ class Claim:
     """Where the paper prints it."""
     system: str
     kind: str
-    """``level``: how good a system is; ``count``: how many pictures there are."""
+    """``level``: how good a system is; ``gain``: how much better than another; ``recall``: how much of one class it
+    finds; ``count``: how many pictures there are."""
     dataset: str
     split: str
-    """train, val, test, 10-fold, all, or unstated."""
+    """train, val, test, 10-fold, 2:1, all, or unstated."""
     metric: str
+    """What the number measures: accuracy, precision, pictures per class, and the like."""
+    class_name: str | None = None
+    """The class a recall, or a count of one class, is about."""
     value: float | None = None
-    """The printed value as a fraction; None for counts."""
+    """The printed value as a fraction, of a gain the difference of two; None for counts."""
     printed: str = ""
     """The value as printed, where it was no fraction."""
     values: tuple[int, ...] = ()
     """The printed counts."""
     recipe: str | None = None
     """The recipe that tests it; one that is not defined yet keeps its row."""
+    headline: bool = False
+    """Whether it is what the paper is quoted for."""
+    baseline: str | None = None
+    """The recipe a gain is over."""
 
     @property
     def tested(self) -> bool:
-        """Whether the study has a recipe for it."""
-        return self.recipe in list_recipes()
+        """Whether the study has the recipes for it."""
+        return self.recipe in list_recipes() and self.baseline in (None, *list_recipes())
 
 
 @cache
@@ -64,8 +72,8 @@ def parse_claim(paper: str, table: dict[str, Any]) -> Claim:
     """Turn one ``[[claim]]`` table into a claim.
 
     Raises:
-        UserError: a field that does not exist or is missing, an unknown kind, a level outside 0..1, or a count
-            without counts.
+        UserError: a field that does not exist or is missing, an unknown kind, a level or recall outside 0..1, a
+            recall without a class, a gain outside -1..1 or without two recipes, or a count without counts.
     """
     where = f"papers/{paper}.toml, claim {table.get('id', '(no id)')}"
     fields = {f.name: f for f in dataclasses.fields(Claim)}
@@ -77,9 +85,16 @@ def parse_claim(paper: str, table: dict[str, Any]) -> Claim:
         raise UserError(f"{where}: missing {', '.join(missing)}")
     if table["kind"] not in KINDS:
         raise UserError(f"{where}: {unknown('kind', table['kind'], KINDS)}")
-    value, values = table.get("value"), table.get("values", ())
-    if table["kind"] == "level" and not (isinstance(value, int | float) and 0 <= value <= 1):
-        raise UserError(f"{where}: a level claim needs a value from 0 to 1; keep the printed form in 'printed'")
-    if table["kind"] == "count" and not (values and all(isinstance(count, int) for count in values)):
+    kind, value, values = table["kind"], table.get("value"), table.get("values", ())
+    is_number = isinstance(value, int | float)
+    if kind in ("level", "recall") and not (is_number and 0 <= value <= 1):
+        raise UserError(f"{where}: a {kind} claim needs a value from 0 to 1; keep the printed form in 'printed'")
+    if kind == "recall" and not table.get("class_name"):
+        raise UserError(f"{where}: a recall claim needs a class_name")
+    if kind == "gain" and not (is_number and -1 <= value <= 1):
+        raise UserError(f"{where}: a gain claim needs a value from -1 to 1; keep the printed form in 'printed'")
+    if kind == "gain" and not (table.get("recipe") and table.get("baseline")):
+        raise UserError(f"{where}: a gain claim needs a recipe and a baseline, whose difference tests it")
+    if kind == "count" and not (values and all(isinstance(count, int) for count in values)):
         raise UserError(f"{where}: a count claim needs values, whole numbers")
     return Claim(**table | {"id": f"{paper}/{table['id']}", "paper": paper, "values": tuple(values)})

@@ -46,7 +46,12 @@ def _counts(claim: Claim, dataset: FaceDataset) -> tuple[int, ...]:
         return tuple(np.bincount(dataset.labels[dataset.indices(claim.split)], minlength=len(dataset.classes)).tolist())
     if claim.metric == "subjects, sequences":
         return len(set(dataset.subject)), len(set(dataset.sequence))
-    return tuple(len(dataset.indices(split)) for split in claim.split.split(", "))
+    wanted = np.ones(len(dataset), bool)
+    if claim.class_name:
+        wanted = dataset.labels == dataset.classes.index(claim.class_name)
+    if claim.split == "all":
+        return (int(wanted.sum()),)
+    return tuple(int(wanted[dataset.indices(split)].sum()) for split in claim.split.split(", "))
 
 
 def ckplus_protocol_table(dataset: FaceDataset) -> pd.DataFrame:

@@ -26,16 +26,17 @@ def claim_table(records: list[RunRecord], paper: str | None = None) -> pd.DataFr
         paper: only this paper's claims.
 
     Returns:
-        One row per level claim: claim, paper, system, dataset, split, place, printed and ours (percent), sd (points),
-        seeds, gap (points), low and high (percent, ends of the interval), epochs, recipe_epochs, protocol, verdict,
-        runs (their names, separated by spaces).
+        One row per claim of an accuracy level: claim, paper, system, dataset, split, place, printed and ours
+        (percent; on the validation set where the claim is about it, else on the test set), sd (points), seeds, gap
+        (points), low and high (percent, ends of the interval), epochs, recipe_epochs, protocol, verdict, runs (their
+        names, separated by spaces).
     """
     groups = {}
     for group in group_records(records):
         if group.as_published and group.seeds:
             groups.setdefault(group.recipe, group)  # the longest training of each recipe speaks for it
-    rows = [_claim_row(claim, groups.get(claim.recipe)) for claim in list_claims(paper) if claim.kind == "level"]
-    return pd.DataFrame(rows)
+    judged = [claim for claim in list_claims(paper) if claim.kind == "level" and claim.metric == "accuracy"]
+    return pd.DataFrame([_claim_row(claim, groups.get(claim.recipe)) for claim in judged])
 
 
 def _claim_row(claim: Claim, group: Group | None) -> dict[str, object]:
@@ -45,7 +46,8 @@ def _claim_row(claim: Claim, group: Group | None) -> dict[str, object]:
         if verdict.text == "no run yet" and recipe is None:
             verdict = Verdict("no run yet: recipe to come")
     else:
-        verdict = judge(claim, group.accuracies(), group.pictures, group.epochs, group.recipe_epochs)
+        part = "val" if claim.split == "val" else "test"
+        verdict = judge(claim, group.accuracies(part), group.pictures, group.epochs, group.recipe_epochs)
     return {
         "claim": claim.id,
         "paper": claim.paper,

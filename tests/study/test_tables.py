@@ -59,6 +59,15 @@ def test_the_miniature_records_are_what_its_script_writes(tmp_path):
         assert all((ours.predictions[name] == theirs.predictions[name]).all() for name in ours.predictions)
 
 
+def test_a_claim_about_validation_pictures_is_judged_on_them(tmp_path, monkeypatch):
+    test = next(claim for claim in tables.list_claims() if claim.recipe == GOOD)
+    val = dataclasses.replace(test, id="demo/synthetic/good/val", split="val")
+    f1 = dataclasses.replace(test, id="demo/synthetic/good/f1", metric="F1")
+    monkeypatch.setattr(tables, "list_claims", lambda paper: (test, val, f1))
+    records = [write_run(tmp_path, RunSpec(get_recipe(GOOD), seed), correct=30, test=40, val=10) for seed in range(3)]
+    assert claim_table(records).set_index("claim")["ours"].to_dict() == {test.id: 75.0, val.id: 50.0}
+
+
 def test_the_same_records_give_the_same_bytes(mini):
     paths = write_tables(mini)
     assert sorted(path.name for path in paths) == ["claims.csv", "claims.md", "claims.svg", "runs.csv"]
