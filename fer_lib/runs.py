@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -181,7 +182,10 @@ def write_record(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:  # np.load reads it; smaller than deflate
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
     files = {
         "predictions.npz": buffer.getvalue(),
         "history.csv": _history_csv(history).encode(),
@@ -198,7 +202,7 @@ def write_record(
 def _history_csv(history: list[dict[str, float]]) -> str:
     lines = [",".join(history[0])]
     for row in history:
-        cells = (value if isinstance(value, int) else float(f"{value:.5g}") for value in row.values())
+        cells = (value if isinstance(value, int) else float(f"{value:.4g}") for value in row.values())
         lines.append(",".join("" if math.isnan(cell) else repr(cell) for cell in cells))
     return "\n".join(lines) + "\n"
 

@@ -12,10 +12,10 @@ from pygments.formatters import HtmlFormatter
 
 from fer_lib import plots
 from fer_lib.errors import UserError
-from fer_lib.paths import results_dir
+from fer_lib.paths import results_dir, write_atomically
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
 from fer_lib.runs import read_records
-from fer_lib.study.tables import claim_table, readable_claims
+from fer_lib.study.tables import claim_table, headline_claims, readable_claims
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLE = "Do attention modules improve facial-expression recognition?"
@@ -49,11 +49,15 @@ def render(scale: str = "paper") -> list[Path]:
     pages = []
     for source in sources:
         page = folder / f"{source.stem}.html"
-        page.write_text(render_page(source), encoding="utf-8")
+        _write(page, render_page(source))
         pages.append(page)
     index = folder / "index.html"
-    index.write_text(_index(sources, scale), encoding="utf-8")
+    _write(index, _index(sources, scale))
     return [*pages, index]
+
+
+def _write(page: Path, text: str) -> None:
+    write_atomically(page, lambda file: file.write(text.encode()))
 
 
 def render_page(source: Path) -> str:
@@ -94,7 +98,7 @@ def _index(sources: list[Path], scale: str) -> str:
         title, lead = title_and_lead(notebook)
         cards.append({"href": f"{source.stem}.html", "title": title, "text": lead, "stamp": _stamp(notebook)})
     records, _ = read_records(results_dir() / "runs")
-    table = claim_table(records)
+    table = headline_claims(claim_table(records))
     figure = plots.svg(plots.claims(table)).decode()
     figure = figure[figure.index("<svg") :].replace(
         "<svg ", '<svg role="img" aria-label="Accuracies the papers print beside ours; the table below holds them." ', 1

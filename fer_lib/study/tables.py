@@ -39,6 +39,12 @@ def claim_table(records: list[RunRecord], paper: str | None = None) -> pd.DataFr
     return pd.DataFrame([_claim_row(claim, groups.get(claim.recipe)) for claim in judged])
 
 
+def headline_claims(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a claim table that the papers are quoted for."""
+    headlines = {claim.id for claim in list_claims() if claim.headline}
+    return table[table["claim"].isin(headlines)].reset_index(drop=True)
+
+
 def _claim_row(claim: Claim, group: Group | None) -> dict[str, object]:
     recipe = list_recipes().get(claim.recipe)
     if group is None:
@@ -166,7 +172,8 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     }
     readme = ROOT / "README.md"
     if results.resolve() == ROOT / "results" and readme.exists():
-        written[readme] = _replace_section(readme.read_text(), "claims", text).encode()
+        headline = markdown(readable_claims(headline_claims(claims)))
+        written[readme] = _replace_section(readme.read_text(), "claims", headline).encode()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         # An unchanged file keeps its time, so that nothing downstream is rebuilt.

@@ -51,8 +51,9 @@ class Verdict:
 def interval(accuracies: Sequence[float], pictures: int) -> tuple[float, float]:
     """The 95 % interval of a mean accuracy, for new seeds and a new test set of the same size.
 
-    The variances of the mean over seeds (sd² / n) and of the test set (p (1 - p) / N) are added; Student's t with
-    n - 1 degrees of freedom gives the width.
+    The variances of the mean over seeds (sd² / n) and of the test set (p (1 - p) / N) are added. Student's t gives
+    the width, with the degrees of freedom of Welch (1947) and Satterthwaite (1946): the seeds' variance is an
+    estimate with n - 1 of them, the binomial variance is as good as known.
 
     Args:
         accuracies: one per seed, fractions; at least two.
@@ -62,8 +63,10 @@ def interval(accuracies: Sequence[float], pictures: int) -> tuple[float, float]:
         Lower and upper end, as fractions.
     """
     count, mean = len(accuracies), float(np.mean(accuracies))
-    variance = np.var(accuracies, ddof=1) / count + mean * (1 - mean) / pictures
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * math.sqrt(variance)
+    of_seeds, of_pictures = np.var(accuracies, ddof=1) / count, mean * (1 - mean) / pictures
+    total = of_seeds + of_pictures
+    freedom = (count - 1) * (total / of_seeds) ** 2 if of_seeds else math.inf
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * math.sqrt(total)
     return mean - half, mean + half
 
 

@@ -65,10 +65,19 @@ def test_close_means_reproduced_even_outside_a_tiny_interval():
 
 @pytest.mark.parametrize("accuracies", [(0.7, 0.72), SEEDS, (0.65, 0.7, 0.71, 0.74, 0.6)])
 @pytest.mark.parametrize("pictures", [327, 3589])
-def test_the_interval_is_students(accuracies, pictures):
-    n, mean = len(accuracies), np.mean(accuracies)
-    error = np.hypot(stats.sem(accuracies), stats.binom.std(pictures, mean) / pictures)
-    assert interval(accuracies, pictures) == pytest.approx(stats.t.interval(0.95, n - 1, loc=mean, scale=error))
+def test_the_ends_of_the_interval_are_where_welchs_test_gives_5_percent(accuracies, pictures):
+    mean, many = np.mean(accuracies), 10**9  # a second sample so large that its variance counts as known
+    known = np.sqrt(many * mean * (1 - mean) / pictures)
+    for end in interval(accuracies, pictures):
+        test = stats.ttest_ind_from_stats(
+            mean, np.std(accuracies, ddof=1), len(accuracies), end, known, many, equal_var=False
+        )
+        assert test.pvalue == pytest.approx(0.05, abs=1e-6)
+
+
+def test_without_spread_the_interval_is_that_of_the_pictures_alone():
+    width = stats.norm.ppf(0.975) * stats.binom.std(3589, 0.7) / 3589
+    assert interval((0.7, 0.7, 0.7), 3589) == pytest.approx((0.7 - width, 0.7 + width))
 
 
 def test_the_interval_covers_the_truth():
