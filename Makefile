@@ -9,6 +9,8 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export JUPYTER_PREFER_ENV_PATH := 1
 export UV_PYTHON_DOWNLOADS := never
+# The workflow's rules call `fer` as a person would.
+export PATH := $(abspath $(BIN)):$(PATH)
 SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --profile workflow/profiles/local --cores $(JOBS)
 
 .PHONY: help env reproduce report test heavy lint format pins clean
