@@ -130,8 +130,8 @@ def readable_claims(table: pd.DataFrame) -> pd.DataFrame:
         {
             "paper": table["paper"],
             "system": table["system"],
-            "data": table["dataset"].map(DATASETS),
-            "printed, %": table["printed"].map("{:.1f}".format),
+            "data": table["dataset"].map(DATASETS) + table["split"].map({"val": ", validation"}).fillna(""),
+            "printed, %": table["printed"].map("{:.4g}".format),
             "ours, %": table.apply(ours, axis=1),
             "gap, points": table["gap"].map(lambda gap: "–" if pd.isna(gap) else f"{gap:+.1f}"),
             "verdict": table["verdict"],
