@@ -50,7 +50,7 @@ class Classifier(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Pooled features of the last layer before the classifier, float [B, num_features]."""
-        self._check_input(x)
+        self.check_input(x)
         return self.extract(x)
 
     def extract(self, x: Tensor) -> Tensor:
@@ -61,7 +61,8 @@ class Classifier(nn.Module):
         """Logits [B, num_classes] of features [B, num_features]."""
         raise NotImplementedError
 
-    def _check_input(self, x: Tensor) -> None:
+    def check_input(self, x: Tensor) -> None:
+        """Raise a UserError that names the expected shape unless ``x`` has it."""
         if self.fixed_size:
             expected, fits = f"{self.input_size}, {self.input_size}]", self._is_input_size
         else:

@@ -36,8 +36,8 @@ def export_onnx(
         provenance: where the weights come from, such as recipe, seed and commit.
 
     Raises:
-        UserError: ``classes`` does not match the net, the model is a classical one, the folder does not exist,
-            or onnx and onnxscript are not installed.
+        UserError: ``classes`` or ``size`` does not fit the net, the model is a classical one, the folder does
+            not exist, or onnx and onnxscript are not installed.
     """
     if not isinstance(model, Classifier):
         raise UserError(f"model must be a net of create_model: {type(model).__name__} has no graph to export")
@@ -54,6 +54,7 @@ def export_onnx(
     # A batch of two: a dimension of one would be taken for a constant.
     device = next(model.parameters()).device
     pictures = torch.zeros(2, model.in_channels, size, size, device=device)
+    model.check_input(pictures)
     was_training = model.training
     model.eval()
     try:

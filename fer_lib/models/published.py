@@ -138,6 +138,11 @@ def _fully_connected(
         nn.Linear(4096, 4096),
         nn.ReLU(inplace=True),
     )
+    # torch's default start lets the signal of a net without normalisation fade.
+    for layer in [*features.modules(), *neck]:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
     classifier = nn.Sequential(nn.Dropout(0.0 if drop_first else dropout), nn.Linear(4096, num_classes))
     return Published(features, neck, classifier, num_classes, in_channels, 4096, min_size, input_size=224)
 

@@ -1,0 +1,32 @@
+"""The table of models."""
+
+import pytest
+
+from fer_lib.models import list_models
+from fer_lib.models.describe import describe
+
+
+def test_rows_hold_sizes_and_costs():
+    rows = {row.name: row for row in describe(["resnet50", "vggface", "microexpnet", "hog_svm"], timed=False)}
+    assert rows["resnet50"].pixels == 48
+    assert rows["resnet50"].milliseconds is None
+    assert "hu Table" in rows["resnet50"].papers
+    assert rows["vggface"].pixels == 224
+    # Published: 15,466,201,088 for three channels, with pooling; 134,289,223 parameters for three channels.
+    assert rows["vggface"].parameters == 134_289_223 - 2 * 64 * 9
+    assert 0.98 < rows["vggface"].macs / 15_466_201_088 < 1
+    assert rows["microexpnet"].parameters == 64_951
+    # By hand: 42*42*16*64 + 11*11*32*16*16 + 1152*48 + 48*7.
+    assert rows["microexpnet"].macs == 42 * 42 * 16 * 64 + 11 * 11 * 32 * 256 + 1152 * 48 + 48 * 7
+    assert rows["hog_svm"].macs is None
+
+
+def test_times_are_measured():
+    (row,) = describe(["microexpnet"])
+    assert 0 < row.milliseconds < 1000
+
+
+@pytest.mark.heavy
+def test_every_model_has_a_row():
+    names = [*list_models(), *list_models(classical=True)]
+    assert [row.name for row in describe(timed=False)] == names

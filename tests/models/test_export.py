@@ -1,0 +1,42 @@
+"""What an exported file says about itself, and what export refuses."""
+
+import pytest
+
+from fer_lib.models import create_model
+from fer_lib.models.export import export_onnx, read_metadata
+
+CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+
+
+def test_metadata_come_back(tmp_path):
+    net = create_model("microexpnet").train()
+    preprocessing = {"mean": 0.5, "std": 0.25, "color": "grey"}
+    provenance = {"recipe": "zhang/microexpnet/fer2013", "seed": 3, "commit": None}
+    export_onnx(net, tmp_path / "net.onnx", 84, CLASSES, preprocessing, provenance)
+    found = read_metadata(tmp_path / "net.onnx")
+    assert found["classes"] == CLASSES
+    assert found["preprocessing"] == {"size": 84, **preprocessing}
+    assert found["provenance"] == provenance
+    assert net.training
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_refuses_what_it_cannot_write(tmp_path):
+    net = create_model("microexpnet")
+    with pytest.raises(ValueError, match="classes must be 7 names: got 2"):
+        export_onnx(net, tmp_path / "net.onnx", 84, CLASSES[:2], {}, {})
+    with pytest.raises(ValueError, match="no folder"):
+        export_onnx(net, tmp_path / "missing" / "net.onnx", 84, CLASSES, {}, {})
+    with pytest.raises(ValueError, match=r"x must be \[B, 1, 84, 84\]"):
+        export_onnx(net, tmp_path / "net.onnx", 48, CLASSES, {}, {})
+    with pytest.raises(ValueError, match="has no graph to export"):
+        export_onnx(create_model("hog_svm"), tmp_path / "net.onnx", 48, CLASSES, {}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_foreign_file_has_no_metadata(tmp_path):
+    import onnx
+
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], [])), tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match=r"other\.onnx: no metadata classes, preprocessing, provenance"):
+        read_metadata(tmp_path / "other.onnx")

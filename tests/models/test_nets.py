@@ -1,0 +1,164 @@
+"""What a user may expect of every net, one parametrised test each.
+
+Tests of behaviour that does not depend on size run on narrow, shallow forms of the residual nets.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from fer_lib.models import create_model, list_models
+from fer_lib.models.export import export_onnx
+
+QUICK = ("resnet18_cbam", "li", "microexpnet", "parallel_cnn")
+NETS = [pytest.param(name, marks=() if name in QUICK else (pytest.mark.heavy,)) for name in list_models()]
+every_net = pytest.mark.parametrize("name", NETS)
+
+
+def small(name):
+    """A cheap form of a net with all its kinds of layers."""
+    shallow = {"layers": (1, 1, 1, 1)}
+    if name == "gu" or "_psa" in name:
+        options = {**shallow, "width": 64}
+    elif name.startswith("resnet") or name in ("li", "hu", "zhang"):
+        options = {**shallow, "width": 16}
+    elif name == "senet18":
+        options = {"width": 16}
+    elif name == "lbcnn":
+        options = {"channels": 16, "num_weights": 32, "depth": 3}
+    else:
+        options = {}
+    return create_model(name, **options)
+
+
+def smallest_size(net):
+    if net.fixed_size:
+        return net.input_size
+    step = net.size_multiple
+    return -(-max(net.min_size, 24) // step) * step
+
+
+def calibrated(net, x):
+    """The net in eval mode with normalisations fitted to some pictures, as after training."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        net.train()(x)
+    return net.eval()
+
+
+@every_net
+def test_runs_forward_and_backward_at_its_sizes(name):
+    torch.manual_seed(0)
+    net = create_model(name)
+    sizes = [net.input_size] if net.input_size else [s for s in (44, 48) if s % net.size_multiple == 0]
+    assert sizes
+    for size in sizes:
+        net.train().zero_grad()
+        logits = net(torch.randn(2, 1, size, size))
+        logits.logsumexp(1).sum().backward()
+        assert logits.shape == (2, 7)
+        idle = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+        assert not idle
+        with torch.no_grad():
+            x = torch.randn(1, 1, size, size)
+            features = net.eval().forward_features(x)
+            assert features.shape == (1, net.num_features)
+            torch.testing.assert_close(net(x), net.classify(features))
+            assert net(x).isfinite().all()
+
+
+@every_net
+def test_overfits_32_pictures(name):
+    torch.manual_seed(0)
+    net = small(name).train()
+    for module in net.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    size = smallest_size(net)
+    labels = torch.arange(32) % 7
+    images = torch.randn(7, 1, size, size)[labels] + 0.5 * torch.randn(32, 1, size, size)
+    # Without normalisation the large heads want small steps.
+    normalised = any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3 if normalised else 1e-4, fused=True)
+    for _ in range(200):
+        logits = net(images)
+        if (logits.argmax(1) == labels).all():
+            return
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(logits, labels).backward()
+        optimizer.step()
+    pytest.fail(f"{int((logits.argmax(1) == labels).sum())} of 32 pictures learnt in 200 steps")
+
+
+@every_net
+def test_saves_and_loads_bit_exactly(name, tmp_path):
+    net, other = small(name), small(name)
+    size = smallest_size(net)
+    calibrated(net, torch.randn(4, 1, size, size))
+    save_file(net.state_dict(), tmp_path / "weights.safetensors")
+    other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    x = torch.randn(2, 1, size, size)
+    with torch.no_grad():
+        assert torch.equal(net(x), other.eval()(x))
+
+
+@every_net
+def test_channels_last_and_bfloat16_give_the_same_logits(name):
+    torch.manual_seed(0)
+    net = create_model(name)
+    size = smallest_size(net)
+    x = torch.randn(8, 1, size, size)
+    calibrated(net, x)
+    x = x[:4]
+    with torch.no_grad():
+        logits = net(x)
+        net.to(memory_format=torch.channels_last)
+        x = x.to(memory_format=torch.channels_last)
+        torch.testing.assert_close(net(x), logits, rtol=1e-3, atol=1e-3 * float(logits.norm()))
+        with torch.autocast("cpu", torch.bfloat16):
+            short = net(x).float()
+    assert (short - logits).norm() / logits.norm() < 0.05
+
+
+@every_net
+def test_exports_to_onnx(name, tmp_path):
+    import onnxruntime
+
+    torch.manual_seed(0)
+    net = small(name)
+    size = smallest_size(net)
+    calibrated(net, torch.randn(4, 1, size, size))
+    export_onnx(net, tmp_path / "net.onnx", size, [str(i) for i in range(7)], {"mean": 0.5}, {"model": name})
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    for batch in (1, 3):
+        x = torch.randn(batch, 1, size, size)
+        (out,) = session.run(None, {"pictures": x.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(out, net(x).numpy(), rtol=1e-4, atol=1e-4)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["classes"]) == [str(i) for i in range(7)]
+
+
+@every_net
+def test_names_what_is_wrong_with_its_input(name):
+    with torch.device("meta"):
+        net = create_model(name)
+        side = str(net.input_size) if net.fixed_size else "H"
+        expected = rf"x must be \[B, 1, {side}, "
+        size = smallest_size(net)
+        wrong = [(1, size, size), (2, 3, size, size)]
+        if net.fixed_size:
+            wrong.append((2, 1, size + 1, size))
+        elif net.min_size > 1:
+            wrong.append((2, 1, net.min_size - 1, net.min_size))
+        if net.size_multiple > 1:
+            wrong.append((2, 1, size, size + 1))
+        for shape in wrong:
+            with pytest.raises(ValueError, match=expected):
+                net(torch.zeros(shape))

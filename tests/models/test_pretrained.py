@@ -1,0 +1,94 @@
+"""The pretrained start: what fits is loaded, what does not is said, and nothing is silent."""
+
+import urllib.error
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fer_lib.models import create_model
+from fer_lib.models.pretrained import load_pretrained
+
+
+@pytest.fixture
+def imagenet_file(tmp_path):
+    """Random weights in the layout of torchvision's ResNet50."""
+    import torchvision
+
+    torch.manual_seed(1)
+    weights = torchvision.models.resnet50().state_dict()
+    torch.save(weights, tmp_path / "resnet50.pth")
+    return tmp_path / "resnet50.pth", weights
+
+
+def test_loads_what_fits_by_name_and_shape_and_lists_the_rest(imagenet_file):
+    path, weights = imagenet_file
+    net = create_model("gu")
+    start = {key: value.clone() for key, value in net.state_dict().items()}
+    report = load_pretrained(net, str(path))
+    state = net.state_dict()
+    for key in report.loaded:
+        assert torch.equal(state[key], weights[key])
+    for key in report.skipped:
+        assert torch.equal(state[key], start[key])
+    assert set(report.loaded) | set(report.skipped) == set(state)
+    assert "layer1.0.conv1.weight" in report.loaded
+    assert report.skipped["conv1.weight"] == "shape [64, 1, 7, 7], the source's is [64, 3, 7, 7]"
+    assert report.skipped["fc.weight"] == "shape [7, 2048], the source's is [1000, 2048]"
+    assert report.skipped["layer1.0.conv2.branches.0.weight"] == "not in the source"
+    assert "layer1.0.conv2.weight" in report.unused
+    lines = report.lines()
+    assert lines[0].startswith(f"resnet50.pth: {len(report.loaded)} of {len(state)} entries loaded")
+    assert len(lines) == 1 + len(state) + len(report.unused)
+
+
+def test_a_whole_resnet_computes_what_torchvisions_does(imagenet_file):
+    import torchvision
+
+    path, weights = imagenet_file
+    theirs = torchvision.models.resnet50()
+    theirs.load_state_dict(weights)
+    net = create_model("resnet50", num_classes=1000, in_channels=3, stem="imagenet")
+    assert not load_pretrained(net, str(path)).skipped
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(net.eval()(x), theirs.eval()(x), rtol=1e-4, atol=1e-4)
+
+
+def test_reads_safetensors(tmp_path):
+    torch.manual_seed(2)
+    source = create_model("resnet18", width=16)
+    save_file(source.state_dict(), tmp_path / "weights.safetensors")
+    net = create_model("resnet18_cbam", width=16)
+    report = load_pretrained(net, str(tmp_path / "weights.safetensors"))
+    assert set(report.loaded) == set(source.state_dict())
+    assert all("attention" in key for key in report.skipped)
+
+
+def test_no_network_is_an_error_and_not_a_random_start(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    net = create_model("resnet18", stem="imagenet")
+    start = {key: value.clone() for key, value in net.state_dict().items()}
+    with pytest.raises(ValueError, match=r"'resnet18' could not be downloaded .*no network.*put the file of .*pth"):
+        load_pretrained(net, "resnet18")
+    assert all(torch.equal(start[key], value) for key, value in net.state_dict().items())
+
+
+def test_wrong_sources_are_named(tmp_path):
+    net = create_model("resnet18", width=16)
+    with pytest.raises(ValueError, match="unknown pretrained weights 'resnet5': did you mean resnet50"):
+        load_pretrained(net, "resnet5")
+    with pytest.raises(ValueError, match="no file"):
+        load_pretrained(net, str(tmp_path / "missing.pth"))
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_pretrained(net, str(tmp_path / "broken.safetensors"))
+    torch.save([1], tmp_path / "list.pth")
+    with pytest.raises(ValueError, match="no state dict"):
+        load_pretrained(net, str(tmp_path / "list.pth"))
+    torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="fit no entry"):
+        load_pretrained(net, str(tmp_path / "other.pth"))
