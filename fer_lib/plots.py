@@ -43,10 +43,14 @@ def claims(table: pd.DataFrame) -> Figure:
     )
     low, high = table["low"].astype(float), table["high"].astype(float)
     axes.hlines(rows, low, high, color=OURS, linewidth=2, label="95 % interval")
-    for row, missing in zip(rows, ours.isna(), strict=True):
+    for row, verdict, missing in zip(rows, table["verdict"], ours.isna(), strict=True):
         if missing:
-            axes.annotate("no run yet", (1.01, row), xycoords=("axes fraction", "data"), va="center", color=QUIET)
-    axes.set_yticks(rows, [f"{s}, {d}" for s, d in zip(table["system"], table["dataset"], strict=True)])
+            axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=QUIET)
+    names = zip(table["paper"], table["system"], table["dataset"], table["split"], strict=True)
+    axes.set_yticks(
+        rows, [f"{paper}: {system}, {data}{' (val)' * (split == 'val')}" for paper, system, data, split in names]
+    )
+    axes.set_ylim(-0.6, len(table) - 0.4)
     axes.set_xlabel("accuracy, %")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, frameon=False, fontsize="small")

@@ -81,8 +81,8 @@ def test_the_figure_shows_every_claim(mini):
     table = claim_table(read_records(mini / "runs")[0])
     axes = plots.claims(table).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
-        f"{system}, synthetic" for system in table["system"][:-1]
-    ] + ["Ours, own"]
+        f"demo: {system}, synthetic" for system in table["system"][:-1]
+    ] + ["demo: Ours, own"]
     printed = axes.collections[0].get_offsets()[:, 0]
     assert printed.data == pytest.approx(table["printed"].to_numpy())
 
