@@ -15,8 +15,39 @@ from fer_lib.models import create_model, list_models
 from fer_lib.models.export import export_onnx
 
 QUICK = ("resnet18_cbam", "li", "microexpnet", "parallel_cnn")
-NETS = [pytest.param(name, marks=() if name in QUICK else (pytest.mark.heavy,)) for name in list_models()]
-every_net = pytest.mark.parametrize("name", NETS)
+# Exporting takes long: these hold every kind of layer, and the others only arrange them differently.
+EXPORTED = (
+    "resnet18_se_eca_cbam_bam_coord_simam_mscam_aff",
+    "resnet18_iaff",
+    "resnet34_cbam_ends",
+    "resnet50_acmix",
+    "resnet50_psa",
+    "resnet50_sc",
+    "resnet50_spd",
+    "li",
+    "hu",
+    "senet18",
+    "vgg16_bn",
+    "vggface",
+    "alexnet",
+    "googlenet",
+    "densenet121",
+    "mobilenetv2",
+    "inceptionv4",
+    "microexpnet",
+    "lbcnn",
+    "parallel_cnn",
+)
+
+
+def nets(names):
+    """One test a name, all but the quick ones marked heavy."""
+    return pytest.mark.parametrize(
+        "name", [pytest.param(n, marks=() if n in QUICK else (pytest.mark.heavy,)) for n in names]
+    )
+
+
+every_net = nets(list_models())
 
 
 def small(name):
@@ -110,23 +141,25 @@ def test_saves_and_loads_bit_exactly(name, tmp_path):
 
 @every_net
 def test_channels_last_and_bfloat16_give_the_same_logits(name):
+    # At its start: a random net whose normalisations are fitted to noise magnifies any rounding, plain
+    # ResNet50 to a tenth and more of its logits, which says nothing about the arithmetic.
     torch.manual_seed(0)
-    net = create_model(name)
+    net = create_model(name).eval()
     size = smallest_size(net)
-    x = torch.randn(8, 1, size, size)
-    calibrated(net, x)
-    x = x[:4]
+    x = torch.randn(4, 1, size, size)
     with torch.no_grad():
-        logits = net(x)
+        features = net.forward_features(x)
+        logits = net.classify(features)
         net.to(memory_format=torch.channels_last)
         x = x.to(memory_format=torch.channels_last)
-        torch.testing.assert_close(net(x), logits, rtol=1e-3, atol=1e-3 * float(logits.norm()))
+        assert (net(x) - logits).norm() < 1e-4 * logits.norm()
         with torch.autocast("cpu", torch.bfloat16):
-            short = net(x).float()
-    assert (short - logits).norm() / logits.norm() < 0.05
+            short = net.forward_features(x)
+            assert (short.float() - features).norm() < 0.05 * features.norm()
+            assert (net.classify(short).float() - logits).norm() < 0.05 * logits.norm()
 
 
-@every_net
+@nets(EXPORTED)
 def test_exports_to_onnx(name, tmp_path):
     import onnxruntime
 
