@@ -385,7 +385,7 @@ def mix(images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     return mixed, targets.roll(1, 0).lerp(targets, weight.view(-1, 1).to(targets.dtype))
 
 
-VIEWS = ("one", "flip", "five", "ten")
+VIEWS = {"one": 1, "flip": 2, "five": 5, "ten": 10}  # how many views each kind has
 
 
 def test_views(images: Tensor, kind: str, size: int) -> Tensor:

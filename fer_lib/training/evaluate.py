@@ -2,7 +2,7 @@
 
 import torch
 
-from fer_lib.augment import test_views
+from fer_lib.augment import VIEWS, test_views
 
 
 @torch.inference_mode()
@@ -23,7 +23,7 @@ def predict_probabilities(
         views: one, flip, five or ten, see :func:`fer_lib.augment.test_views`.
         size: side of the square the net is shown.
         dtype: autocast's type; float32 turns autocast off.
-        batch_size: pictures at a time; each counts once whatever the number of views.
+        batch_size: views at a time, so that more views of a picture take no more memory.
 
     Returns:
         float32 [N, C] on the same device.
@@ -31,7 +31,7 @@ def predict_probabilities(
     was_training = model.training
     model.eval()
     chunks = []
-    for batch in images.split(batch_size):
+    for batch in images.split(max(1, batch_size // VIEWS.get(views, 1))):
         shown = test_views(batch, views, size)
         flat = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):

@@ -328,6 +328,7 @@ class _Trainer:
         by_epoch: dict[int, dict[str, dict[str, np.ndarray]]] = {}
         for rule in RULES:
             if epochs[rule] not in by_epoch:
+                self.say(f"predicting with the weights of epoch {epochs[rule]}, {self.recipe.test_views} test views")
                 self.model.load_state_dict(states[rule])
                 by_epoch[epochs[rule]] = {
                     part: {
