@@ -34,6 +34,7 @@ reproduce: env  ## execute every notebook at smoke scale, rebuild tables, figure
 	$(SNAKEMAKE) reproduce
 
 report: env  ## execute every notebook at paper scale from the recorded runs, rebuild the report
+	$(SNAKEMAKE) tables
 	$(SNAKEMAKE) report --forcerun notebook
 
 # nbval executes the executed copies again and compares the outputs that the text relies on.

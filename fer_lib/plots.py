@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
 
@@ -68,10 +69,11 @@ def curves(histories: Mapping[str, Mapping[str, np.ndarray]], selected: Mapping[
     left, right = figure.subplots(1, 2)
     for (label, history), color in zip(histories.items(), sns.color_palette("colorblind"), strict=False):
         epochs = history["epoch"]
-        left.plot(epochs, history["train_loss"], color=color, label=f"{label}, training")
-        left.plot(epochs, history["val_loss"], color=color, linestyle="--", label=f"{label}, validation")
-        right.plot(epochs, history["train_accuracy"] * 100, color=color)
-        right.plot(epochs, history["val_accuracy"] * 100, color=color, linestyle="--")
+        style = {"color": color, "marker": "." if len(epochs) < 20 else ""}  # one epoch alone draws no line
+        left.plot(epochs, history["train_loss"], **style, label=f"{label}, training")
+        left.plot(epochs, history["val_loss"], **style, linestyle="--", label=f"{label}, validation")
+        right.plot(epochs, history["train_accuracy"] * 100, **style)
+        right.plot(epochs, history["val_accuracy"] * 100, **style, linestyle="--")
         if selected:
             chosen = selected[label]
             right.plot(chosen, history["val_accuracy"][chosen - 1] * 100, "o", color=color)
@@ -79,7 +81,7 @@ def curves(histories: Mapping[str, Mapping[str, np.ndarray]], selected: Mapping[
     right.set(xlabel="epoch", ylabel="accuracy, %")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(frameon=False, fontsize="small")
     return figure
 

@@ -39,7 +39,7 @@ class _Page(HTMLParser):
 def problems(text: str) -> list[str]:
     page = _Page(text)
     outside = [load[:60] for load in page.loads if not load.startswith("data:")]
-    outside += re.findall(r"@import[^;]*|url\((?!data:)[^)]*\)", text)
+    outside += re.findall(r"@import[^;]*|url\((?!data:|#)[^)]*\)", text)
     dangling = [link for link in page.links if link.startswith("#") and link[1:] not in page.ids]
     silent = ["img without alt" for image in page.images if not image.get("alt")]
     return outside + dangling + silent
