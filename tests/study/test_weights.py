@@ -1,0 +1,77 @@
+"""Trained nets come back from their weight file, and leave as ONNX with all that is needed to use them."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from tiny import tiny_dataset, tiny_recipe
+
+from fer_lib.augment import test_views as views_of
+from fer_lib.errors import UserError
+from fer_lib.recipe import RunSpec
+from fer_lib.study.train import train_run
+from fer_lib.study.weights import export_run, load_trained, trained_models, weight_file
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    spec = RunSpec(tiny_recipe(epochs=1))
+    folder = tmp_path_factory.mktemp("results")
+    return train_run(spec, results=folder, device="cpu", say=lambda line: None, dataset=tiny_dataset())
+
+
+@pytest.fixture(scope="module")
+def pictures(record):
+    dataset = tiny_dataset()
+    images = torch.from_numpy(dataset.images[dataset.indices("test")])
+    return views_of(images, "one", record.spec["recipe"]["augment"]["crop"])[0]
+
+
+def test_the_net_comes_back_with_the_recorded_predictions(record, pictures):
+    net = load_trained(record)
+    assert not net.training
+    with torch.inference_mode():
+        predicted = net(pictures).argmax(1).numpy()
+    # The record was predicted in bfloat16 where the CPU has it, so that a tie may fall the other way.
+    assert (predicted == record.predictions["test/val_selected/plain"]).mean() >= 0.9
+
+
+def test_the_exported_file_computes_the_same_and_describes_itself(record, pictures, tmp_path):
+    path = tmp_path / "net.onnx"
+    export_run(record, path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {session.get_inputs()[0].name: pictures.numpy()})
+    with torch.inference_mode():
+        expected = load_trained(record)(pictures).numpy()
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    metadata = {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}
+    assert metadata["classes"] == list(record.classes)
+    assert metadata["provenance"]["run"] == record.id
+    crop = record.spec["recipe"]["augment"]["crop"]
+    assert (metadata["preprocessing"]["size"], metadata["preprocessing"]["resize"]) == (crop, 48)
+
+
+def test_missing_or_foreign_weights_are_named(record, tmp_path, monkeypatch):
+    path = weight_file(record)
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:100])
+        with pytest.raises(UserError, match="does not fit"):
+            load_trained(record)
+        path.unlink()
+        with pytest.raises(UserError, match=r"weights\.safetensors: missing"):
+            export_run(record, tmp_path / "none.onnx")
+        assert not (tmp_path / "none.onnx").exists()
+    finally:
+        path.write_bytes(content)
+
+
+def test_models_with_shipped_weights_are_known_by_name(record, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_RESULTS", str(tmp_path))
+    assert trained_models() == set()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "x.safetensors").write_bytes(weight_file(record).read_bytes())
+    assert trained_models() == {"resnet18"}
