@@ -1,9 +1,13 @@
-"""Where results live, and how files are written so that a crash leaves the old file or the new one."""
+"""Where results live, and how files are written: whole or not at all, and the same content as the same bytes."""
 
+import io
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout this library runs from (it is installed in editable form)."""
@@ -36,3 +40,13 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays as the content of an ``.npz`` file, which `numpy.load` reads; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:  # smaller than NumPy's own deflate
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return buffer.getvalue()

@@ -1,17 +1,16 @@
 """Run records: what a finished training leaves in ``results/runs``.
 
-A record is a folder named by its run's identity: ``run.json`` (spec, metrics, provenance), ``history.csv`` (one
+A record is a folder named by its run's identity: ``run.json`` (spec, metrics, provenance), ``history.csv.gz`` (one
 row per epoch) and ``predictions.npz``. The folder appears in one step, when all three are complete, so one that
 is there is whole. Everything the study shows is computed from these files.
 """
 
 import csv
-import io
+import gzip
 import json
 import math
 import os
 import shutil
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +20,13 @@ import numpy as np
 
 from fer_lib.errors import UserError
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, summary
-from fer_lib.paths import write_atomically
+from fer_lib.paths import npz_bytes, write_atomically
 from fer_lib.recipe import spec_digest
 
 SCHEMA = 1
 RULES = ("last", "val_selected", "test_best")
 KINDS = ("plain", "tta")
+HISTORY, PREDICTIONS = "history.csv.gz", "predictions.npz"
 _FIELDS = {
     "schema": (),
     "id": (),
@@ -81,8 +81,8 @@ class RunRecord:
 
     @cached_property
     def history(self) -> dict[str, np.ndarray]:
-        """Columns of ``history.csv`` as float64 arrays over epochs; NaN where a cell is empty."""
-        with open(self.path / "history.csv", newline="") as file:
+        """Columns of ``history.csv.gz`` as float64 arrays over epochs; NaN where a cell is empty."""
+        with gzip.open(self.path / HISTORY, "rt", newline="") as file:
             rows = list(csv.DictReader(file))
         return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
 
@@ -95,7 +95,7 @@ class RunRecord:
         under ``val_selected``. Rows follow the dataset's order within the part.
         """
         with np.load(self.path / "predictions.npz", allow_pickle=False) as file:
-            return dict(file)
+            return _unpacked(dict(file))
 
 
 def predictions_of(
@@ -106,6 +106,9 @@ def predictions_of(
     Args:
         labels: ``[part]`` int64 [N].
         probabilities: ``[rule][part][kind]`` float32 [N, C].
+
+    Raises:
+        ValueError: a probability is NaN or infinite.
     """
     arrays: dict[str, np.ndarray] = {}
     for part, truth in labels.items():
@@ -114,7 +117,41 @@ def predictions_of(
             for kind in KINDS:
                 arrays[f"{part}/{rule}/{kind}"] = probabilities[rule][part][kind].argmax(1).astype(np.uint8)
         shown = probabilities["val_selected"][part]["tta"]
-        arrays[f"{part}/probabilities"] = np.round(shown * 255).astype(np.uint8)
+        if not np.isfinite(shown).all():
+            raise ValueError(f"{part}: the net's probabilities are not finite")
+        # The predicted class has what the others leave, so that the file need not hold it.
+        stored = np.round(shown * 255).astype(np.uint8)
+        predicted = shown.argmax(1)[:, None]
+        np.put_along_axis(stored, predicted, 0, 1)
+        np.put_along_axis(stored, predicted, 255 - stored.sum(1, keepdims=True, dtype=np.uint8), 1)
+        arrays[f"{part}/probabilities"] = stored
+    return arrays
+
+
+def _packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the file holds: ``{part}/probabilities`` without the predicted classes, a quarter to a third of its size."""
+    packed = {}
+    for name, array in arrays.items():
+        if name.endswith("/probabilities"):
+            part = name.split("/")[0]
+            others = np.arange(array.shape[1]) != arrays[f"{part}/val_selected/tta"][:, None]
+            name, array = f"{part}/other_probabilities", array[others].reshape(len(array), -1)
+        packed[name] = array
+    return packed
+
+
+def _unpacked(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of :func:`_packed`."""
+    arrays = {}
+    for name, array in packed.items():
+        if name.endswith("/other_probabilities"):
+            part = name.split("/")[0]
+            stored = np.zeros((len(array), array.shape[1] + 1), np.uint8)
+            predicted = packed[f"{part}/val_selected/tta"][:, None]
+            stored[np.arange(stored.shape[1]) != predicted] = array.ravel()
+            np.put_along_axis(stored, predicted.astype(np.int64), 255 - array.sum(1, keepdims=True, dtype=np.uint8), 1)
+            name, array = f"{part}/probabilities", stored
+        arrays[name] = array
     return arrays
 
 
@@ -181,14 +218,9 @@ def write_record(
     draft = scratch / "record"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:  # np.load reads it; smaller than deflate
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w") as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
     files = {
-        "predictions.npz": buffer.getvalue(),
-        "history.csv": _history_csv(history).encode(),
+        PREDICTIONS: npz_bytes(_packed(arrays)),
+        HISTORY: gzip.compress(_history_csv(history).encode(), mtime=0),  # without a time: same run, same bytes
         "run.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
     }
     if weights is not None:
@@ -224,7 +256,7 @@ def read_record(folder: Path) -> RunRecord:
         raise UserError(f"{path}: lacks {', '.join(missing)}")
     if content["schema"] != SCHEMA:
         raise UserError(f"{path}: schema {content['schema']}, this version reads {SCHEMA}")
-    for name in ("history.csv", "predictions.npz"):
+    for name in (HISTORY, PREDICTIONS):
         if not (folder / name).exists():
             raise UserError(f"{folder / name}: missing; the record is not whole")
     return RunRecord(folder, content)
@@ -309,9 +341,9 @@ def _faults_of_history(record: RunRecord) -> list[str]:
         history = record.history
         rows = len(history["epoch"])
     except Exception as error:
-        return [f"history.csv: unreadable ({type(error).__name__})"]
+        return [f"{HISTORY}: unreadable ({type(error).__name__})"]
     if rows != record.epochs:
-        return [f"history.csv: {rows} epochs, the spec has {record.epochs}"]
+        return [f"{HISTORY}: {rows} epochs, the spec has {record.epochs}"]
     faults = []
     for rule in RULES:
         epoch = record.content["metrics"][rule].get("epoch")
@@ -324,5 +356,5 @@ def _faults_of_history(record: RunRecord) -> list[str]:
             then = history[f"{part}_accuracy"][epoch - 1]
             now = record.content["metrics"][rule].get(part, {}).get("plain", {}).get("accuracy", math.nan)
             if pictures and not abs(then - now) <= 0.002 + 1 / pictures:
-                faults.append(f"history.csv: {part}_accuracy of epoch {epoch} is {then}, run.json has {now} ({rule})")
+                faults.append(f"{HISTORY}: {part}_accuracy of epoch {epoch} is {then}, run.json has {now} ({rule})")
     return faults

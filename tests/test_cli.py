@@ -382,7 +382,7 @@ def test_study_verify_names_every_fault(fer, tmp_path):
     assert fer("study", "verify", "--results", tmp_path) == (0, "3 runs read, 0 faults\n", "")
     text = (record.path / "run.json").read_text()
     (record.path / "run.json").write_text(text.replace('"seed": 2', '"seed": 4'))
-    next((tmp_path / "runs").glob("*-s0-*/history.csv")).unlink()
+    next((tmp_path / "runs").glob("*-s0-*/history.csv.gz")).unlink()
     status, out, err = fer("study", "verify", "--results", tmp_path)
     assert (status, out) == (1, "2 runs read, 2 faults\n")
     lines = err.splitlines()

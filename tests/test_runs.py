@@ -1,6 +1,7 @@
 """Run records: written whole or not at all, read back as written, and every fault named."""
 
 import errno
+import gzip
 import json
 import os
 
@@ -76,28 +77,58 @@ def test_a_protocol_without_val_part_leaves_empty_cells(tmp_path):
     assert verify_record(read) == []
 
 
-def test_a_record_of_fer2013_is_small(tmp_path):
-    """3,589 + 3,589 rows of a net that is right in 65 % and as sure of itself as trained nets are."""
+@pytest.mark.parametrize("sureness", [2, 3.5])
+def test_a_record_of_500_epochs_on_fer2013_is_small(tmp_path, sureness):
+    """3,589 + 3,589 rows of a net that is right in 65 %, as sure of itself as with label smoothing, or without."""
     rng = np.random.default_rng(0)
     labels, chosen = {}, {}
     for part in ("val", "test"):
         truth = rng.integers(0, 7, 3589)
-        logits = rng.normal(size=(3589, 7)) * 3.5
-        logits[np.arange(3589), truth] += 6
-        shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        labels[part], chosen[part] = truth, {"plain": np.roll(shares, 1, 0), "tta": shares}
-    assert 0.8 < chosen["test"]["tta"].max(1).mean() < 0.9
+        logits = rng.normal(size=(3589, 7))
+        logits[np.arange(3589), truth] += 1.75
+        kinds = {}
+        for kind in ("plain", "tta"):  # the views of a picture differ a little
+            shares = np.exp(sureness * (logits + 0.2 * rng.normal(size=logits.shape)))
+            kinds[kind] = shares / shares.sum(1, keepdims=True)
+        labels[part], chosen[part] = truth, kinds
+    assert 0.6 < chosen["test"]["tta"].max(1).mean() < 0.85
     assert 0.6 < (chosen["test"]["tta"].argmax(1) == labels["test"]).mean() < 0.7
     arrays = predictions_of(labels, dict.fromkeys(RULES, chosen))
     small = write_run(tmp_path / "small", RunSpec(tiny_recipe()), correct=1)
     history = [
-        {name: (epoch if name == "epoch" else rng.random()) for name in small.history} for epoch in range(1, 101)
+        {name: (epoch if name == "epoch" else rng.random()) for name in small.history} for epoch in range(1, 501)
     ]
     record = write_record(tmp_path / "record", small.content, history, arrays, tmp_path / "scratch")
     assert sum(path.stat().st_size for path in record.path.iterdir()) <= 64_000
 
 
-@pytest.mark.parametrize("failing", ["predictions.npz", "history.csv", "run.json", "weights.safetensors"])
+def test_probabilities_are_kept_to_half_a_step(tmp_path):
+    """The file leaves the predicted class out; what is read is what was written, and close to what was predicted."""
+    rng = np.random.default_rng(0)
+    labels = {"test": rng.integers(0, 7, 500)}
+    shares = rng.dirichlet(np.full(7, 0.3), 500)
+    arrays = predictions_of(labels, {rule: {"test": {"plain": shares, "tta": shares}} for rule in RULES})
+    content = write_run(tmp_path / "small", RunSpec(tiny_recipe()), correct=1).content
+    record = write_record(tmp_path / "record", content, [{"epoch": 1}], arrays, tmp_path / "scratch")
+    read = record.predictions
+    assert read.keys() == arrays.keys()
+    assert all(np.array_equal(read[name], arrays[name]) and read[name].dtype == np.uint8 for name in arrays)
+    stored = read["test/probabilities"]
+    assert (stored.sum(1, dtype=int) == 255).all()
+    others = np.arange(7) != shares.argmax(1)[:, None]
+    assert np.abs(stored / 255 - shares)[others].max() <= 0.5 / 255 + 1e-9
+    assert np.abs(stored / 255 - shares).max() <= 3 / 255
+
+
+def test_probabilities_that_are_no_numbers_make_no_record():
+    labels = {"test": np.array([0, 1])}
+    shares = np.full((2, 7), 1 / 7)
+    shares[1, 3] = np.nan
+    with pytest.raises(ValueError, match="test: the net's probabilities are not finite"):
+        predictions_of(labels, {rule: {"test": {"plain": shares, "tta": shares}} for rule in RULES})
+
+
+@pytest.mark.parametrize("failing", ["predictions.npz", "history.csv.gz", "run.json", "weights.safetensors"])
 def test_a_full_disk_leaves_no_record(tmp_path, monkeypatch, failing):
     whole = write_run(tmp_path / "whole", RunSpec(tiny_recipe()), correct=1)
 
@@ -117,7 +148,7 @@ def test_a_full_disk_leaves_no_record(tmp_path, monkeypatch, failing):
         tmp_path / "run", whole.content, history, whole.predictions, tmp_path / "run.partial", b"weights"
     )
     assert sorted(path.name for path in again.path.iterdir()) == [
-        "history.csv", "predictions.npz", "run.json", "weights.safetensors",
+        "history.csv.gz", "predictions.npz", "run.json", "weights.safetensors",
     ]  # fmt: skip
 
 
@@ -140,7 +171,7 @@ def test_read_records_sorts_and_leaves_unfinished_runs_out(tmp_path):
     assert read_records(tmp_path / "nowhere") == ([], [])
 
 
-@pytest.mark.parametrize("name", ["run.json", "history.csv", "predictions.npz"])
+@pytest.mark.parametrize("name", ["run.json", "history.csv.gz", "predictions.npz"])
 def test_a_missing_file_is_named(record, name):
     (record.path / name).unlink()
     records, problems = read_records(record.path.parent)
@@ -232,13 +263,13 @@ def test_corrupt_predictions_are_named(record, content):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "history.csv: unreadable"),
-        ("epoch,test_accuracy\none,0.5\n", "history.csv: unreadable"),
-        ("epoch,val_accuracy,test_accuracy\n1,0.5,0.65\n", "history.csv: 1 epochs, the spec has 3"),
+        ("", "history.csv.gz: unreadable"),
+        ("epoch,test_accuracy\none,0.5\n", "history.csv.gz: unreadable"),
+        ("epoch,val_accuracy,test_accuracy\n1,0.5,0.65\n", "history.csv.gz: 1 epochs, the spec has 3"),
     ],
 )
 def test_a_bad_history_is_named(record, text, words):
-    (record.path / "history.csv").write_text(text)
+    (record.path / "history.csv.gz").write_bytes(gzip.compress(text.encode()))
     faults = verify_record(read_record(record.path))
     assert len(faults) == 1
     assert faults[0].startswith(words)

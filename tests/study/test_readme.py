@@ -33,5 +33,5 @@ def test_the_committed_tables_are_those_of_the_runs():
 def test_every_recorded_run_is_sound_and_small():
     for record in recorded()[0]:
         assert verify_record(record) == []
-        size = sum((record.path / name).stat().st_size for name in ("run.json", "history.csv", "predictions.npz"))
+        size = sum((record.path / name).stat().st_size for name in ("run.json", "history.csv.gz", "predictions.npz"))
         assert size <= 64_000, record.id
