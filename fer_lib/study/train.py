@@ -1,12 +1,10 @@
 """Train a run of the study once: load it if it is complete, continue it if it was stopped, else start it."""
 
-import fcntl
 import hashlib
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,11 @@ import torch
 import torchvision
 
 from fer_lib.data import FaceDataset, load_dataset
-from fer_lib.errors import UserError
 from fer_lib.metrics import summary
 from fer_lib.paths import ROOT, results_dir
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
+from fer_lib.study.lock import locked
 from fer_lib.training import Outcome, Stop, autocast_dtype, choose_device, device_name, fit
 
 
@@ -46,7 +44,8 @@ def train_run(
         dataset: the recipe's dataset where the caller already holds it.
 
     Raises:
-        UserError: the data are missing or unfit, or another process is training this run.
+        fer_lib.errors.UserError: the data are missing or unfit.
+        fer_lib.study.lock.Busy: another process is training this run.
         fer_lib.training.Interrupted: stopped early; the same call continues.
     """
     runs = (results or results_dir()) / "runs"
@@ -57,16 +56,14 @@ def train_run(
     choose_device(device)
     dataset = dataset or load_dataset(spec.recipe.dataset)
     partial = runs / f"{spec.run_id}.partial"
-    partial.mkdir(parents=True, exist_ok=True)
-    with _locked(partial):
-        if folder.exists():  # another process finished it while this one read the data
-            shutil.rmtree(partial)
-            return read_record(folder)
-        say(f"{spec.run_id}: {spec.recipe.epochs} epochs on {dataset.name}")
-        started, code = datetime.now(UTC), code_version()  # before the training, during which the tree may change
-        outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
-        record = _write(folder, partial, spec, dataset, outcome, choose_device(device), started, code)
-        shutil.rmtree(partial)
+    with locked(partial):
+        record = find_run(spec, results)  # another process may have finished it while this one read the data
+        if record is None:
+            say(f"{spec.run_id}: {spec.recipe.epochs} epochs on {dataset.name}")
+            started, code = datetime.now(UTC), code_version()  # before the training, during which the tree may change
+            outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
+            record = _write(folder, partial, spec, dataset, outcome, choose_device(device), started, code)
+    shutil.rmtree(partial, ignore_errors=True)  # the record is there: from now on nobody needs the lock
     epoch = record.content["metrics"]["val_selected"]["epoch"]
     say(f"{record.id}: test accuracy {record.accuracy():.2%} at the selected epoch {epoch}")
     return record
@@ -172,14 +169,3 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """Hold the run's lock; the system releases it however the process ends."""
-    with open(partial / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{partial.name.removesuffix('.partial')}: another process is training this run") from None
-        yield
