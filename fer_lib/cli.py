@@ -132,12 +132,11 @@ def build_parser() -> argparse.ArgumentParser:
         _models,
         "list the models, their size and cost",
         "fer models",
-        "fer models resnet34_cbam_ends gu --time",
+        "fer models resnet34_cbam_ends gu --device cpu",
     )
     models.add_argument("name", nargs="*", help="these only")
     models.add_argument("--pixels", type=int, default=48, help="picture size for nets that take any (default: 48)")
-    models.add_argument("--time", action="store_true", help="measure the milliseconds per picture too")
-    models.add_argument("--device", default="auto", help="where to measure (default: auto)")
+    models.add_argument("--device", default="auto", help="where to measure the time of a picture (default: auto)")
 
     export = _command(
         commands,
@@ -295,13 +294,12 @@ def _models(arguments: argparse.Namespace) -> None:
 
     device, trained = choose_device(arguments.device), trained_models()
     print(f"{'model':24}{'parameters':>13}{'pixels':>8}{'MACs':>9}{'ms/picture':>12}  weights  serves")
-    for name in arguments.name or [None]:
-        for row in describe(name and [name], pixels=arguments.pixels, device=device, timed=arguments.time):
-            macs = "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M"
-            parameters = "–" if row.parameters is None else f"{row.parameters:,}"
-            time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
-            weights = "yes" if row.name in trained else "–"
-            print(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:7}  {row.papers}")
+    for row in describe(arguments.name, pixels=arguments.pixels, device=device):
+        macs = "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M"
+        parameters = "–" if row.parameters is None else f"{row.parameters:,}"
+        time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
+        weights = "yes" if row.name in trained else "–"
+        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:7}  {row.papers}")
 
 
 def _export(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Size and cost of every model."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,62 +14,53 @@ from fer_lib.models.registry import create_model, list_models, paper_rows
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One row of the table of models.
+    """One row of the table of models. All but the first two are ``None`` for a classical pipeline, which has
+    neither weights nor a cost before it is fitted.
 
     Attributes:
         name: of :func:`fer_lib.models.create_model`.
         papers: rows of the papers' tables it serves, empty for a control of our own.
-        parameters: number of weights, trained or not, without buffers; ``None`` for a classical pipeline.
+        parameters: number of weights, trained or not, without buffers.
         pixels: height and width of the picture the next two refer to.
         macs: multiply-accumulates of one forward pass of one picture, in convolutions and matrix products.
-        milliseconds: per picture on the device, in a batch; ``None`` where it was not measured.
+        milliseconds: one forward pass of one picture takes on the device, in float32.
     """
 
     name: str
     papers: str
-    parameters: int | None
+    parameters: int | None = None
     pixels: int | None = None
     macs: int | None = None
     milliseconds: float | None = None
 
 
 def describe(
-    names: Iterable[str] | None = None,
-    pixels: int = 48,
-    device: str | torch.device = "cpu",
-    timed: bool = True,
-    batch: int = 1,
-) -> list[ModelRow]:
+    names: Iterable[str] | None = None, pixels: int = 48, device: str | torch.device = "cpu"
+) -> Iterator[ModelRow]:
     """Describe models at the size they were designed for, or at ``pixels`` where any size works.
 
     Args:
         names: of models, by default all of :func:`list_models`, classical ones included.
         pixels: for nets without a size of their own.
         device: where to measure the time.
-        timed: whether to measure it; without it nothing is computed and the table takes seconds.
-        batch: pictures in a measured batch.
 
-    Returns:
-        One row a name, in the order given.
+    Yields:
+        One row a name, in the order given, as soon as it is measured.
+
+    Raises:
+        UserError: a name is unknown, or a net does not take pictures of ``pixels``.
     """
-    if names is None:
-        names = [*list_models(), *list_models(classical=True)]
-    return [_describe(name, pixels, torch.device(device), timed, batch) for name in names]
-
-
-def _describe(name: str, pixels: int, device: torch.device, timed: bool, batch: int) -> ModelRow:
-    # On the meta device layers have shapes and no values, so that counting costs no memory.
-    with torch.device("meta"):
-        model = create_model(name)
-    if not isinstance(model, Classifier):
-        return ModelRow(name, paper_rows(name), None)
-    model.eval()
-    pixels = model.input_size or pixels
-    row = ModelRow(name, paper_rows(name), count_parameters(model), pixels, count_macs(model, pixels))
-    if not timed:
-        return row
-    elapsed = _milliseconds(create_model(name).to(device).eval(), pixels, device, batch)
-    return ModelRow(row.name, row.papers, row.parameters, row.pixels, row.macs, elapsed)
+    for name in names or [*list_models(), *list_models(classical=True)]:
+        # On the meta device layers have shapes and no values, so that counting costs no memory.
+        with torch.device("meta"):
+            model = create_model(name)
+        if not isinstance(model, Classifier):
+            yield ModelRow(name, paper_rows(name))
+            continue
+        model.eval()
+        side = model.input_size or pixels
+        macs = count_macs(model, side)
+        yield ModelRow(name, paper_rows(name), count_parameters(model), side, macs, _milliseconds(model, side, device))
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -89,14 +80,21 @@ def count_macs(model: Classifier, pixels: int) -> int:
 
 
 @torch.no_grad()
-def _milliseconds(model: Classifier, pixels: int, device: torch.device, batch: int) -> float:
-    """Median over three batches, after one to warm up."""
-    pictures = torch.zeros(batch, model.in_channels, pixels, pixels, device=device)
+def _milliseconds(model: Classifier, pixels: int, device: str | torch.device) -> float:
+    """Median over three passes, after one to warm up. The model's values are lost.
+
+    A pass takes as long for zeros as for trained weights, which would take longer to draw than to measure.
+    """
+    device = torch.device(device)
+    model.to_empty(device=device)
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.zero_()
+    picture = torch.zeros(1, model.in_channels, pixels, pixels, device=device)
     times = []
     for _ in range(4):
         started = time.perf_counter()
-        model(pictures)
+        model(picture)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - started)
-    return 1000 * sorted(times[1:])[1] / batch
+    return 1000 * sorted(times[1:])[1]

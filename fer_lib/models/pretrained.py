@@ -98,11 +98,14 @@ def _download(name: str) -> dict[str, Tensor]:
     if name not in known:
         raise unknown("pretrained weights", name, known)
     weights = models.get_model_weights(name).IMAGENET1K_V1
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    was_there = cached.exists()
     try:
         return weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        cache = Path(torch.hub.get_dir()) / "checkpoints"
+    except Exception as error:  # whatever network, disk, hash or unpickling raise
+        if was_there:
+            raise UserError(f"pretrained weights {name!r}: {cached} cannot be read ({error}): delete it") from error
         raise UserError(
             f"pretrained weights {name!r} could not be downloaded ({error}): "
-            f"put the file of {weights.url} into {cache}, or name a local file instead"
+            f"put the file of {weights.url} into {cached.parent}, or name a local file instead"
         ) from error

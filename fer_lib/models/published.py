@@ -94,7 +94,9 @@ def senet18(num_classes: int = 7, in_channels: int = 1, width: int = 64, dropout
 
 
 def vgg(name: str, num_classes: int = 7, in_channels: int = 1, head: str = "linear", dropout: float = 0.5) -> Published:
-    """VGG (Simonyan & Zisserman, 2015): li Table 2, gu Table 5, zhang Table II.
+    """VGG (Simonyan & Zisserman, 2015): VGG19 in li Table 2 and gu Table 5, VGG16 in zhang Table II.
+
+    gu's table says "VGGNet"; its section 2.1 means the 19 layers.
 
     Args:
         name: ``"vgg16"``, ``"vgg16_bn"``, ``"vgg19"`` or ``"vgg19_bn"``.

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from fer_lib.claims import list_claims
 from fer_lib.models import attention, convolution, create_model, fusion, list_models
 from fer_lib.models.registry import paper_rows
 from fer_lib.models.resnet import STEMS, BasicBlock, Bottleneck
+from fer_lib.recipe import list_recipes
 
 
 def build(name, **options):
@@ -36,6 +38,14 @@ def test_every_row_of_the_papers_tables_has_a_model():
         assert table in rows
     assert "zhang Table II" in rows
     assert "zhang Table III" in rows
+
+
+def test_rows_name_the_papers_whose_recipes_use_the_model():
+    recipes = list_recipes()
+    judged = [claim for claim in list_claims() if claim.kind == "level" and claim.recipe in recipes]
+    assert len(judged) > 30
+    for claim in judged:
+        assert claim.paper in paper_rows(recipes[claim.recipe].model), f"{claim.id}: {recipes[claim.recipe].model}"
 
 
 BLOCK_CLASSES = {

@@ -65,16 +65,47 @@ def test_reads_safetensors(tmp_path):
     assert all("attention" in key for key in report.skipped)
 
 
-def test_no_network_is_an_error_and_not_a_random_start(monkeypatch):
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """torch's folder of downloads, empty, on a machine without a network."""
+
     def refuse(*args, **kwargs):
         raise urllib.error.URLError("no network")
 
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_a_name_loads_torchvisions_own_file_from_the_cache(imagenet_file, hub):
+    path, weights = imagenet_file
+    path.rename(hub / "resnet50-0676ba61.pth")  # as torchvision's download calls it
+    net = create_model("gu")
+    report = load_pretrained(net, "resnet50")
+    assert report.source == "torchvision resnet50 IMAGENET1K_V1"
+    assert torch.equal(net.state_dict()["layer4.2.conv3.weight"], weights["layer4.2.conv3.weight"])
+    # 16 bottlenecks with two 1x1 convolutions, four shortcuts, and the batch normalisations behind each and conv1.
+    convolutions = 2 * 16 + 4
+    normalisations = 3 * 16 + 4 + 1
+    assert len(report.loaded) == convolutions + 5 * normalisations
+
+
+def test_no_network_is_an_error_and_not_a_random_start(hub):
     net = create_model("resnet18", stem="imagenet")
     start = {key: value.clone() for key, value in net.state_dict().items()}
     with pytest.raises(ValueError, match=r"'resnet18' could not be downloaded .*no network.*put the file of .*pth"):
         load_pretrained(net, "resnet18")
     assert all(torch.equal(start[key], value) for key, value in net.state_dict().items())
+    assert not list(hub.iterdir())
+
+
+def test_a_broken_download_is_named(hub):
+    broken = hub / "resnet18-f37072fd.pth"
+    broken.write_bytes(b"half of it")
+    with pytest.raises(ValueError, match=r"resnet18-f37072fd\.pth cannot be read .*: delete it"):
+        load_pretrained(create_model("resnet18", stem="imagenet"), "resnet18")
 
 
 def test_wrong_sources_are_named(tmp_path):
