@@ -61,6 +61,11 @@ class Classifier(nn.Module):
         """Logits [B, num_classes] of features [B, num_features]."""
         raise NotImplementedError
 
+    @property
+    def last_map(self) -> nn.Module:
+        """The module that puts out the last map, float [B, C, H, W], before places are pooled away."""
+        raise NotImplementedError
+
     def check_input(self, x: Tensor) -> None:
         """Raise a UserError that names the expected shape unless ``x`` has it."""
         if self.fixed_size:

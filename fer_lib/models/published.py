@@ -51,6 +51,10 @@ class Published(Classifier):
     def classify(self, features: Tensor) -> Tensor:
         return self.classifier(features)
 
+    @property
+    def last_map(self) -> nn.Module:
+        return self.features
+
 
 def _set_in_channels(features: nn.Module, in_channels: int) -> None:
     """Replace the first convolution where it takes another number of channels."""

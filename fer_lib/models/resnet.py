@@ -238,3 +238,7 @@ class ResNet(Classifier):
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc(self.dropout(features))
+
+    @property
+    def last_map(self) -> nn.Module:
+        return self.layer4

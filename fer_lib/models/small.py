@@ -44,6 +44,10 @@ class MicroExpNet(Classifier):
     def classify(self, features: Tensor) -> Tensor:
         return self.fc2(self.dropout(features))
 
+    @property
+    def last_map(self) -> nn.Module:
+        return self.conv2
+
 
 class LBCBlock(nn.Module):
     """x + Conv1x1(ReLU(FixedConv3x3(BN(x)))): a local binary convolution with a shortcut.
@@ -131,6 +135,10 @@ class LBCNN(Classifier):
     def classify(self, features: Tensor) -> Tensor:
         return self.fc2(self.dropout(features))
 
+    @property
+    def last_map(self) -> nn.Module:
+        return self.blocks
+
 
 class ParallelCNN(Classifier):
     """A CNN of parallel small convolutions: our own design for li's "parallel CNN" row.
@@ -162,6 +170,10 @@ class ParallelCNN(Classifier):
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc(self.dropout(features))
+
+    @property
+    def last_map(self) -> nn.Module:
+        return self.stages
 
 
 class _ParallelStage(nn.Module):

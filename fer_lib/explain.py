@@ -1,0 +1,248 @@
+"""Where a net looks: class activation maps, and measures of whether they can be trusted.
+
+The maps are pytorch-grad-cam's. A map alone is a picture to believe in; the measures below ask whether its heat lies
+where the expression shows (pointing game, energy), whether the places it names matter to the net (ROAD), and
+whether it depends on what the net has learned (randomised weights).
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
+from pytorch_grad_cam.base_cam import BaseCAM
+from pytorch_grad_cam.metrics.road import ROADCombined
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget, ClassifierOutputTarget
+from scipy import stats
+from torch import Tensor, nn
+
+from fer_lib.errors import UserError, unknown
+from fer_lib.models.base import Classifier
+
+
+class OrientedEigenCAM(EigenCAM):
+    """Eigen-CAM whose sign is fixed: heat is where the activations are strong.
+
+    The first principal component of a map has no sign of its own, and the library takes the one that its SVD
+    happens to return. The publication's own map is positive where non-negative activations are. The SVD is thin
+    and batched here, since a full one of 2,048 channels takes a second a picture.
+    """
+
+    def get_cam_image(self, input_tensor, target_layer, target_category, activations, grads, eigen_smooth):
+        """Projections of every place on the first principal component, float32 [N, H, W]."""
+        n, channels, height, width = activations.shape
+        places = activations.reshape(n, channels, height * width).swapaxes(1, 2)
+        centred = places - places.mean(1, keepdims=True)
+        component = np.linalg.svd(centred, full_matrices=False)[2][:, 0]
+        projection = (centred @ component[:, :, None])[..., 0]
+        turned = (projection * centred.sum(2)).sum(1) < 0
+        return np.where(turned[:, None], -projection, projection).reshape(n, height, width).astype(np.float32)
+
+
+METHODS: dict[str, type[BaseCAM]] = {
+    "Grad-CAM": GradCAM,
+    "Grad-CAM++": GradCAMPlusPlus,
+    "LayerCAM": LayerCAM,
+    "Eigen-CAM": OrientedEigenCAM,
+}
+"""Selvaraju et al., ICCV 2017; Chattopadhay et al., WACV 2018; Jiang et al., TIP 2021; Muhammad & Yeasin, IJCNN
+2020."""
+
+
+def heat_maps(
+    model: Classifier,
+    inputs: Tensor,
+    targets: Sequence[int] | np.ndarray,
+    method: str = "Grad-CAM",
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Explain a net's scores by its last map.
+
+    The net is left as it was: mode, gradients and what requires them.
+
+    Args:
+        model: a net; dropout and batch normalisation act as in evaluation.
+        inputs: normalised pictures, float [N, C, H, W].
+        targets: the class to explain of every picture, [N]. Eigen-CAM knows no class.
+        method: one of :data:`METHODS`.
+        batch_size: pictures in one pass.
+
+    Returns:
+        float32 [N, H, W], each map from 0 to 1, bilinearly enlarged from the net's last map. A map without any
+        heat, or of one place, is 0 everywhere.
+
+    Raises:
+        UserError: an unknown method, targets that do not fit, or a model that has no maps.
+    """
+    if method not in METHODS:
+        raise unknown("heat map", method, METHODS)
+    if not isinstance(model, Classifier):
+        raise UserError(f"model must be a net with maps: got {type(model).__name__}")
+    model.check_input(inputs)
+    wanted = np.asarray(targets)
+    if wanted.shape != (len(inputs),) or not np.issubdtype(wanted.dtype, np.integer):
+        raise UserError(f"targets must be {len(inputs)} class indices: got {wanted.shape} {wanted.dtype}")
+    if len(wanted) and not (wanted.min() >= 0 and wanted.max() < model.num_classes):
+        raise UserError(f"targets must lie in 0..{model.num_classes - 1}: got {wanted.min()}..{wanted.max()}")
+    maps = np.zeros((len(inputs), *inputs.shape[2:]), np.float32)
+    with torch.inference_mode(False), torch.enable_grad(), _undisturbed(model):
+        cam = METHODS[method](model, [model.last_map])
+        try:
+            for start in range(0, len(inputs), batch_size):
+                batch = slice(start, start + batch_size)
+                # The weights need no gradient, so the graph must start at the pictures.
+                pictures = inputs[batch].detach().clone().requires_grad_()
+                maps[batch] = cam(pictures, [ClassifierOutputTarget(int(target)) for target in wanted[batch]])
+        finally:
+            # Not as a context: the library's own would swallow an IndexError.
+            cam.activations_and_grads.release()
+    return maps
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Freeze a net's weights, and give modes, gradients and flags back as they were."""
+    modes = [(module, module.training) for module in model.modules()]
+    weights = [(weight, weight.requires_grad, weight.grad) for weight in model.parameters()]
+    try:
+        model.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for weight, needed, gradient in weights:
+            weight.requires_grad_(needed)
+            weight.grad = gradient
+
+
+# ------------------------------------------------------------ does the heat lie where it should?
+
+
+def area_share(regions: np.ndarray) -> np.ndarray:
+    """Share of the picture that the region covers: what a map that knows nothing scores in the two measures below.
+
+    Args:
+        regions: bool [N, H, W].
+
+    Returns:
+        float64 [N].
+    """
+    return regions.mean((1, 2))
+
+
+def pointing_game(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """Whether the hottest place lies in the region (Zhang et al., IJCV 2018, without their margin of 15 pixels).
+
+    Args:
+        maps: float [N, H, W].
+        regions: bool [N, H, W].
+
+    Returns:
+        float64 [N]: 1 for a hit, 0 for a miss; where several places are hottest, the share of them that hit, so that
+        a flat map scores the region's area.
+    """
+    hottest = maps == maps.max((1, 2), keepdims=True)
+    return (hottest & regions).sum((1, 2)) / hottest.sum((1, 2))
+
+
+def energy_share(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """Share of the heat that lies in the region (the energy-based pointing game of Wang et al., CVPRW 2020).
+
+    Args:
+        maps: float [N, H, W], not negative.
+        regions: bool [N, H, W].
+
+    Returns:
+        float64 [N]; the region's area for a map without heat.
+    """
+    total = maps.sum((1, 2), dtype=np.float64)
+    inside = (maps * regions).sum((1, 2), dtype=np.float64)
+    return np.where(total > 0, inside / np.where(total > 0, total, 1), area_share(regions))
+
+
+# ------------------------------------------------------------ do the places matter to the net?
+
+
+def road(
+    model: Classifier,
+    inputs: Tensor,
+    targets: Sequence[int] | np.ndarray,
+    maps: np.ndarray,
+    percentiles: Sequence[int] = (20, 40, 60, 80),
+    seed: int = 0,
+) -> np.ndarray:
+    """Remove and debias (Rong et al., ICML 2022): what blurring out the hottest places costs, against the coldest.
+
+    Pixels are replaced by noisy linear interpolation of their neighbours; the score is half the difference of the
+    class's probability, averaged over shares of the picture. Above 0, the map names places that matter; a random
+    map scores about 0.
+
+    Args:
+        model: the net; used in evaluation mode.
+        inputs: normalised pictures, float [N, C, H, W].
+        targets: the class explained, [N].
+        maps: float [N, H, W].
+        percentiles: where the heat is cut: 80 removes the hottest or the coldest 20 %.
+        seed: of the noise, and of the order among equally hot places, all of which the library would remove at once.
+
+    Returns:
+        float64 [N], from -0.5 to 0.5.
+    """
+    shuffle = np.random.default_rng(seed)
+    flat = maps.reshape(len(maps), -1)
+    order = np.lexsort((shuffle.random(flat.shape), flat), axis=1)
+    ranks = np.empty(flat.shape, np.float32)
+    np.put_along_axis(ranks, order, np.linspace(0, 1, flat.shape[1], dtype=np.float32)[None], 1)
+    classes = [ClassifierOutputSoftmaxTarget(int(target)) for target in targets]
+    with torch.random.fork_rng(), _undisturbed(model):
+        torch.manual_seed(seed)
+        model.eval()
+        scores = ROADCombined(list(percentiles))(inputs.detach(), ranks.reshape(maps.shape), classes, model)
+    return scores.astype(np.float64)
+
+
+# ------------------------------------------------------------ does the map depend on what was learned?
+
+
+def randomized(model: nn.Module, inputs: Tensor, seed: int = 0) -> nn.Module:
+    """A copy of a net that has forgotten all it learned (Adebayo et al., NeurIPS 2018, all layers at once).
+
+    The entries of every weight are shuffled, so that each layer keeps the sizes of its weights, and the statistics
+    of batch normalisation are taken anew, so that the signal neither fades nor explodes.
+
+    Args:
+        model: the net.
+        inputs: the pictures to take the statistics from, float [N, C, H, W], N at least 2.
+        seed: of the shuffling.
+    """
+    copied = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in copied.parameters():
+            order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
+            weight.copy_(weight.flatten()[order].view_as(weight))
+        norms = [module for module in copied.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean of all batches seen
+        copied.train()
+        copied(inputs)
+    return copied.eval()
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation of the maps of each picture, as in the sanity checks of Adebayo et al. (2018).
+
+    Args:
+        first: float [N, H, W].
+        second: float [N, H, W].
+
+    Returns:
+        float64 [N]; 0 where a map is flat.
+    """
+    ranks = [stats.rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
+    a, b = (rank - rank.mean(1, keepdims=True) for rank in ranks)
+    norm = np.sqrt((a * a).sum(1) * (b * b).sum(1))
+    return np.divide((a * b).sum(1), norm, out=np.zeros(len(a)), where=norm > 0)
