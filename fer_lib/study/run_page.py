@@ -1,0 +1,99 @@
+"""One run as a notebook shows it: found or trained, summed up, drawn."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fer_lib import plots
+from fer_lib.metrics import confusion_matrix
+from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
+from fer_lib.runs import RunRecord, read_records
+from fer_lib.study.train import find_run, longest_run, train_run
+
+
+def open_run(
+    recipe: str,
+    *,
+    seed: int = 0,
+    fold: int = -1,
+    dataset: str = "",
+    epochs: int = 0,
+    limit_train: int = 0,
+    limit_test: int = 0,
+    train_missing: bool = False,
+    device: str = "auto",
+    results: Path,
+    say: Callable[[str], None] = print,
+) -> RunRecord | None:
+    """The run that a notebook's parameters ask for; papermill's parameters know no None, so 0 and "" mean "as is".
+
+    Args:
+        recipe: name of the recipe.
+        seed: the run's seed.
+        fold: test fold of a protocol with folds, from 0; -1 for none.
+        dataset: another dataset than the recipe's.
+        epochs: another number of epochs than the recipe's.
+        limit_train: train on that many pictures only.
+        limit_test: evaluate on that many pictures of each part only.
+        train_missing: train the run if it is not recorded.
+        device: see :func:`fer_lib.training.choose_device`.
+        results: folder that holds ``runs/``.
+        say: receives the lines of progress.
+
+    Returns:
+        The record asked for; else the recipe's longest recorded run; None where there is neither.
+
+    Raises:
+        UserError: a parameter does not fit the recipe, or the data are missing.
+        fer_lib.training.Interrupted: the training was stopped; the same call continues it.
+    """
+    changed = with_changes(get_recipe(recipe), dataset=dataset or None, epochs=epochs or None)
+    spec = RunSpec(
+        changed, seed, None if fold < 0 else fold, limit_train=limit_train or None, limit_test=limit_test or None
+    )
+    if train_missing:
+        return train_run(spec, results=results, device=device, say=say)
+    if record := find_run(spec, results):
+        return record
+    record = longest_run(read_records(results / "runs")[0], recipe)
+    if record:
+        say(f"{spec.run_id} ({changed.epochs} epochs) is not recorded yet; below is the recipe's longest run")
+    else:
+        say(f"no run of {recipe} is recorded yet; TRAIN_MISSING = True trains {spec.run_id} ({changed.epochs} epochs)")
+    return record
+
+
+def summary(record: RunRecord) -> pd.DataFrame:
+    """What was trained, on what, for how long."""
+    data, time, environment = (record.content[key] for key in ("data", "time", "environment"))
+    recipe = list_recipes().get(record.recipe)
+    fold = record.spec["fold"]
+    facts = {
+        "run": record.id,
+        "seed": record.spec["seed"],
+        "fold": "–" if fold is None else fold,
+        "epochs": f"{record.epochs} of the recipe's {recipe.epochs}" if recipe else record.epochs,
+        "data": data["name"],
+        "pictures: training, validation, test": ", ".join(f"{data['counts'][p]:,}" for p in ("train", "val", "test")),
+        "minutes": f"{time['seconds'] / 60:.1f}",
+        "device": environment["device"],
+    }
+    return pd.Series(facts, name="").to_frame()
+
+
+def curves(record: RunRecord) -> Figure:
+    """Loss and accuracy of a run over its epochs, with the epoch that validation chose."""
+    label = f"seed {record.spec['seed']}"
+    return plots.curves({label: record.history}, {label: record.content["metrics"]["val_selected"]["epoch"]})
+
+
+def confusion(record: RunRecord) -> Figure:
+    """The confusion matrix of a run's test part, at the epoch that validation chose, with the test views."""
+    arrays = record.predictions
+    matrix = confusion_matrix(
+        arrays["test/labels"].astype(int), arrays["test/val_selected/tta"].astype(int), len(record.classes)
+    )
+    epochs = f"{record.epochs} epoch{'s' * (record.epochs > 1)}"
+    return plots.confusion(matrix, record.classes, f"{record.content['data']['name']}, test part, {epochs}")
