@@ -110,13 +110,16 @@ class Augmentation:
     """What happens to a training picture. A field left out does nothing.
 
     The geometry is one warp (bilinear, black outside the picture): the picture is sheared, scaled and rotated
-    about its center, shifted, and seen through a window, which is flipped. Crops and flips alone copy pixels.
+    about its center, shifted, and seen through a window, which is enlarged and flipped. Crops and flips alone copy
+    pixels.
     Light follows in the order of the fields: brightness, contrast, gamma, noise, each cut to 0..1, then the
     box of `erase`. Colour jitter of a grey picture is brightness and contrast.
 
     Attributes:
         crop: side of the output in pixels; the window is that large and placed at random on whole pixels.
-            Left out, the output is as large as the picture.
+            Left out, the window is the picture.
+        resize: side of the output in pixels, to which the window is enlarged; for nets that need more pixels than
+            the data have. Left out, the output is as large as the window of `crop`.
         area: the window is a square that holds this share of the picture's area, resized to the output.
         flip: probability of swapping left and right.
         vertical_flip: probability of swapping top and bottom.
@@ -133,6 +136,7 @@ class Augmentation:
     """
 
     crop: int | None = None
+    resize: int | None = None
     area: Range | None = None
     flip: float = 0.0
     vertical_flip: float = 0.0
@@ -164,7 +168,7 @@ class Augmentation:
             where = f"augmentation {key!r}"
             if key in _RANGES:
                 read[key] = _read_range(where, value, *_RANGES[key][1:])
-            elif key == "crop":
+            elif key in ("crop", "resize"):
                 if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                     raise UserError(f"{where}: give a whole number of pixels above 0, not {value!r}")
                 read[key] = value
@@ -176,11 +180,20 @@ class Augmentation:
                 read[key] = _read_number(where, value, 0.0, 1.0)
         return cls(**read)
 
-    def output_size(self, size: int) -> int:
-        """Side of the output in pixels for pictures of side `size`."""
+    def window_size(self, size: int) -> int:
+        """Side in source pixels of what is shown of pictures of side `size`, at training and test time."""
         if self.crop is not None and self.crop > size:
             raise UserError(f"augmentation 'crop': {self.crop} pixels do not fit into pictures of {size}")
         return self.crop or size
+
+    def output_size(self, size: int) -> int:
+        """Side of the output in pixels for pictures of side `size`."""
+        window = self.window_size(size)
+        if self.resize is not None and self.resize < window:
+            raise UserError(
+                f"augmentation 'resize': {self.resize} pixels are fewer than the {window} shown; it enlarges"
+            )
+        return self.resize or window
 
     def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
         """Draw the parameters of `n` pictures, each picture's by itself.
@@ -200,7 +213,7 @@ class Augmentation:
         Returns:
             the draws, on the CPU.
         """
-        out = self.output_size(size)
+        shown, out = self.window_size(size), self.output_size(size)
 
         def uniform(low: float | Tensor = 0.0, high: float | Tensor = 1.0) -> Tensor:
             return low + (high - low) * torch.rand(n, generator=generator)
@@ -213,9 +226,9 @@ class Augmentation:
         if self.area:
             low, high, p = self.area
             side = (uniform(low, high).sqrt() * size).round().clamp(min=1.0)
-            columns["window"] = torch.where(uniform() < p, side, float(out))
-        if self.area or out < size:
-            room = size + 1 - columns.get("window", torch.full((n,), float(out)))
+            columns["window"] = torch.where(uniform() < p, side, float(shown))
+        if self.area or shown < size:
+            room = size + 1 - columns.get("window", torch.full((n,), float(shown)))
             columns["left"] = whole(room)
             columns["top"] = whole(room)
         for name in ("flip", "vertical_flip"):
@@ -257,7 +270,8 @@ class Augmentation:
             normalised pictures, float32 ``[B, 1, S, S]``, in the order of `images`. With one channel the
             layouts NCHW and channels-last are the same memory.
         """
-        x = _warp(images, draws, self.output_size(_side(images))).div_(255)
+        side = _side(images)
+        x = _warp(images, draws, self.window_size(side), self.output_size(side)).div_(255)
         if "brightness" in draws:
             x = x.mul_(draws["brightness"].view(-1, 1, 1, 1)).clamp_(0, 1)
         if "contrast" in draws:
@@ -288,21 +302,25 @@ def _inside(draws: Draws, start: str, length: str, x: Tensor) -> Tensor:
     return (steps >= first) & (steps < first + draws[length][:, None])
 
 
-def _warp(images: Tensor, draws: Draws, out: int) -> Tensor:
-    """Apply the geometry of all pictures at once: float32 ``[B, 1, out, out]`` of 0..255."""
+def _warp(images: Tensor, draws: Draws, shown: int, out: int) -> Tensor:
+    """Apply the geometry of all pictures at once: float32 ``[B, 1, out, out]`` of 0..255.
+
+    Windows of ``shown`` pixels are enlarged to ``out``, unless each picture has a window of its own.
+    """
     batch, size, _ = images.shape
     # x and y: where the window's columns and rows lie in the picture, in pixels, [B, out].
     steps = torch.arange(out, device=images.device, dtype=torch.float32).expand(batch, out)
     x = _mirrored(steps, draws, "flip")
     y = _mirrored(steps, draws, "vertical_flip")
-    if "window" in draws:
+    resampled = "window" in draws or shown != out
+    if resampled:
         # Half a pixel along the rim has no outer neighbour; it repeats the rim, as a resize does.
-        window = draws["window"][:, None]
-        x, y = (((step + 0.5) * (window / out) - 0.5).clamp(min=0).minimum(window - 1) for step in (x, y))
+        window = draws["window"][:, None] if "window" in draws else shown
+        x, y = (((step + 0.5) * (window / out) - 0.5).clamp(min=0).clamp(max=window - 1) for step in (x, y))
     if "left" in draws:
         x, y = x + draws["left"][:, None], y + draws["top"][:, None]
 
-    if not any(name in draws for name in ("window", "rotate", "shear", "scale", "shift_x")):
+    if not resampled and not any(name in draws for name in ("rotate", "shear", "scale", "shift_x")):
         if x is steps and y is steps:
             return images.unsqueeze(1).float()
         source = size * y.long()[:, :, None] + x.long()[:, None, :]
@@ -388,7 +406,7 @@ def mix(images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
 VIEWS = {"one": 1, "flip": 2, "five": 5, "ten": 10}  # how many views each kind has
 
 
-def test_views(images: Tensor, kind: str, size: int) -> Tensor:
+def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) -> Tensor:  # noqa: PT028 no test
     """Cut the fixed views whose predictions are averaged at test time.
 
     Args:
@@ -396,10 +414,11 @@ def test_views(images: Tensor, kind: str, size: int) -> Tensor:
         kind: ``"one"`` (center), ``"flip"`` (center and its mirror image), ``"five"`` (the corners top left,
             top right, bottom left, bottom right, then the center) or ``"ten"`` (the five, then those of the
             mirrored picture): the orders of torchvision's `center_crop`, `five_crop` and `ten_crop`.
-        size: side S of a view in pixels.
+        size: side of the square that is cut, in pixels.
+        resize: side to which each square is then enlarged, bilinearly; None to leave it.
 
     Returns:
-        normalised views, float32 ``[V, B, 1, S, S]``.
+        normalised views, float32 ``[V, B, 1, S, S]``, S being ``resize`` or ``size``.
 
     Raises:
         UserError: an unknown kind, or a view larger than the picture.
@@ -412,49 +431,13 @@ def test_views(images: Tensor, kind: str, size: int) -> Tensor:
     middle = round(far / 2)
     corners = [(0, 0), (0, far), (far, 0), (far, far)] if kind in ("five", "ten") else []
     sides = [images, images.flip(2)] if kind in ("flip", "ten") else [images]
-    views = [
+    cut = [
         side[:, top : top + size, left : left + size] for side in sides for top, left in [*corners, (middle, middle)]
     ]
-    return normalize(torch.stack(views).unsqueeze(2).float().div_(255))
-
-
-def balance_indices(
-    labels: Tensor,
-    generator: torch.Generator,
-    counts: Mapping[int, int] | None = None,
-    factors: Mapping[int, float] | None = None,
-) -> Tensor:
-    """Draw the picture indices of one epoch in which some classes occur more or less often than in the data.
-
-    Together with augmentation, whose draws differ for every copy, this is the enlarging of rare classes that
-    Li & Pan (2023, Fig. 10) and Gu & Jin (sec. 3.1, "disgust") do once on disk; here the copies are new in
-    every epoch.
-
-    Args:
-        labels: int64 ``[N]`` on the CPU.
-        generator: on the CPU.
-        counts: how often a class occurs in the epoch, by class number. Its pictures are repeated equally
-            often, but for a random part that occurs once more. Classes left out occur as they are.
-        factors: the same as a multiple of the class's own pictures, rounded; `counts` goes first.
-
-    Returns:
-        int64 ``[M]`` in random order.
-
-    Raises:
-        UserError: a class without pictures, or a negative count.
-    """
-    wanted = {label: round(factor * int((labels == label).sum())) for label, factor in (factors or {}).items()}
-    wanted |= counts or {}
-    parts = []
-    for label in sorted({*labels.tolist(), *wanted}):
-        members = (labels == label).nonzero().flatten()
-        count = wanted.get(label, len(members))
-        if count < 0 or not len(members):
-            raise UserError(f"balance: class {label} has {len(members)} pictures and cannot occur {count} times")
-        members = members[torch.randperm(len(members), generator=generator)]
-        parts.append(members.repeat(-(-count // len(members)))[:count])
-    epoch = torch.cat(parts)
-    return epoch[torch.randperm(len(epoch), generator=generator)]
+    views = torch.stack(cut).float()
+    if resize not in (None, size):
+        views = F.interpolate(views, (resize, resize), mode="bilinear", align_corners=False)
+    return normalize(views.unsqueeze(2).div_(255))
 
 
 def _check_keys(kind: str, values: Mapping, cls: type) -> None:

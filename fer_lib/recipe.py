@@ -46,6 +46,12 @@ class Recipe:
     model_options: dict[str, Any] = field(default_factory=dict)
     clamp_gradient: float | None = None
     """Every gradient element is clamped to plus or minus this."""
+    clip_norm: float | None = None
+    """The gradient of the net as a whole is scaled down to this Euclidean length, after the clamp."""
+    ema: float | None = None
+    """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
+    early_stopping: int | None = None
+    """End the training after this many epochs without a better validation accuracy."""
     pretrained: str | None = None
     """ImageNet weights the net starts from, a name of :func:`fer_lib.models.load_pretrained`."""
     balance: dict[str, dict[str, float]] = field(default_factory=dict)

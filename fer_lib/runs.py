@@ -22,9 +22,9 @@ from fer_lib.errors import UserError
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, summary
 from fer_lib.paths import npz_bytes, write_atomically
 from fer_lib.recipe import spec_digest
+from fer_lib.selection import RULES, is_exhausted
 
 SCHEMA = 1
-RULES = ("last", "val_selected", "test_best")
 KINDS = ("plain", "tta")
 HISTORY, PREDICTIONS = "history.csv.gz", "predictions.npz"
 _FIELDS = {
@@ -67,8 +67,13 @@ class RunRecord:
 
     @property
     def epochs(self) -> int:
-        """Epochs trained."""
+        """Epochs of the spec; with ``early_stopping`` the most there may be, see :attr:`trained_epochs`."""
         return self.spec["recipe"]["epochs"]
+
+    @property
+    def trained_epochs(self) -> int:
+        """Epochs that were trained, fewer than :attr:`epochs` where early stopping ended the training."""
+        return self.content["metrics"]["last"]["epoch"]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -342,7 +347,10 @@ def _faults_of_history(record: RunRecord) -> list[str]:
         rows = len(history["epoch"])
     except Exception as error:
         return [f"{HISTORY}: unreadable ({type(error).__name__})"]
-    if rows != record.epochs:
+    # Accuracies are rounded in the file, which can only move the best epoch to an earlier one.
+    patience = record.spec["recipe"].get("early_stopping")
+    ended_early = rows < record.epochs and is_exhausted(list(history["val_accuracy"]), patience)
+    if rows != record.epochs and not ended_early:
         return [f"{HISTORY}: {rows} epochs, the spec has {record.epochs}"]
     faults = []
     for rule in RULES:
@@ -350,6 +358,8 @@ def _faults_of_history(record: RunRecord) -> list[str]:
         if epoch not in range(1, rows + 1):
             faults.append(f"run.json: {rule} has epoch {epoch} of {rows}")
             continue
+        if rule == "last" and epoch != rows:
+            faults.append(f"run.json: last has epoch {epoch}, the last one is {rows}")
         for part in ("val", "test"):
             # The net was evaluated again after the last epoch; on a GPU rounding may tip a picture or a few.
             pictures = record.content["data"]["counts"].get(part, 0)

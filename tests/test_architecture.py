@@ -25,6 +25,7 @@ FLOORS = {
     "fer_lib.plots": 0,
     "fer_lib.recipe": 1,
     "fer_lib.claims": 1,
+    "fer_lib.selection": 1,
     "fer_lib.training": 2,
     "fer_lib.runs": 2,
     "fer_lib.predict": 2,

@@ -12,7 +12,7 @@ from scipy import stats
 from torchvision.transforms import InterpolationMode
 
 from fer_lib import augment
-from fer_lib.augment import Augmentation, Draws, balance_indices, gaussian_noise, mix, normalize
+from fer_lib.augment import Augmentation, Draws, gaussian_noise, mix, normalize
 from fer_lib.errors import UserError
 
 SIZE = 48
@@ -59,14 +59,18 @@ def crop(x, d):
     return V.crop(x, int(d("top")), int(d("left")), 44, 44)
 
 
+def enlarge(x, side=84):
+    return V.resize(x, [side, side], BILINEAR, antialias=False)
+
+
 def affine(x, d):
     rotate, shift, scale, shear = d("rotate", 0), (d("shift_x", 0), d("shift_y", 0)), d("scale", 1), d("shear", 0)
     return V.affine(x, -rotate, [s * SIZE for s in shift], scale, [shear, 0.0], BILINEAR)
 
 
-def resized_crop(x, d):
+def resized_crop(x, d, out=SIZE):
     side = int(d("window"))
-    return V.resized_crop(x, int(d("top")), int(d("left")), side, side, [SIZE, SIZE], BILINEAR, antialias=False)
+    return V.resized_crop(x, int(d("top")), int(d("left")), side, side, [out, out], BILINEAR, antialias=False)
 
 
 def erase(x, d):
@@ -82,9 +86,20 @@ def flips(x, d):
 COUNTERPARTS = {
     "nothing": ({}, lambda x, d: x),
     "crop": ({"crop": 44}, crop),
+    "resize": ({"resize": 84}, lambda x, d: enlarge(x)),
+    "crop, resize": ({"crop": 44, "resize": 84}, lambda x, d: enlarge(crop(x, d))),
+    "crop, resize, flips": (
+        {"crop": 44, "resize": 63, "flip": 0.5, "vertical_flip": 0.5},
+        lambda x, d: enlarge(flips(crop(x, d), d), 63),
+    ),
     "flip": ({"flip": 0.5}, lambda x, d: V.hflip(x) if d("flip") else x),
     "vertical flip": ({"vertical_flip": 0.5}, lambda x, d: V.vflip(x) if d("vertical_flip") else x),
     "area": ({"area": [0.3, 1]}, resized_crop),
+    "area, resize": ({"area": [0.3, 1], "resize": 75}, lambda x, d: resized_crop(x, d, 75)),
+    "resize, light and box": (
+        {"resize": 63, "brightness": [0.5, 2], "erase": {"p": 1, "value": 0.25}},
+        lambda x, d: erase(V.adjust_brightness(enlarge(x, 63), d("brightness")), d),
+    ),
     "rotate": ({"rotate": [-90, 90, 0.7]}, lambda x, d: V.rotate(x, d("rotate"), BILINEAR)),
     "shear": ({"shear": [-30, 30]}, affine),
     "scale": ({"scale": [0.5, 2]}, affine),
@@ -133,6 +148,25 @@ def test_agrees_with_torchvision_picture_by_picture(name):
 
         expected = counterpart(image[None] / 255, parameter)
         torch.testing.assert_close(result[i], expected, atol=TOLERANCE, rtol=0)
+
+
+def test_an_enlarged_affine_map_is_still_one_warp():
+    """On a plane of grey, which bilinear sampling repeats exactly, one warp equals the warps one by one."""
+    steps = torch.arange(SIZE, dtype=torch.uint8)
+    planes = torch.stack([2 * steps[:, None] + 3 * steps, 2 * steps[:, None] + (SIZE - 1 - steps)])
+    geometry = {"rotate": [-30, 30], "shear": [-10, 10], "scale": [1.1, 1.3], "shift": [-0.05, 0.05], "flip": 0.5}
+    augmentation, draws = drawn({**geometry, "crop": 44, "resize": 84}, 20)
+    images = planes.repeat(10, 1, 1)
+    result = raw(augmentation.apply(images, draws))
+    for i, image in enumerate(images):
+
+        def parameter(column, absent=None, i=i):
+            return draws[column][i].item() if column in draws else absent
+
+        x = crop(affine(image[None] / 255, parameter), parameter)
+        expected = enlarge(V.hflip(x) if parameter("flip") else x)
+        inside = slice(20, 64)  # away from the corners, which the rotation leaves black
+        torch.testing.assert_close(result[i][:, inside, inside], expected[:, inside, inside], atol=TOLERANCE, rtol=0)
 
 
 def test_crops_and_flips_copy_pixels():
@@ -201,7 +235,7 @@ def test_the_generator_alone_decides():
 
 def test_applying_reads_nothing_back_to_the_host():
     """A meta tensor has no values: any step that depended on one would raise."""
-    for recipe in ({}, {"crop": 44, "flip": 0.5}, {**EVERYTHING, "area": [0.5, 1, 0.5]}):
+    for recipe in ({}, {"crop": 44, "flip": 0.5}, {**EVERYTHING, "area": [0.5, 1, 0.5], "resize": 84}):
         augmentation, draws = drawn(recipe, 6)
         result = augmentation.apply(pictures(6).to("meta"), draws.to("meta"))
         assert result.shape == (6, 1, augmentation.output_size(SIZE), augmentation.output_size(SIZE))
@@ -405,6 +439,9 @@ def test_views_are_torchvisions(size):
         result = augment.test_views(images, kind, size)
         assert result.shape == (len(views), 5, 1, size, size)
         assert torch.equal(result, normalize(torch.stack(list(views))[:, :, None] / 255))
+        enlarged = augment.test_views(images, kind, size, 84)
+        expected_large = torch.stack([enlarge(view / 255) for view in views])[:, :, None]
+        torch.testing.assert_close(raw(enlarged), expected_large, atol=TOLERANCE, rtol=0)
 
 
 def test_views_that_cannot_be_are_refused():
@@ -412,48 +449,6 @@ def test_views_that_cannot_be_are_refused():
         augment.test_views(pictures(1), "fiv", 44)
     with pytest.raises(UserError, match="50 pixels do not fit into pictures of 48"):
         augment.test_views(pictures(1), "one", 50)
-
-
-labels_and_counts = st.tuples(
-    st.lists(st.integers(0, 3), min_size=1, max_size=60), st.dictionaries(st.integers(0, 3), st.integers(0, 90))
-)
-
-
-@given(labels_and_counts, st.integers(0, 2**31))
-def test_balanced_epochs_have_the_counts_asked_for(case, seed):
-    labels, counts = torch.tensor(case[0]), {k: v for k, v in case[1].items() if k in case[0]}
-    if all(counts.get(label, 1) == 0 for label in case[0]):
-        return
-    epoch = balance_indices(labels, seeded(seed), counts)
-    times = torch.bincount(epoch, minlength=len(labels))
-    for label in labels.unique().tolist():
-        own = int((labels == label).sum())
-        wanted = counts.get(label, own)
-        assert times[labels == label].sum() == wanted
-        # Each picture as often as the others, but for one time.
-        assert set(times[labels == label].tolist()) <= {wanted // own, -(-wanted // own)}
-
-
-def test_balanced_epochs_are_new_and_reproducible():
-    labels = torch.tensor([0] * 40 + [1] * 6)
-    generator = seeded()
-    first, second = (balance_indices(labels, generator, {0: 25, 1: 20}) for _ in range(2))
-    assert torch.equal(first, balance_indices(labels, seeded(), {0: 25, 1: 20}))
-    assert not torch.equal(first, second)
-    assert set(first[labels[first] == 0].tolist()) != set(second[labels[second] == 0].tolist())
-    assert labels[first].tolist() != sorted(labels[first].tolist())
-
-
-def test_balance_by_factor():
-    labels = torch.tensor([0] * 40 + [1] * 6)
-    epoch = balance_indices(labels, seeded(), factors={1: 2.5})
-    assert torch.bincount(labels[epoch]).tolist() == [40, 15]
-
-
-@pytest.mark.parametrize("counts", [{5: 3}, {0: -1}])
-def test_balance_refuses_what_cannot_be(counts):
-    with pytest.raises(UserError, match=f"balance: class {next(iter(counts))} "):
-        balance_indices(torch.tensor([0, 1]), seeded(), counts)
 
 
 @pytest.mark.parametrize(
@@ -479,6 +474,12 @@ def test_balance_refuses_what_cannot_be(counts):
 def test_wrong_recipes_are_named(recipe, message):
     with pytest.raises(UserError, match=message):
         Augmentation.from_dict(recipe)
+
+
+def test_resize_does_not_shrink():
+    with pytest.raises(UserError, match="'resize': 40 pixels are fewer than the 48 shown; it enlarges"):
+        drawn({"resize": 40}, 1)
+    assert Augmentation.from_dict({"crop": 44, "resize": 44}).output_size(48) == 44
 
 
 def test_crops_larger_than_the_picture_are_refused():

@@ -8,7 +8,8 @@ import numpy as np
 
 from fer_lib.data import FER2013_CLASSES, FaceDataset, synthetic
 from fer_lib.recipe import Recipe, RunSpec
-from fer_lib.runs import RULES, RunRecord, metrics_of, predictions_of, write_record
+from fer_lib.runs import RunRecord, metrics_of, predictions_of, write_record
+from fer_lib.selection import RULES
 
 
 def tiny_recipe(**changes: Any) -> Recipe:

@@ -11,7 +11,8 @@ from fer_lib.claims import Claim, list_claims
 from fer_lib.errors import UserError
 from fer_lib.paths import ROOT, results_dir, write_atomically
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
-from fer_lib.runs import KINDS, RULES, RunRecord, read_records
+from fer_lib.runs import KINDS, RunRecord, read_records
+from fer_lib.selection import RULES
 from fer_lib.study.groups import Group, group_records
 from fer_lib.study.verdicts import Verdict, judge
 
@@ -92,7 +93,7 @@ def run_table(records: list[RunRecord]) -> pd.DataFrame:
             "fold": record.spec["fold"],
             "dataset": data["name"],
             "train_pictures": data["counts"]["train"],
-            "epochs": record.epochs,
+            "epochs": record.trained_epochs,
             "recipe_epochs": list_recipes()[record.recipe].epochs if record.recipe in list_recipes() else None,
             "views": recipe["test_views"],
             "val_accuracy": _percent(record.accuracy("val")),

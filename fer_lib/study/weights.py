@@ -50,16 +50,16 @@ def export_run(record: RunRecord, path: Path) -> None:
         UserError: the run's weights are not there, or the file cannot be written where it should.
     """
     recipe, content = record.spec["recipe"], record.content
-    size = Augmentation.from_dict(recipe["augment"]).output_size(SOURCE_PIXELS)
+    augmentation = Augmentation.from_dict(recipe["augment"])
     export_onnx(
         load_trained(record),
         path,
-        size=size,
+        size=augmentation.output_size(SOURCE_PIXELS),  # to which the crop is enlarged where it is smaller
         classes=record.classes,
         preprocessing={
             "color": "grey",
             "resize": SOURCE_PIXELS,
-            "center_crop": size,
+            "center_crop": augmentation.window_size(SOURCE_PIXELS),
             "scale": 1 / 255,
             "mean": MEAN,
             "std": STD,
@@ -67,7 +67,7 @@ def export_run(record: RunRecord, path: Path) -> None:
         provenance={
             "run": record.id,
             "recipe": recipe["name"],
-            "epochs": record.epochs,
+            "epochs": record.trained_epochs,
             "dataset": content["data"]["name"],
             "fingerprint": content["data"]["fingerprint"],
             "test_accuracy": content["metrics"]["val_selected"]["test"]["plain"]["accuracy"],

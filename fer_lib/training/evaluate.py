@@ -12,6 +12,7 @@ def predict_probabilities(
     *,
     views: str = "one",
     size: int = 44,
+    resize: int | None = None,
     dtype: torch.dtype = torch.float32,
     batch_size: int = 256,
 ) -> torch.Tensor:
@@ -21,7 +22,8 @@ def predict_probabilities(
         model: a net whose logits are float [B, C]; its training mode is restored afterwards.
         images: uint8 [N, H, W] on the model's device.
         views: one, flip, five or ten, see :func:`fer_lib.augment.test_views`.
-        size: side of the square the net is shown.
+        size: side of the square that is cut from each picture, in pixels.
+        resize: side to which the squares are enlarged for the net; None to leave them.
         dtype: autocast's type; float32 turns autocast off.
         batch_size: views at a time, so that more views of a picture take no more memory.
 
@@ -32,7 +34,7 @@ def predict_probabilities(
     model.eval()
     chunks = []
     for batch in images.split(max(1, batch_size // VIEWS.get(views, 1))):
-        shown = test_views(batch, views, size)
+        shown = test_views(batch, views, size, resize)
         flat = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
             logits = model(flat)

@@ -21,13 +21,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from fer_lib.augment import Augmentation, balance_indices, mix
+from fer_lib.augment import Augmentation, mix
 from fer_lib.data import FaceDataset, split_indices
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
 from fer_lib.models.pretrained import load_pretrained
 from fer_lib.recipe import RunSpec
+from fer_lib.selection import RULES
+from fer_lib.training.balance import balance_indices, class_counts
 from fer_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from fer_lib.training.device import autocast_dtype, choose_device
 from fer_lib.training.evaluate import predict_probabilities
@@ -35,7 +37,6 @@ from fer_lib.training.optimisers import create_optimizer, learning_rate
 from fer_lib.training.stop import Interrupted, Stop
 
 CHECKPOINT_SECONDS = 120.0
-RULES = ("last", "val_selected", "test_best")
 PARTS = ("val", "test")
 
 
@@ -157,9 +158,8 @@ class _Trainer:
         self.parts = {part: torch.from_numpy(getattr(parts, part)[: spec.limit_test]).to(device) for part in PARTS}
         self.augmentation = Augmentation.from_dict(recipe.augment)
         self.source_size = dataset.images.shape[1]
-        self.size = self.augmentation.output_size(self.source_size)
         self.train_labels = torch.from_numpy(dataset.labels[train])
-        self.balance = _class_counts(recipe.balance, dataset.classes, self.train_labels)
+        self.balance = class_counts(recipe.balance, dataset.classes, self.train_labels)
         seen = len(self._epoch_order(torch.Generator()))
         self.batch = min(recipe.batch_size, seen)
         self.steps = seen // self.batch
@@ -244,7 +244,7 @@ class _Trainer:
         """Positions within the training part, in the epoch's order."""
         if not self.balance:
             return torch.randperm(len(self.train_part), generator=generator)
-        return balance_indices(self.train_labels, generator, counts=self.balance)
+        return balance_indices(self.train_labels, generator, self.balance)
 
     def _train_step(self, chosen: torch.Tensor, draws: Any, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         targets = self.labels[chosen]
@@ -317,7 +317,14 @@ class _Trainer:
         )
 
     def _predict(self, chosen: torch.Tensor, views: str) -> torch.Tensor:
-        return predict_probabilities(self.model, self.images[chosen], views=views, size=self.size, dtype=self.dtype)
+        return predict_probabilities(
+            self.model,
+            self.images[chosen],
+            views=views,
+            size=self.augmentation.window_size(self.source_size),
+            resize=self.augmentation.resize,
+            dtype=self.dtype,
+        )
 
     def _outcome(self) -> Outcome:
         last = copy.deepcopy(self.model.state_dict())
@@ -381,29 +388,6 @@ class _Trainer:
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }
         self.at = _Progress(**state["progress"])
-
-
-def _class_counts(
-    balance: dict[str, dict[str, float]], classes: tuple[str, ...], labels: torch.Tensor
-) -> dict[int, int]:
-    """A recipe's ``balance`` as pictures per epoch, by class number; classes that are not named are left out.
-
-    Raises:
-        UserError: a class the dataset does not have, or neither a count nor a factor.
-    """
-    counts = {}
-    for name, wanted in balance.items():
-        if name not in classes:
-            raise unknown("class of balance", name, classes)
-        label = classes.index(name)
-        match wanted:
-            case {"count": count}:
-                counts[label] = int(count)
-            case {"factor": factor}:
-                counts[label] = round(factor * int((labels == label).sum()))
-            case _:
-                raise UserError(f"balance of class {name}: give a count or a factor, not {wanted}")
-    return counts
 
 
 def _get_random(device: torch.device) -> dict[str, torch.Tensor]:

@@ -1,0 +1,62 @@
+"""How often each class occurs in an epoch: the enlarging of rare classes."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from fer_lib.errors import UserError, unknown
+
+
+def class_counts(
+    balance: Mapping[str, Mapping[str, float]], classes: tuple[str, ...], labels: Tensor
+) -> dict[int, int]:
+    """A recipe's ``balance`` as pictures per epoch, by class number; classes that are not named are left out.
+
+    Raises:
+        UserError: a class the dataset does not have, or neither a count nor a factor.
+    """
+    counts = {}
+    for name, wanted in balance.items():
+        if name not in classes:
+            raise unknown("class of balance", name, classes)
+        label = classes.index(name)
+        match wanted:
+            case {"count": count}:
+                counts[label] = int(count)
+            case {"factor": factor}:
+                counts[label] = round(factor * int((labels == label).sum()))
+            case _:
+                raise UserError(f"balance of class {name}: give a count or a factor, not {wanted}")
+    return counts
+
+
+def balance_indices(labels: Tensor, generator: torch.Generator, counts: Mapping[int, int]) -> Tensor:
+    """Draw the picture indices of one epoch in which some classes occur more or less often than in the data.
+
+    Together with augmentation, whose draws differ for every copy, this is the enlarging of rare classes that
+    Li & Pan (2023, Fig. 10) and Gu & Jin (sec. 3.1, "disgust") do once on disk; here the copies are new in
+    every epoch.
+
+    Args:
+        labels: int64 ``[N]`` on the CPU.
+        generator: on the CPU.
+        counts: how often a class occurs in the epoch, by class number. Its pictures are repeated equally
+            often, but for a random part that occurs once more. Classes left out occur as they are.
+
+    Returns:
+        int64 ``[M]`` in random order.
+
+    Raises:
+        UserError: a class without pictures, or a negative count.
+    """
+    parts = []
+    for label in sorted({*labels.tolist(), *counts}):
+        members = (labels == label).nonzero().flatten()
+        count = counts.get(label, len(members))
+        if count < 0 or not len(members):
+            raise UserError(f"balance: class {label} has {len(members)} pictures and cannot occur {count} times")
+        members = members[torch.randperm(len(members), generator=generator)]
+        parts.append(members.repeat(-(-count // len(members)))[:count])
+    epoch = torch.cat(parts)
+    return epoch[torch.randperm(len(epoch), generator=generator)]
