@@ -94,16 +94,28 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str = "") -> Fi
         classes: C names.
         title: above the matrix.
     """
-    totals = matrix.sum(1, keepdims=True)
-    shares = 100 * matrix / np.maximum(totals, 1)
-    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    figure = shares(pd.DataFrame(matrix, classes, classes), "predicted", "true (pictures)")
+    figure.axes[0].set_title(title)
+    return figure
+
+
+def shares(counts: pd.DataFrame, columns: str, rows: str) -> Figure:
+    """A table of counts as a map, in percent of each row.
+
+    Args:
+        counts: whole numbers.
+        columns: what the columns are.
+        rows: what the rows are.
+    """
+    totals = counts.sum(axis=1)
+    figure = Figure(figsize=(1.6 + 0.52 * counts.shape[1], 0.8 + 0.52 * counts.shape[0]), layout="constrained")
     axes = figure.subplots()
     sns.heatmap(
-        shares, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, square=True, ax=axes,
-        xticklabels=classes, yticklabels=[f"{c} ({n})" for c, n in zip(classes, totals[:, 0], strict=True)],
-        cbar_kws={"label": "% of the true class"},
+        100 * counts.div(totals.clip(lower=1), axis=0), annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100,
+        square=True, ax=axes, yticklabels=[f"{row} ({n:,})" for row, n in totals.items()],
+        cbar_kws={"label": "% of the row"},
     )  # fmt: skip
-    axes.set(xlabel="predicted", ylabel="true (pictures)", title=title)
+    axes.set(xlabel=columns, ylabel=rows)
     return figure
 
 

@@ -21,6 +21,9 @@ from fer_lib.data.dataset import CKPLUS_CLASSES, FaceDataset
 from fer_lib.data.folder import list_pictures, read_pictures
 from fer_lib.errors import UserError
 
+PUBLISHABLE_SUBJECTS = ("S052", "S055", "S074", "S106", "S111", "S113", "S121", "S124", "S125", "S130", "S132")
+"""Whose pictures may be printed, with :data:`NOTICE` beside them; CK+'s agreement allows no others."""
+NOTICE = "© Jeffrey Cohn"
 LAST_FRAMES = 3
 _NAME = re.compile(r"(S\d+)_(\d+)_(\d+)\.\w+")
 # The numbers in Emotion/*.txt; 0 is neutral, which no sequence of the release ends in.

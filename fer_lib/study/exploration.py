@@ -1,17 +1,12 @@
-"""What the papers say of their data beside the data, and what a recipe makes of its pictures."""
+"""What the papers say of their data, beside the data."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
-from matplotlib.figure import Figure
 
-from fer_lib import plots
-from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data import PROTOCOLS, FaceDataset, split_indices
-from fer_lib.recipe import get_recipe
 
 
 def count_table(datasets: Sequence[FaceDataset]) -> pd.DataFrame:
@@ -84,37 +79,3 @@ def ckplus_protocol_table(dataset: FaceDataset) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def augmentation_sheet(recipe: str, dataset: FaceDataset, seed: int = 0, rows: int = 4, draws: int = 6) -> Figure:
-    """Some training pictures as they are, each followed by what a recipe's augmentation makes of it.
-
-    Args:
-        recipe: name of the recipe.
-        dataset: where the pictures come from.
-        seed: chooses the pictures and the draws.
-        rows: pictures.
-        draws: augmented versions of each.
-    """
-    augmentation = Augmentation.from_dict(get_recipe(recipe).augment)
-    generator = torch.Generator().manual_seed(seed)
-    train = dataset.indices("train")
-    chosen = train[torch.randperm(len(train), generator=generator)[:rows].numpy()]
-    images = torch.from_numpy(dataset.images[chosen])
-    side = images.shape[-1]
-    repeated = images.repeat_interleave(draws, 0)
-    augmented = augmentation.apply(repeated, augmentation.draw(len(repeated), side, generator))
-    shown = ((augmented * STD + MEAN) * 255).clamp(0, 255)[:, 0].numpy().reshape(rows, draws, *augmented.shape[-2:])
-    sheet = []
-    for original, versions in zip(images.numpy(), shown, strict=True):
-        sheet += [original, *(_framed(version, side) for version in versions)]
-    titles = ["as it is", *[f"draw {i + 1}" for i in range(draws)]] * rows
-    return plots.pictures(np.stack(sheet), titles, columns=draws + 1)
-
-
-def _framed(picture: np.ndarray, side: int) -> np.ndarray:
-    """A smaller picture in the middle of a white one, so that all show at one scale."""
-    framed = np.full((side, side), 255.0)
-    start = (side - picture.shape[0]) // 2
-    framed[start : start + picture.shape[0], start : start + picture.shape[1]] = picture
-    return framed

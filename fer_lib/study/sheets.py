@@ -1,0 +1,143 @@
+"""Sheets of pictures and counts, which show what a table cannot: copies, doubtful faces, augmentation, balance."""
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from fer_lib import plots
+from fer_lib.augment import MEAN, STD, Augmentation
+from fer_lib.data import FaceDataset, split_indices
+from fer_lib.data.ckplus import NOTICE, PUBLISHABLE_SUBJECTS
+from fer_lib.recipe import get_recipe
+from fer_lib.training.loop import _class_counts as class_counts
+
+
+def leak_sheet(dataset: FaceDataset, pairs: int = 7, seed: int = 0) -> Figure:
+    """Test pictures above the training picture that is equal to them in every pixel, with the label of each.
+
+    Args:
+        dataset: with a training and a test part.
+        pairs: how many to show; all if there are fewer.
+        seed: chooses them.
+
+    Raises:
+        ValueError: no test picture occurs in training.
+    """
+    train = dataset.indices("train")
+    seen = {dataset.images[index].tobytes(): index for index in train}
+    test = [index for index in dataset.indices("test") if dataset.images[index].tobytes() in seen]
+    if not test:
+        raise ValueError(f"{dataset.name}: no test picture occurs in training")
+    chosen = np.sort(np.random.default_rng(seed).choice(test, min(pairs, len(test)), replace=False))
+    copies = [seen[dataset.images[index].tobytes()] for index in chosen]
+    titles = [
+        f"{part}: {dataset.classes[dataset.labels[index]]}"
+        for part, row in (("test", chosen), ("training", copies))
+        for index in row
+    ]
+    return plots.pictures(dataset.images[np.concatenate([chosen, copies])], titles, columns=len(chosen))
+
+
+def no_face_sheet(dataset: FaceDataset, pictures: int = 14, seed: int = 0) -> Figure:
+    """Some of the different pictures in which most FER+ annotators saw no face, with FER2013's label of each.
+
+    Args:
+        dataset: FER2013 with FER+'s votes.
+        pictures: how many to show; all if there are fewer.
+        seed: chooses them.
+    """
+    distinct = {dataset.images[index].tobytes(): index for index in no_faces(dataset)}
+    picks = np.random.default_rng(seed).choice(list(distinct.values()), min(pictures, len(distinct)), replace=False)
+    return plots.pictures(dataset.images[picks], [dataset.classes[dataset.labels[index]] for index in picks])
+
+
+def no_faces(dataset: FaceDataset) -> np.ndarray:
+    """Positions of the pictures in which most FER+ annotators saw no face, int64, ascending."""
+    return np.flatnonzero(dataset.votes.argmax(1) == dataset.vote_classes.index("not_face"))
+
+
+def agreement_figure(dataset: FaceDataset) -> Figure:
+    """How FER+'s majority labels the pictures of each FER2013 class, in percent of the class.
+
+    Args:
+        dataset: FER2013 with FER+'s votes.
+    """
+    table = pd.crosstab(
+        pd.Categorical.from_codes(dataset.labels, dataset.classes),
+        pd.Categorical.from_codes(dataset.votes.argmax(1), dataset.vote_classes),
+        dropna=False,
+    )
+    return plots.shares(table, "FER+: what most annotators chose", "FER2013's label")
+
+
+def ckplus_sheet(dataset: FaceDataset, each: int = 2) -> Figure:
+    """Faces of CK+ at the peak of each expression, of subjects whose pictures may be published.
+
+    Args:
+        dataset: CK+, with subjects and sequences.
+        each: subjects per expression.
+    """
+    last_frames: dict[tuple[int, str], int] = {}
+    for index in np.flatnonzero(np.isin(dataset.subject, PUBLISHABLE_SUBJECTS)):
+        last_frames[int(dataset.labels[index]), str(dataset.subject[index])] = int(index)
+    picks = []
+    for label in range(len(dataset.classes)):
+        picks += [index for (of, _), index in sorted(last_frames.items()) if of == label][:each]
+    figure = plots.pictures(dataset.images[picks], [dataset.classes[dataset.labels[index]] for index in picks])
+    figure.supxlabel(NOTICE, fontsize=8)
+    return figure
+
+
+def epoch_counts(recipe: str, dataset: FaceDataset) -> dict[str, dict[str, int]]:
+    """Training pictures per class as published, and as an epoch of a recipe shows them.
+
+    Args:
+        recipe: name of the recipe.
+        dataset: where the pictures come from.
+
+    Returns:
+        ``{"published" or the recipe's name: {class: pictures}}``, as :func:`fer_lib.plots.class_counts` takes it.
+    """
+    wanted = get_recipe(recipe)
+    labels = torch.from_numpy(dataset.labels[split_indices(dataset, wanted.protocol, 0).train])
+    published = torch.bincount(labels, minlength=len(dataset.classes)).tolist()
+    shown = dict(enumerate(published)) | class_counts(wanted.balance, dataset.classes, labels)
+    return {
+        "published": dict(zip(dataset.classes, published, strict=True)),
+        recipe: {name: shown[label] for label, name in enumerate(dataset.classes)},
+    }
+
+
+def augmentation_sheet(recipe: str, dataset: FaceDataset, seed: int = 0, rows: int = 4, draws: int = 6) -> Figure:
+    """Some training pictures as they are, each followed by what a recipe's augmentation makes of it.
+
+    Args:
+        recipe: name of the recipe.
+        dataset: where the pictures come from.
+        seed: chooses the pictures and the draws.
+        rows: pictures.
+        draws: augmented versions of each.
+    """
+    augmentation = Augmentation.from_dict(get_recipe(recipe).augment)
+    generator = torch.Generator().manual_seed(seed)
+    train = dataset.indices("train")
+    chosen = train[torch.randperm(len(train), generator=generator)[:rows].numpy()]
+    images = torch.from_numpy(dataset.images[chosen])
+    side = images.shape[-1]
+    repeated = images.repeat_interleave(draws, 0)
+    augmented = augmentation.apply(repeated, augmentation.draw(len(repeated), side, generator))
+    shown = ((augmented * STD + MEAN) * 255).clamp(0, 255)[:, 0].numpy().reshape(rows, draws, *augmented.shape[-2:])
+    sheet = []
+    for original, versions in zip(images.numpy(), shown, strict=True):
+        sheet += [original, *(_framed(version, side) for version in versions)]
+    titles = ["as it is", *[f"draw {i + 1}" for i in range(draws)]] * rows
+    return plots.pictures(np.stack(sheet), titles, columns=draws + 1)
+
+
+def _framed(picture: np.ndarray, side: int) -> np.ndarray:
+    """A smaller picture in the middle of a white one, so that all show at one scale."""
+    framed = np.full((side, side), 255.0)
+    start = (side - picture.shape[0]) // 2
+    framed[start : start + picture.shape[0], start : start + picture.shape[1]] = picture
+    return framed
