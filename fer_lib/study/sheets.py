@@ -10,7 +10,7 @@ from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.data import FaceDataset, split_indices
 from fer_lib.data.ckplus import NOTICE, PUBLISHABLE_SUBJECTS
 from fer_lib.recipe import get_recipe
-from fer_lib.training.loop import _class_counts as class_counts
+from fer_lib.training.balance import class_counts
 
 
 def leak_sheet(dataset: FaceDataset, pairs: int = 7, seed: int = 0) -> Figure:
