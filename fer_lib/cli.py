@@ -149,6 +149,49 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--output", type=Path, help="default: the run's name with .onnx, in this folder")
     export.add_argument("--results", type=Path, help=RESULTS_HELP)
 
+    checkpoint = _command(
+        commands,
+        "checkpoint",
+        _checkpoint,
+        "make a small weight file and its model card from a run, for results/checkpoints",
+        "fer checkpoint zhang-cbam_ends-fer2013-s0-1a2b3c4d --name zhang",
+    )
+    checkpoint.add_argument("run", help="a folder's name in results/runs that holds weights.safetensors")
+    checkpoint.add_argument("--name", help="name of the weight file (default: the recipe's, with - for /)")
+    checkpoint.add_argument("--results", type=Path, help=RESULTS_HELP)
+
+    predict = _command(
+        commands,
+        "predict",
+        _predict,
+        "name the expressions in pictures, folders and videos",
+        "fer predict party.jpg",
+        "fer predict holidays/ --format csv --output holidays.csv",
+        "fer predict clip.mp4 --every 10 --format pictures --output drawn/",
+    )
+    predict.add_argument(
+        "path", nargs="+", type=Path, metavar="PICTURE", help="a picture, a video, or a folder of them"
+    )
+    predict.add_argument("--model", help="a weight file of results/checkpoints (default: best on validation pictures)")
+    predict.add_argument("--format", default="json", help="json (one line a picture), csv or pictures (default: json)")
+    predict.add_argument(
+        "--output", type=Path, help="file to write, or for pictures the folder (default: this terminal, drawn/)"
+    )
+    predict.add_argument("--detector", default="mtcnn", help="mtcnn, haar, or none for cut-out faces (default: mtcnn)")
+    predict.add_argument("--every", type=int, default=1, metavar="N", help="of a video, every Nth frame (default: 1)")
+    predict.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+
+    demo = _command(
+        commands,
+        "demo",
+        _demo,
+        "open the webcam notebook in JupyterLab",
+        "fer demo",
+        "fer demo --no-browser --port 8899",
+    )
+    demo.add_argument("--no-browser", action="store_true", help="start the server only, and print its address")
+    demo.add_argument("--port", type=int, default=8888, help="of the server on this machine (default: 8888)")
+
     study = commands.add_parser(
         "study", help="what the runs say", epilog=_examples("fer study status", "fer study tables")
     ).add_subparsers(metavar="COMMAND", required=True)
@@ -309,6 +352,39 @@ def _export(arguments: argparse.Namespace) -> None:
     path = arguments.output or Path(f"{record.id}.onnx")
     export_run(record, path)
     print(path)
+
+
+def _checkpoint(arguments: argparse.Namespace) -> None:
+    from fer_lib.checkpoints import write_checkpoint
+
+    made = write_checkpoint(_find_record(arguments), arguments.name)
+    print(made.path)
+    print(made.path.with_suffix(".md"))
+
+
+# ---------------------------------------------------------------- pictures and camera
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from fer_lib.demo.files import predict_command
+
+    return predict_command(
+        arguments.path,
+        model=arguments.model,
+        form=arguments.format,
+        output=arguments.output,
+        detector=arguments.detector,
+        every=arguments.every,
+        device=arguments.device,
+        say=_say,
+        warn=_warn,
+    )
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from fer_lib.demo.server import open_notebook
+
+    return open_notebook(browser=not arguments.no_browser, port=arguments.port)
 
 
 # ---------------------------------------------------------------- study

@@ -52,6 +52,8 @@ def test_every_dependency_is_pinned_once_inside_its_range(python, system):
     found = pins(python, system)
     assert max(map(len, found.values())) == 1, [name for name, versions in found.items() if len(versions) > 1]
     for wanted in WANTED:
+        if wanted.marker and not wanted.marker.evaluate({"python_version": python}):
+            continue
         (pin,) = found[canonicalize_name(wanted.name)]
         (specifier,) = pin.specifier
         assert wanted.specifier.contains(specifier.version, prereleases=True), f"{pin} is outside {wanted}"

@@ -1,0 +1,250 @@
+"""Weight files that travel with the repository: ``results/checkpoints/NAME.safetensors`` with its card ``NAME.md``.
+
+A file holds float16 weights and, as JSON in its header, all that is needed to build and to judge the net: the
+recipe, the class names, the run and its accuracies. Nothing in it is executed when it is read. The card, written
+for people, carries the file's SHA-256, which is compared before the weights are used.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from fer_lib.augment import Augmentation
+from fer_lib.errors import UserError, unknown
+from fer_lib.models import create_model
+from fer_lib.paths import results_dir, write_atomically
+from fer_lib.runs import RunRecord
+
+MAX_BYTES = 16_000_000
+FACE_PIXELS = 48  # side of the pictures of every dataset of the study
+NO_CHECKPOINT = "no weight file in results/checkpoints; make one from a trained run with: fer checkpoint RUN"
+_CHECKSUM = re.compile(r"^sha256: ([0-9a-f]{64})$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A weight file whose checksum was found right.
+
+    Attributes:
+        path: the safetensors file.
+        recipe: the plain values of the run's recipe, see :meth:`fer_lib.recipe.Recipe.training`.
+        classes: class names in the order of the net's outputs.
+        run: identity of the run the weights come from.
+        data: ``name`` and ``fingerprint`` of the pictures it was trained on, and their ``counts`` by part.
+        accuracy: ``[part][kind]``, such as ``["test"]["tta"]``, at the epoch that the val part chose.
+    """
+
+    path: Path
+    recipe: dict[str, Any]
+    classes: tuple[str, ...]
+    run: str
+    data: dict[str, Any]
+    accuracy: dict[str, dict[str, float]]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def view_pixels(self) -> int:
+        """Side in pixels of the square that the net is shown."""
+        return Augmentation.from_dict(self.recipe["augment"]).output_size(FACE_PIXELS)
+
+    @property
+    def title(self) -> str:
+        """One line for people: name, net, data and accuracy."""
+        accuracy = self.accuracy.get("test", {}).get("tta")
+        shown = "accuracy not recorded" if accuracy is None else f"{accuracy:.1%} on the test pictures"
+        return f"{self.name}: {self.recipe['model']}, {self.data['name']}, {shown}"
+
+
+def checkpoints_dir() -> Path:
+    """Where weight files lie."""
+    return results_dir() / "checkpoints"
+
+
+def list_checkpoints(folder: Path | None = None) -> list[str]:
+    """Names of the weight files, sorted.
+
+    Args:
+        folder: None for :func:`checkpoints_dir`.
+    """
+    return sorted(path.stem for path in (folder or checkpoints_dir()).glob("*.safetensors"))
+
+
+def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
+    """The weight file with the best accuracy on validation pictures; None where there is none.
+
+    Args:
+        folder: None for :func:`checkpoints_dir`.
+
+    Raises:
+        UserError: see :func:`read_checkpoint`.
+    """
+    found = [read_checkpoint(name, folder) for name in list_checkpoints(folder)]
+    return max(found, key=lambda c: c.accuracy.get("val", {}).get("tta", 0.0), default=None)
+
+
+def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
+    """Find a weight file by name and check that it is the one its card describes.
+
+    Args:
+        name: a name of :func:`list_checkpoints`.
+        folder: None for :func:`checkpoints_dir`.
+
+    Raises:
+        UserError: no such file, no card, another checksum than the card's, or a file of another origin.
+    """
+    folder = folder or checkpoints_dir()
+    if name not in (names := list_checkpoints(folder)):
+        raise unknown("weight file", name, names) if names else UserError(f"{name}: {NO_CHECKPOINT}")
+    path, card = folder / f"{name}.safetensors", folder / f"{name}.md"
+    stated = _CHECKSUM.search(card.read_text(encoding="utf-8")) if card.exists() else None
+    if not stated:
+        raise UserError(f"{card}: missing or without a line 'sha256: ...'; the weights are not used without it")
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != stated[1]:
+        raise UserError(f"{path}: its SHA-256 is not the one in {card.name}; fetch both files again")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            content = json.loads((file.metadata() or {})["checkpoint"])
+        return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: no weight file of `fer checkpoint`") from None
+
+
+def load_net(checkpoint: Checkpoint) -> nn.Module:
+    """The net with its weights as float32, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: the weights do not fit the recipe's net.
+    """
+    recipe = checkpoint.recipe
+    model = create_model(recipe["model"], num_classes=len(checkpoint.classes), **recipe.get("model_options", {}))
+    try:
+        model.load_state_dict(safetensors.torch.load_file(checkpoint.path))  # copies into float32 parameters
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(f"{checkpoint.path}: does not fit {recipe['model']} ({problem})") from None
+    return model.eval()
+
+
+def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | None = None) -> Checkpoint:
+    """Make a weight file and its card from a run's ``val_selected`` weights.
+
+    Args:
+        record: a run whose folder holds ``weights.safetensors``.
+        name: letters, digits, ``.``, ``_`` and ``-``; None for the recipe's name.
+        folder: None for :func:`checkpoints_dir`; made if need be. Files of the same name are replaced.
+
+    Raises:
+        UserError: no weights, an unfit name, or more than 16 MB; nothing is written then.
+    """
+    name = name or record.recipe.replace("/", "-")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(f"--name {name!r}: use letters, digits, '.', '_' and '-'")
+    source = record.path / "weights.safetensors"
+    if not source.exists():
+        raise UserError(f"{source}: missing; records are shared without weights, `fer train` makes them")
+    content = {
+        "recipe": record.spec["recipe"],
+        "classes": list(record.classes),
+        "run": record.id,
+        "data": {key: record.content["data"][key] for key in ("name", "fingerprint", "counts")},
+        "accuracy": {
+            part: {kind: values["accuracy"] for kind, values in kinds.items()}
+            for part, kinds in record.content["metrics"]["val_selected"].items()
+            if part != "epoch"
+        },
+    }
+    weights = {key: _halve(value) for key, value in safetensors.torch.load_file(source).items()}
+    metadata = {"checkpoint": json.dumps(content), "model": record.spec["recipe"]["model"]}
+    data = safetensors.torch.save(weights, metadata)
+    if len(data) > MAX_BYTES:
+        raise UserError(
+            f"{record.id}: {len(data) / 1e6:.1f} MB in float16, a weight file may have {MAX_BYTES / 1e6:.0f};"
+            " choose a run of a smaller net"
+        )
+    folder = folder or checkpoints_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    card = _card(record, name, content, hashlib.sha256(data).hexdigest(), len(data))
+    write_atomically(folder / f"{name}.safetensors", lambda file: file.write(data))
+    write_atomically(folder / f"{name}.md", lambda file: file.write(card.encode()))
+    return read_checkpoint(name, folder)
+
+
+def _halve(value: Tensor) -> Tensor:
+    """Float16 where the numbers fit into it; counters and the rare larger statistic stay as they are."""
+    half = value.half() if value.is_floating_point() else value
+    return half if torch.isfinite(half).all() else value
+
+
+_TERMS = {
+    "fer2013": "FER2013's pictures were gathered from the web for a research competition (Goodfellow et al. 2013) and"
+    " belong to their owners: use the weights for research and teaching.",
+    "ckplus": "CK+ is free for non-commercial research under its agreement (Lucey et al. 2010): so are these weights.",
+    "synthetic": "The pictures were drawn by this repository's own code.",
+}
+
+
+def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, size: int) -> str:
+    recipe, data, metrics = content["recipe"], content["data"], record.content["metrics"]["val_selected"]
+    parts = {"val": "validation", "test": "test"}
+    rows = [
+        f"| {parts[part]} | {data['counts'][part]:,} | {values['plain']:.2%} | {values['tta']:.2%} |"
+        for part, values in content["accuracy"].items()
+    ]
+    recall = metrics["test"]["tta"]["per_class_recall"]
+    by_class = [f"| {label} | {share:.1%} |" for label, share in zip(record.classes, recall, strict=True)]
+    return "\n".join(
+        [
+            "---",
+            f"name: {name}",
+            "license: MIT",
+            f"sha256: {checksum}",
+            "---",
+            f"# {name}",
+            "",
+            f"{recipe['model']} after the recipe `{recipe['name']}`, run `{record.id}`, epoch {metrics['epoch']} of"
+            f" {record.epochs}, chosen on the validation part. {size / 1e6:.1f} MB, float16.",
+            "",
+            "## Data",
+            "",
+            f"Trained on {data['counts']['train']:,} pictures of {data['name']} (fingerprint"
+            f" `{data['fingerprint'][:12]}`): grey, {FACE_PIXELS} x {FACE_PIXELS} pixels, one face each."
+            f" Classes: {', '.join(record.classes)}.",
+            "",
+            "## Accuracy",
+            "",
+            f"| part | pictures | one view | {recipe['test_views']} views |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "| class | recall on the test part |",
+            "|---|---|",
+            *by_class,
+            "",
+            "These are figures of cropped pictures. In the demo a detector crops the face, which costs accuracy.",
+            "",
+            "## Limits",
+            "",
+            "The net names the expression that a picture shows, as annotators of the data would; it does not know what"
+            " a person feels. It errs more on rare expressions, on profiles, on covered or badly lit faces and on"
+            " people unlike those of the data, whose age, sex and origin were not balanced. Base no decision about a"
+            " person on it.",
+            "",
+            "## Licence",
+            "",
+            "MIT for what is ours. " + _TERMS.get(data["name"], "The pictures' own terms hold for them."),
+            "",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Faces in the wild: detectors, the camera of the notebook, and `fer predict`."""

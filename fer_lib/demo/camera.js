@@ -1,0 +1,408 @@
+// The browser's half of fer_lib.demo.camera: takes pictures, sends them as JPEG, draws what the kernel answers.
+
+const IN_FLIGHT = 2; // pictures under way at once: one in the kernel, one on the wire; others are never taken
+const LIVE_WIDTH = 640; // pixels
+const BUSY_AFTER = 3000; // ms without an answer
+const GIVE_UP_AFTER = 20000;
+const SMOOTHING = 500; // ms in which a bar covers two thirds of the way
+const LARGEST_UPLOAD = 8e6; // bytes; the notebook server closes a connection on messages above 10 MiB
+const GREEN = "#009e73";
+
+const PRIVACY =
+  "Pictures go from this browser to this notebook's kernel and nowhere else. Nothing is stored unless you press Save.";
+const REFUSED = {
+  NotAllowedError:
+    "The browser did not allow the camera. Allow it beside the address bar and press Start again, or choose a file.",
+  NotFoundError: "No camera was found. Connect one and press Start again, or choose a file.",
+  NotReadableError: "The camera is busy: close the program that uses it and press Start again, or choose a file.",
+  OverconstrainedError: "The chosen camera is gone. Choose another one and press Start again.",
+};
+const INSECURE =
+  "Browsers offer the camera on localhost and https pages only, and this page is neither. " +
+  "Open the notebook through http://localhost (for example with an ssh tunnel), or choose a file.";
+
+function element(kind, parent, properties = {}) {
+  const made = Object.assign(document.createElement(kind), properties);
+  parent.append(made);
+  return made;
+}
+
+// The part of a box that `object-fit: contain` gives to a picture, in canvas pixels.
+function fitted(width, height, across, down) {
+  const scale = Math.min(across / width, down / height);
+  return { scale, left: (across - width * scale) / 2, top: (down - height * scale) / 2 };
+}
+
+// A heat map of bytes as a translucent picture from blue over green to red.
+function painted(heat) {
+  const side = Math.round(Math.sqrt(heat.byteLength));
+  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(side, side);
+  for (let i = 0; i < heat.byteLength; i++) {
+    const value = heat.getUint8(i) / 255;
+    image.data[4 * i] = 255 * Math.max(0, 2 * value - 1);
+    image.data[4 * i + 1] = 255 * (1 - Math.abs(2 * value - 1));
+    image.data[4 * i + 2] = 255 * Math.max(0, 1 - 2 * value);
+    image.data[4 * i + 3] = 150 * Math.min(1, 2 * value);
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+function render({ model, el }) {
+  // ---------------------------------------------------------------- what the reader sees
+  const root = element("div", el, { className: "fer-camera" });
+  const bar = element("div", root, { className: "fer-bar" });
+  const startButton = element("button", bar, { textContent: "Start camera" });
+  const stopButton = element("button", bar, { textContent: "Stop", disabled: true });
+  const photoButton = element("button", bar, { textContent: "Take photo", disabled: true });
+  const fileButton = element("button", bar, { textContent: "Choose file…" });
+  const fileInput = element("input", bar, { type: "file", accept: "image/*", hidden: true });
+  const cameras = element("select", bar, { hidden: true, ariaLabel: "camera" });
+  const options = element("div", root, { className: "fer-bar" });
+  const models = element("select", options, { ariaLabel: "model" });
+  const mirror = labelled("mirror");
+  const explain = labelled("show where the net looks (Grad-CAM)");
+  element("div", root, { className: "fer-quiet", textContent: PRIVACY });
+  const note = element("div", root, { className: "fer-status fer-wrong" });
+  const status = element("div", root, { className: "fer-status", role: "status" });
+  const body = element("div", root, { className: "fer-body" });
+  const stage = element("div", body, { className: "fer-stage" });
+  const video = element("video", stage, { muted: true, playsInline: true, autoplay: true });
+  const overlay = element("canvas", stage);
+  const bars = element("div", body, { className: "fer-bars" });
+  const figures = element("div", root, { className: "fer-quiet" });
+  const still = element("div", root, { className: "fer-still", hidden: true });
+  const stillWords = element("div", still);
+  const stillPicture = element("img", still, { alt: "" });
+  const saveButton = element("button", still, { textContent: "Save" });
+  const saved = element("span", still, { className: "fer-quiet" });
+  const capture = document.createElement("canvas");
+
+  function labelled(text) {
+    const label = element("label", options);
+    const box = element("input", label, { type: "checkbox" });
+    label.append(` ${text}`);
+    return box;
+  }
+
+  function say(text, wrong = false) {
+    if (status.textContent !== text) status.textContent = text;
+    status.classList.toggle("fer-wrong", wrong);
+  }
+
+  // ---------------------------------------------------------------- camera
+  const flying = new Map(); // id of a live picture -> when it was taken
+  const waiting = new Map(); // id of a photo, file or saving -> what it is
+  const view = Math.random().toString(36).slice(2); // answers reach every view of the widget
+  let stream = null;
+  let attempt = 0; // number of the latest start or stop: what an earlier one still awaits is out of date
+  let taken = 0;
+  let lastAnswer = 0; // when the kernel last answered, or the camera was started
+  let answered = []; // times of the latest answers
+  let shares = [];
+  let sharesAt = 0;
+  let stillId = null;
+
+  async function start() {
+    stop();
+    if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) return say(INSECURE, true);
+    const mine = ++attempt;
+    say("Waiting for the camera…");
+    startButton.disabled = true;
+    stopButton.disabled = false;
+    try {
+      const wanted = { width: { ideal: 640 }, height: { ideal: 480 } };
+      if (cameras.value) wanted.deviceId = { exact: cameras.value };
+      const opened = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
+      if (mine !== attempt) return opened.getTracks().forEach((track) => track.stop());
+      stream = opened;
+      stream.getTracks().forEach((track) => track.addEventListener("ended", () => stop("The camera was disconnected.")));
+      video.srcObject = stream;
+      await video.play();
+      if (mine !== attempt) return;
+    } catch (error) {
+      if (mine === attempt) stop(REFUSED[error.name] ?? `The camera could not be started: ${error.message}`);
+      return;
+    }
+    lastAnswer = performance.now();
+    photoButton.disabled = false;
+    root.dataset.state = "running";
+    say("Looking for faces…");
+    listCameras(mine);
+  }
+
+  function stop(reason = "") {
+    attempt++;
+    stream?.getTracks().forEach((track) => track.stop());
+    stream = null;
+    video.srcObject = null;
+    flying.clear();
+    answered = [];
+    overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
+    startButton.disabled = false;
+    stopButton.disabled = photoButton.disabled = true;
+    root.dataset.state = "stopped";
+    figures.textContent = "";
+    say(reason, Boolean(reason));
+  }
+
+  async function listCameras(mine) {
+    // Names are known only once the reader has allowed a camera.
+    const found = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
+    if (mine !== attempt || !stream) return;
+    const current = stream.getVideoTracks()[0].getSettings().deviceId;
+    cameras.replaceChildren();
+    found.forEach((device, i) =>
+      element("option", cameras, { value: device.deviceId, textContent: device.label || `camera ${i + 1}` }),
+    );
+    if (current) cameras.value = current;
+    cameras.hidden = found.length < 2;
+  }
+
+  function snapshot(width, quality) {
+    const scale = Math.min(1, width / video.videoWidth);
+    capture.width = Math.round(video.videoWidth * scale);
+    capture.height = Math.round(video.videoHeight * scale);
+    capture.getContext("2d").drawImage(video, 0, 0, capture.width, capture.height);
+    return new Promise((resolve) => capture.toBlob(resolve, "image/jpeg", quality));
+  }
+
+  const newId = () => `${view}-${++taken}`;
+
+  async function send(message, blob) {
+    // A kernel that is gone refuses the message.
+    const buffers = blob ? [await blob.arrayBuffer()] : [];
+    try {
+      model.send(message, undefined, buffers);
+    } catch (error) {
+      stop(`The kernel cannot be reached (${error.message}); the camera was stopped.`);
+    }
+  }
+
+  async function pump() {
+    if (!stream || video.readyState < 2 || flying.size >= IN_FLIGHT || document.hidden) return;
+    const id = newId();
+    const mine = attempt;
+    flying.set(id, performance.now());
+    const blob = await snapshot(LIVE_WIDTH, 0.8);
+    if (mine !== attempt) return;
+    if (blob) send({ type: "frame", id, explain: explain.checked }, blob);
+    else flying.delete(id);
+  }
+
+  function watch() {
+    if (!stream || !flying.size) return;
+    const silence = performance.now() - lastAnswer;
+    if (silence > GIVE_UP_AFTER) {
+      stop(`The kernel has not answered for ${GIVE_UP_AFTER / 1000} s; the camera was stopped.`);
+    } else if (silence > BUSY_AFTER) {
+      say("The kernel is busy, perhaps with another cell; pictures wait until it is free.", true);
+    }
+  }
+
+  // ---------------------------------------------------------------- answers
+  function showAnswer(answer, heats) {
+    const sent = flying.get(answer.id);
+    flying.delete(answer.id);
+    const now = (lastAnswer = performance.now());
+    answered = [...answered.filter((time) => now - time < 2000), now];
+    const seconds = (now - answered[0]) / 1000;
+    const rate = answered.length > 1 ? (answered.length - 1) / seconds : 0;
+    const { decode, detector, net } = answer.ms;
+    figures.textContent =
+      `${rate.toFixed(1)} pictures/s, ${Math.round(now - sent)} ms from camera to answer ` +
+      `(in the kernel: unpacking ${decode}, detector ${detector}, net ${net} ms)`;
+    root.dataset.answered = Number(root.dataset.answered ?? 0) + 1;
+    draw(answer, heats);
+    say(answer.faces.length ? facesFound(answer.faces) : "No face found: turn towards the camera and into the light.");
+    if (answer.faces.length) showShares(answer.faces[0].probabilities, now);
+  }
+
+  function facesFound(faces) {
+    const words = faces.map((face) => face.label || "a face");
+    return faces.length === 1 ? words[0] : `${faces.length} faces: ${words.join(", ")}`;
+  }
+
+  function draw(answer, heats) {
+    overlay.width = stage.clientWidth;
+    overlay.height = stage.clientHeight;
+    const context = overlay.getContext("2d");
+    const [width, height] = answer.size;
+    const { scale, left, top } = fitted(width, height, overlay.width, overlay.height);
+    const place = ([x, y, across, down = across]) => [
+      left + scale * (mirror.checked ? width - x - across : x), top + scale * y, scale * across, scale * down,
+    ];
+    context.font = "bold 16px sans-serif";
+    context.textBaseline = "top";
+    context.lineWidth = 3;
+    answer.faces.forEach((face, i) => {
+      if (heats[i]) {
+        const [x, y, across, down] = place(face.square);
+        context.save();
+        context.translate(mirror.checked ? x + across : x, y);
+        context.scale(mirror.checked ? -1 : 1, 1);
+        context.drawImage(painted(heats[i]), 0, 0, across, down);
+        context.restore();
+        root.dataset.heat = "shown";
+      }
+      const [x, y, across, down] = place(face.box);
+      context.strokeStyle = context.fillStyle = GREEN;
+      context.strokeRect(x, y, across, down);
+      if (face.label) {
+        const words = `${face.label} ${Math.round(100 * Math.max(...face.probabilities))} %`;
+        const line = Math.max(0, y - 22);
+        context.fillRect(x, line, context.measureText(words).width + 10, 22);
+        context.fillStyle = "white";
+        context.fillText(words, x + 5, line + 3);
+      }
+    });
+    root.dataset.boxes = answer.faces.length;
+  }
+
+  // The bars follow the largest face and move smoothly towards each answer.
+  function showShares(probabilities, now) {
+    const weight = shares.length === probabilities.length ? 1 - Math.exp((sharesAt - now) / SMOOTHING) : 1;
+    shares = probabilities.map((share, i) => (shares[i] ?? 0) * (1 - weight) + share * weight);
+    sharesAt = now;
+    shares.forEach((share, i) => {
+      bars.children[3 * i + 1].firstChild.style.width = `${100 * share}%`;
+      bars.children[3 * i + 2].textContent = `${Math.round(100 * share)} %`;
+    });
+  }
+
+  function buildBars() {
+    bars.replaceChildren();
+    shares = [];
+    for (const name of model.get("classes")) {
+      element("div", bars, { textContent: name });
+      element("div", element("div", bars, { className: "fer-rail" }));
+      element("div", bars, { className: "fer-share", textContent: "–" });
+    }
+  }
+
+  function showStill(answer, buffers) {
+    waiting.delete(answer.id);
+    stillId = answer.id;
+    if (stillPicture.src) URL.revokeObjectURL(stillPicture.src);
+    stillPicture.src = URL.createObjectURL(new Blob(buffers, { type: "image/jpeg" }));
+    const found = answer.faces.length ? facesFound(answer.faces) : "No face found in this picture.";
+    stillWords.textContent = stillPicture.alt = found;
+    saveButton.disabled = false;
+    saved.textContent = ` writes into the folder ${model.get("folder")} of the kernel`;
+    still.hidden = false;
+    say(stream ? "" : found);
+    if (answer.faces.length) showShares(answer.faces[0].probabilities, performance.now());
+  }
+
+  function receive(answer, buffers = []) {
+    if (answer.id !== undefined && !flying.has(answer.id) && !waiting.has(answer.id)) return;
+    if (answer.type === "answer") showAnswer(answer, buffers);
+    else if (answer.type === "still") showStill(answer, buffers);
+    else if (answer.type === "saved") {
+      waiting.delete(answer.id);
+      saved.textContent = ` ${answer.text}`;
+    } else {
+      // The picture failed, the camera goes on.
+      if (flying.delete(answer.id)) lastAnswer = performance.now();
+      if (waiting.get(answer.id) === "save") saveButton.disabled = false;
+      waiting.delete(answer.id);
+      root.dataset.errors = Number(root.dataset.errors ?? 0) + 1;
+      say(answer.text, true);
+    }
+  }
+
+  // ---------------------------------------------------------------- what the reader does
+  async function takePhoto() {
+    const id = newId();
+    waiting.set(id, "photo");
+    send({ type: "photo", id }, await snapshot(4096, 0.92));
+  }
+
+  function sendFile(file) {
+    if (!file) return;
+    if (file.size > LARGEST_UPLOAD) {
+      const megabytes = (file.size / 1e6).toFixed(1);
+      return say(`${file.name} has ${megabytes} MB, and 8 MB fit through a notebook; use fer predict for it.`, true);
+    }
+    const id = newId();
+    waiting.set(id, "picture");
+    say("Waiting for the kernel…");
+    send({ type: "picture", id, name: file.name }, file);
+  }
+
+  function save() {
+    const id = newId();
+    waiting.set(id, "save");
+    saveButton.disabled = true;
+    send({ type: "save", id, still: stillId });
+  }
+
+  function set(name, value) {
+    model.set(name, value);
+    model.save_changes();
+  }
+
+  function showModel() {
+    models.replaceChildren();
+    for (const { name, title } of model.get("models")) element("option", models, { value: name, textContent: title });
+    models.value = model.get("model");
+    models.hidden = !models.options.length;
+    note.textContent = model.get("note");
+    note.hidden = !note.textContent;
+  }
+
+  function showSwitches() {
+    mirror.checked = model.get("mirror");
+    explain.checked = model.get("explain");
+    stage.classList.toggle("fer-mirrored", mirror.checked);
+  }
+
+  startButton.onclick = start;
+  stopButton.onclick = () => stop();
+  photoButton.onclick = takePhoto;
+  saveButton.onclick = save;
+  fileButton.onclick = () => fileInput.click();
+  fileInput.onchange = () => {
+    sendFile(fileInput.files[0]);
+    fileInput.value = "";
+  };
+  cameras.onchange = start;
+  models.onchange = () => set("model", models.value);
+  mirror.onchange = () => set("mirror", mirror.checked);
+  explain.onchange = () => set("explain", explain.checked);
+
+  // ---------------------------------------------------------------- from beginning to end
+  const listeners = {
+    "msg:custom": receive,
+    "change:models": showModel,
+    "change:model": showModel,
+    "change:note": showModel,
+    "change:classes": buildBars,
+    "change:mirror": showSwitches,
+    "change:explain": showSwitches,
+    // The kernel was restarted, or the widget closed in it.
+    comm_live_update: () => stop(stream ? "The kernel was restarted: run the cell again." : ""),
+    "comm:close": () => stop(),
+    destroy: () => stop(),
+  };
+  const leave = () => stop();
+  Object.entries(listeners).forEach(([name, listener]) => model.on(name, listener));
+  window.addEventListener("pagehide", leave);
+  const timers = [setInterval(pump, 15), setInterval(watch, 500)];
+  showModel();
+  showSwitches();
+  buildBars();
+  stop();
+
+  return () => {
+    timers.forEach(clearInterval);
+    window.removeEventListener("pagehide", leave);
+    Object.entries(listeners).forEach(([name, listener]) => model.off(name, listener));
+    stop();
+    if (stillPicture.src) URL.revokeObjectURL(stillPicture.src);
+  };
+}
+
+export default { render };

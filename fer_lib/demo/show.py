@@ -1,0 +1,108 @@
+"""Tables and figures of the demo's notebook, for readers who see it without a camera."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fer_lib import plots
+from fer_lib.checkpoints import NO_CHECKPOINT, Checkpoint
+from fer_lib.data import load_dataset
+from fer_lib.demo.annotate import annotate
+from fer_lib.demo.faces import create_detector
+from fer_lib.demo.pipeline import measure_loss
+from fer_lib.errors import UserError
+from fer_lib.predict import Predictor, Reading, cut_faces
+
+
+def checkpoint_table(checkpoint: Checkpoint | None) -> pd.DataFrame:
+    """What a weight file is, or that there is none and which command makes one."""
+    if checkpoint is None:
+        return _sentence(NO_CHECKPOINT)
+    accuracy = {
+        f"accuracy, {part} pictures, {views}": f"{checkpoint.accuracy[part][kind]:.2%}"
+        for part in checkpoint.accuracy
+        for kind, views in (("plain", "one view"), ("tta", f"{checkpoint.recipe['test_views']} views"))
+    }
+    about = {
+        "weight file": checkpoint.path.name,
+        "net": checkpoint.recipe["model"],
+        "recipe": checkpoint.recipe["name"],
+        "run": checkpoint.run,
+        "trained on": f"{checkpoint.data['counts']['train']:,} pictures of {checkpoint.data['name']}",
+    }
+    return pd.Series(about | accuracy, name=checkpoint.name).to_frame()
+
+
+def reading_table(readings: Sequence[Reading]) -> pd.DataFrame:
+    """One row a face: place, size and probabilities in percent."""
+    rows = [
+        {"left": face.box[0], "top": face.box[1], "width": face.box[2], "height": face.box[3]}
+        | {name: f"{share:.0%}" for name, share in reading.probabilities.items()}
+        for reading in readings
+        for face in [reading.face]
+    ]
+    return pd.DataFrame(rows) if rows else _sentence("no face found")
+
+
+def figure(picture: np.ndarray, readings: Sequence[Reading]) -> Figure:
+    """The picture with boxes and words, and beside it the probabilities of each face."""
+    named = [reading for reading in readings if reading.probabilities]
+    drawn = Figure(figsize=(9, 3.4), layout="constrained")
+    axes = drawn.subplots(1, 1 + len(named), width_ratios=[4, *[1.3] * len(named)])
+    first = axes[0] if named else axes
+    first.imshow(annotate(picture, readings))
+    first.axis("off")
+    for column, reading in enumerate(named, start=1):
+        names = list(reading.probabilities)
+        axes[column].barh(names, [100 * share for share in reading.probabilities.values()], color=plots.OURS)
+        axes[column].set(title=reading.label, xlim=(0, 100), xlabel="%")
+        axes[column].invert_yaxis()
+        if column > 1:
+            axes[column].set_yticklabels([])
+    return drawn
+
+
+def cut_figure(picture: np.ndarray, readings: Sequence[Reading]) -> Figure:
+    """The faces of a picture as the net is shown them."""
+    cut = cut_faces(picture, [reading.face for reading in readings])
+    return plots.pictures(cut, [reading.label or "a face" for reading in readings])
+
+
+def pipeline_table(checkpoint: Checkpoint | None, detector: str, pictures: int) -> pd.DataFrame:
+    """What the way through a camera picture costs on the first pictures of FER2013's PrivateTest part.
+
+    Args:
+        checkpoint: a weight file; None where there is none.
+        detector: see :func:`fer_lib.demo.faces.create_detector`.
+        pictures: how many; 0 for none.
+
+    Returns:
+        One figure a row, see :class:`fer_lib.demo.pipeline.Loss`; or one sentence, why there are none.
+    """
+    if checkpoint is None:
+        return _sentence(NO_CHECKPOINT)
+    if not pictures:
+        return _sentence("not measured: the parameter PIPELINE is 0")
+    try:
+        dataset = load_dataset("fer2013")
+    except UserError as error:
+        return _sentence(f"not measured: {error}")
+    chosen = dataset.subset(dataset.indices("test")[:pictures])
+    loss = measure_loss(chosen.images, chosen.labels, Predictor(checkpoint), create_detector(detector))
+    rows = {
+        "pictures": f"{loss.pictures}",
+        "face found": f"{loss.found:.1%}",
+        "of those found: same class as the picture itself": f"{loss.agreement:.1%}",
+        "of those found: accuracy of the pictures themselves": f"{loss.direct_found:.1%}",
+        "of those found: accuracy through the camera picture": f"{loss.through:.1%}",
+        "of all: accuracy of the pictures themselves": f"{loss.direct:.1%}",
+        "of all: accuracy through the camera picture, not found counted as wrong": f"{loss.through_all:.1%}",
+    }
+    return pd.Series(rows, name=checkpoint.name).to_frame()
+
+
+def _sentence(text: str) -> pd.DataFrame:
+    """A sentence where a table would stand."""
+    return pd.DataFrame({"": [text]}, index=[""])

@@ -1,0 +1,182 @@
+"""Expressions of faces in pictures of any size: detect, cut out as the training pictures were, classify in batches."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fer_lib.augment import test_views
+from fer_lib.checkpoints import FACE_PIXELS, Checkpoint, load_net
+from fer_lib.frames import Frame
+from fer_lib.training import autocast_dtype, choose_device, predict_probabilities
+
+BATCH = 256  # views shown to the net at once
+LOOK_AHEAD = 64  # frames whose faces are classified together
+
+
+@dataclass(frozen=True)
+class Face:
+    """Where a face is.
+
+    Attributes:
+        box: left, top, width and height in pixels, as the detector reports the face.
+        square: left, top and side in pixels of what a training picture would show of it; may leave the frame.
+        score: the detector's confidence, 0 to 1; 1 where it gives none.
+    """
+
+    box: tuple[float, float, float, float]
+    square: tuple[float, float, float]
+    score: float = 1.0
+
+
+Detector = Callable[[np.ndarray], list[Face]]
+"""Finds the faces of a uint8 RGB [H, W, 3] picture, the largest first; see :mod:`fer_lib.demo.faces`."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A face and what the net says of it.
+
+    Attributes:
+        face: where it is.
+        probabilities: class name to probability, in the net's order; empty without a net.
+    """
+
+    face: Face
+    probabilities: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """The most probable class; empty without a net."""
+        return max(self.probabilities, key=self.probabilities.__getitem__, default="")
+
+
+def cut_faces(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+    """Cut faces out as the training pictures were: square, grey (ITU-R 601 luma), 48 x 48 pixels.
+
+    Resized as :func:`fer_lib.data.folder.read_picture` does; outside the picture its rim is repeated.
+
+    Args:
+        picture: uint8 RGB [H, W, 3].
+        faces: found in it.
+
+    Returns:
+        uint8 [len(faces), 48, 48].
+    """
+    from PIL import Image
+
+    cut = np.empty((len(faces), FACE_PIXELS, FACE_PIXELS), np.uint8)
+    height, width = picture.shape[:2]
+    for i, face in enumerate(faces):
+        left, top, side = face.square
+        # Whole pixels around the square; the rest of the way is the resize's, which takes fractions.
+        x0, y0 = int(np.floor(left)), int(np.floor(top))
+        x1, y1 = int(np.ceil(left + side)), int(np.ceil(top + side))
+        columns, rows = np.arange(x0, x1).clip(0, width - 1), np.arange(y0, y1).clip(0, height - 1)
+        grey = Image.fromarray(picture[rows[:, None], columns]).convert("L")
+        box = (left - x0, top - y0, left - x0 + side, top - y0 + side)
+        cut[i] = np.asarray(grey.resize((FACE_PIXELS, FACE_PIXELS), Image.Resampling.BICUBIC, box=box))
+    return cut
+
+
+class Predictor:
+    """A net of :mod:`fer_lib.checkpoints`, ready to name expressions."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
+        """Load the net.
+
+        Args:
+            checkpoint: of :func:`fer_lib.checkpoints.read_checkpoint`.
+            device: see :func:`fer_lib.training.choose_device`.
+
+        Raises:
+            UserError: the weights do not fit, or the device is not there.
+        """
+        self.checkpoint = checkpoint
+        self.classes = checkpoint.classes
+        self.device = choose_device(device)
+        self.net = load_net(checkpoint).to(self.device, memory_format=torch.channels_last)
+        self._dtype = autocast_dtype(self.device)
+
+    def probabilities(self, pictures: np.ndarray, views: str | None = None) -> np.ndarray:
+        """Class probabilities of cut-out faces.
+
+        Args:
+            pictures: uint8 [N, 48, 48].
+            views: test views averaged, see :func:`fer_lib.augment.test_views`; None for the recipe's own.
+
+        Returns:
+            float32 [N, len(classes)].
+        """
+        if not len(pictures):
+            return np.empty((0, len(self.classes)), np.float32)
+        found = predict_probabilities(
+            self.net,
+            torch.from_numpy(pictures).to(self.device),
+            views=views or self.checkpoint.recipe["test_views"],
+            size=self.checkpoint.view_pixels,
+            dtype=self._dtype,
+            batch_size=BATCH,
+        )
+        return found.cpu().numpy()
+
+    def heat_maps(self, pictures: np.ndarray) -> np.ndarray:
+        """Where the net looks for the class it finds most probable (Grad-CAM), see :mod:`fer_lib.explain`.
+
+        Args:
+            pictures: uint8 [N, 48, 48].
+
+        Returns:
+            float32 [N, 48, 48], each from 0 to 1; 0 outside the central view that the net is shown.
+        """
+        from fer_lib.explain import heat_maps  # loads for seconds, and only here
+
+        pixels = self.checkpoint.view_pixels
+        shown = test_views(torch.from_numpy(pictures).to(self.device), "one", pixels)[0]
+        maps = np.zeros(pictures.shape, np.float32)
+        start = round((FACE_PIXELS - pixels) / 2)
+        window = slice(start, start + pixels)
+        maps[:, window, window] = heat_maps(self.net, shown, self.probabilities(pictures, "one").argmax(1))
+        return maps
+
+
+def read_faces(
+    frames: Iterable[Frame], detector: Detector, predictor: Predictor, views: str | None = None
+) -> Iterator[tuple[Frame, list[Reading]]]:
+    """Detect and classify all faces of a stream of frames, many at a time.
+
+    Args:
+        frames: in any number; only the next few are held in memory.
+        detector: finds the faces.
+        predictor: names their expressions.
+        views: see :meth:`Predictor.probabilities`.
+
+    Yields:
+        Every frame with its readings, in order.
+    """
+    waiting: list[tuple[Frame, list[Face], np.ndarray]] = []
+    pixels = 0
+    for frame in frames:
+        faces = detector(frame.picture)
+        waiting.append((frame, faces, cut_faces(frame.picture, faces)))
+        pixels += frame.picture.size
+        if len(waiting) == LOOK_AHEAD or pixels > 2**27:
+            yield from _classify(waiting, predictor, views)
+            waiting, pixels = [], 0
+    yield from _classify(waiting, predictor, views)
+
+
+def _classify(
+    waiting: list[tuple[Frame, list[Face], np.ndarray]], predictor: Predictor, views: str | None
+) -> Iterator[tuple[Frame, list[Reading]]]:
+    if not waiting:
+        return
+    rows = iter(predictor.probabilities(np.concatenate([cut for _, _, cut in waiting]), views))
+    for frame, faces, _ in waiting:
+        yield frame, [Reading(face, named(predictor.classes, next(rows))) for face in faces]
+
+
+def named(classes: Sequence[str], row: np.ndarray) -> dict[str, float]:
+    """Probabilities [C] by class name."""
+    return {name: float(share) for name, share in zip(classes, row, strict=True)}

@@ -1,0 +1,181 @@
+"""Weight files: small, whole, built from their own header, and never used when something is off."""
+
+import hashlib
+import json
+import pickle
+import shutil
+
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from tiny import tiny_dataset, tiny_recipe, write_run
+
+from fer_lib.checkpoints import best_checkpoint, list_checkpoints, load_net, read_checkpoint, write_checkpoint
+from fer_lib.cli import main
+from fer_lib.errors import UserError
+from fer_lib.models import create_model
+from fer_lib.recipe import RunSpec
+from fer_lib.runs import read_record
+from fer_lib.study.train import train_run
+from fer_lib.study.weights import load_trained
+
+
+@pytest.fixture
+def folder(weight_files, tmp_path):
+    """A copy of the weight file that a test may spoil."""
+    return shutil.copytree(weight_files, tmp_path / "checkpoints")
+
+
+@pytest.fixture(scope="module")
+def record(weight_files):
+    (folder,) = (weight_files.parent / "runs").iterdir()
+    return read_record(folder)
+
+
+def test_the_net_comes_back_as_the_run_left_it(weight_files, record):
+    """Half precision has 11 bits: every number within one part in 2,000."""
+    ours, theirs = load_net(read_checkpoint("tiny", weight_files)), load_trained(record)
+    assert not ours.training
+    for (name, one), other in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        assert one.dtype == other.dtype, name
+        torch.testing.assert_close(one, other, rtol=2**-11, atol=1e-7)
+
+
+def test_half_the_size_of_the_run_s_own_file(weight_files, record):
+    size = (weight_files / "tiny.safetensors").stat().st_size
+    assert 0.4 < size / (record.path / "weights.safetensors").stat().st_size < 0.62
+
+
+def test_the_header_tells_what_the_net_is_worth(weight_files, record):
+    checkpoint = read_checkpoint("tiny", weight_files)
+    assert checkpoint.accuracy["test"]["tta"] == record.accuracy()
+    assert checkpoint.accuracy["val"]["plain"] == record.accuracy("val", kind="plain")
+    assert (checkpoint.run, checkpoint.classes, checkpoint.view_pixels) == (record.id, record.classes, 24)
+    assert f"{record.accuracy():.1%}" in checkpoint.title
+
+
+def test_the_card_states_data_accuracy_limits_and_licence(weight_files, record):
+    card = (weight_files / "tiny.md").read_text()
+    for heading in ("## Data", "## Accuracy", "## Limits", "## Licence"):
+        assert heading in card
+    assert f"{record.accuracy():.2%}" in card
+    assert "70 pictures of synthetic" in card
+    checksum = hashlib.sha256((weight_files / "tiny.safetensors").read_bytes()).hexdigest()
+    assert f"\nsha256: {checksum}\n" in card
+
+
+def test_one_changed_bit_is_noticed(folder):
+    path = folder / "tiny.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"tiny\.safetensors: its SHA-256 is not the one in tiny\.md"):
+        read_checkpoint("tiny", folder)
+
+
+def test_no_card_no_net(folder):
+    (folder / "tiny.md").unlink()
+    with pytest.raises(UserError, match=r"tiny\.md: missing"):
+        read_checkpoint("tiny", folder)
+
+
+def with_checksum(folder, content):
+    """Put a file in the place of the weights, with a card that vouches for it."""
+    (folder / "tiny.safetensors").write_bytes(content)
+    (folder / "tiny.md").write_text(f"sha256: {hashlib.sha256(content).hexdigest()}\n")
+
+
+class Explosive:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was executed",))
+
+
+def test_a_pickle_is_never_executed(folder):
+    with_checksum(folder, pickle.dumps(Explosive()))
+    with pytest.raises(UserError, match="no weight file of `fer checkpoint`"):
+        read_checkpoint("tiny", folder)
+
+
+def test_weights_of_another_net_are_refused(folder):
+    with safetensors.safe_open(folder / "tiny.safetensors", "pt") as file:
+        metadata = file.metadata()
+    other = create_model("resnet18", width=16, layers=[1, 1, 1, 1])
+    with_checksum(folder, safetensors.torch.save(other.state_dict(), metadata))
+    with pytest.raises(UserError, match="does not fit resnet18"):
+        load_net(read_checkpoint("tiny", folder))
+
+
+def test_a_foreign_safetensors_file_is_refused(folder):
+    with_checksum(folder, safetensors.torch.save({"a": torch.zeros(2)}))
+    with pytest.raises(UserError, match="no weight file of `fer checkpoint`"):
+        read_checkpoint("tiny", folder)
+
+
+def test_names(folder, tmp_path):
+    assert list_checkpoints(folder) == ["tiny"]
+    with pytest.raises(UserError, match="unknown weight file 'tinny': did you mean tiny"):
+        read_checkpoint("tinny", folder)
+    with pytest.raises(UserError, match="unknown weight file"):
+        read_checkpoint("../checkpoints/tiny", folder)
+    assert best_checkpoint(tmp_path / "none") is None
+    with pytest.raises(UserError, match=r"no weight file in results/checkpoints; .*fer checkpoint RUN"):
+        read_checkpoint("tiny", tmp_path / "none")
+
+
+def test_the_best_is_chosen_on_validation_pictures(folder):
+    """Not on the test pictures, where the other one is better."""
+    with safetensors.safe_open(folder / "tiny.safetensors", "pt") as file:
+        metadata = file.metadata()
+    for name, val, test in (("a", 0.9, 0.1), ("b", 0.2, 0.8)):
+        content = json.loads(metadata["checkpoint"])
+        content["accuracy"] = {"val": {"plain": val, "tta": val}, "test": {"plain": test, "tta": test}}
+        data = safetensors.torch.save({}, metadata | {"checkpoint": json.dumps(content)})
+        (folder / f"{name}.safetensors").write_bytes(data)
+        (folder / f"{name}.md").write_text(f"sha256: {hashlib.sha256(data).hexdigest()}\n")
+    assert best_checkpoint(folder).name == "a"
+
+
+def test_a_number_too_large_for_half_precision_stays_exact(tmp_path):
+    recipe = tiny_recipe(epochs=1)
+    record = train_run(RunSpec(recipe), results=tmp_path, device="cpu", say=lambda line: None, dataset=tiny_dataset())
+    path = record.path / "weights.safetensors"
+    weights = safetensors.torch.load_file(path)
+    name = next(key for key in weights if key.endswith("running_var"))
+    weights[name][0] = 123456.0
+    safetensors.torch.save_file(weights, path)
+    made = write_checkpoint(record, "large", tmp_path / "checkpoints")
+    assert load_net(made).state_dict()[name][0] == 123456.0
+
+
+def test_a_large_net_is_refused_and_nothing_written(tmp_path):
+    record = write_run(tmp_path / "runs", RunSpec(tiny_recipe()), correct=10)
+    safetensors.torch.save_file({"w": torch.zeros(9_000_000)}, record.path / "weights.safetensors")
+    with pytest.raises(UserError, match=r"18\.0 MB in float16, a weight file may have 16"):
+        write_checkpoint(record, folder=tmp_path / "checkpoints")
+    with pytest.raises(UserError, match=r"--name '\.\./x'"):
+        write_checkpoint(record, "../x", tmp_path / "checkpoints")
+    (record.path / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match=r"weights\.safetensors: missing"):
+        write_checkpoint(record, folder=tmp_path / "checkpoints")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_the_command_makes_both_files(record, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FER_RESULTS", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main(["checkpoint", record.id, "--results", str(record.path.parents[1])])
+    assert not ended.value.code
+    names = ["test-tiny-synthetic.safetensors", "test-tiny-synthetic.md"]
+    assert capsys.readouterr().out.split() == [str(tmp_path / "checkpoints" / name) for name in names]
+    assert read_checkpoint("test-tiny-synthetic").run == record.id
+
+
+@pytest.mark.parametrize("name", list_checkpoints() or ["none yet"])
+def test_every_shipped_file_is_whole_and_small(name):
+    if name == "none yet":
+        pytest.skip("no weight file is shipped yet: fer checkpoint RUN makes one")
+    checkpoint = read_checkpoint(name)
+    assert checkpoint.path.stat().st_size <= 16_000_000
+    assert "synthetic" not in checkpoint.data["name"]
+    load_net(checkpoint)
