@@ -100,6 +100,15 @@ def build_parser() -> argparse.ArgumentParser:
     download.add_argument("dataset", help="fer2013, ferplus or ckplus")
     download.add_argument("--root", type=Path, help="folder to fill (default: FER_DATA, else data)")
 
+    facts = _command(
+        data,
+        "facts",
+        _data_facts,
+        "write labels, votes and copies of the real data into the library, for audits without pictures",
+        "fer data facts",
+    )
+    facts.add_argument("--root", type=Path, help="folder of the data (default: FER_DATA, else data)")
+
     recipes = _command(commands, "recipes", _recipes, "list the recipes", "fer recipes", "fer recipes zhang")
     recipes.add_argument("paper", nargs="?", help="of this paper only")
 
@@ -198,7 +207,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name, run, text in (
         ("status", _study_status, "which claims have runs"),
         ("tables", _study_tables, "rebuild tables, figures and the README's table from results/runs"),
-        ("verify", _study_verify, "recompute every run's metrics from its predictions"),
+        ("verify", _study_verify, "recompute every run's metrics from its predictions, and name every bad record"),
     ):
         command = _command(study, name, run, text, f"fer study {name}")
         command.add_argument("--results", type=_folder, help=RESULTS_HELP)
@@ -280,6 +289,13 @@ def _data_download(arguments: argparse.Namespace) -> None:
     from fer_lib.data.download import download
 
     print(download(arguments.dataset, arguments.root))
+
+
+def _data_facts(arguments: argparse.Namespace) -> None:
+    from fer_lib.data.facts import write_all_facts
+
+    for path in write_all_facts(arguments.root, say=_warn):
+        print(path)
 
 
 # ---------------------------------------------------------------- training
@@ -405,14 +421,12 @@ def _study_tables(arguments: argparse.Namespace) -> None:
 
 def _study_verify(arguments: argparse.Namespace) -> int:
     from fer_lib.paths import results_dir
-    from fer_lib.runs import read_records, verify_record
+    from fer_lib.study.verify import sound_records
 
-    records, problems = read_records((arguments.results or results_dir()) / "runs")
-    for record in records:
-        problems += [f"{record.path / fault}" for fault in verify_record(record)]
+    records, problems = sound_records((arguments.results or results_dir()) / "runs")
     for problem in problems:
         _warn(problem)
-    print(f"{len(records)} runs read, {len(problems)} faults")
+    print(f"{len(records)} sound runs, {len(problems)} faults")
     return 1 if problems else 0
 
 

@@ -117,15 +117,24 @@ class RunSpec:
 
     @property
     def run_id(self) -> str:
-        """A readable name that no other spec has, as in ``zhang-cbam_ends-fer2013-s0-1a2b3c4d``."""
-        fold = "" if self.fold is None else f"-f{self.fold}"
-        return f"{self.recipe.name.replace('/', '-')}-s{self.seed}{fold}-{self.digest[:8]}"
+        """What names it, see :func:`spec_name`."""
+        return spec_name(self.as_dict())
 
 
 def spec_digest(spec: dict[str, Any]) -> str:
     """SHA-256, hexadecimal, of the canonical JSON of :meth:`RunSpec.as_dict`, or of what ``run.json`` keeps of it."""
     canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def spec_name(spec: dict[str, Any]) -> str:
+    """A readable name that no other spec has, as in ``zhang-cbam_ends-fer2013-s0-1a2b3c4d``.
+
+    Args:
+        spec: as :func:`spec_digest`.
+    """
+    fold = "" if spec["fold"] is None else f"-f{spec['fold']}"
+    return f"{spec['recipe']['name'].replace('/', '-')}-s{spec['seed']}{fold}-{spec_digest(spec)[:8]}"
 
 
 def with_changes(

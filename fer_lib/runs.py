@@ -21,7 +21,7 @@ import numpy as np
 from fer_lib.errors import UserError
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, summary
 from fer_lib.paths import npz_bytes, write_atomically
-from fer_lib.recipe import spec_digest
+from fer_lib.recipe import spec_name
 from fer_lib.selection import RULES, is_exhausted
 
 SCHEMA = 1
@@ -34,9 +34,9 @@ _FIELDS = {
     "classes": (),
     "metrics": RULES,
     "data": ("name", "source", "fingerprint", "counts"),
-    "environment": ("device", "torch"),
-    "code": ("commit",),
-    "time": ("seconds", "train_images_per_second"),
+    "environment": ("python", "torch", "device", "precision"),
+    "code": ("commit", "digest"),
+    "time": ("finished", "seconds", "train_images_per_second"),
 }
 
 
@@ -306,9 +306,11 @@ def verify_record(record: RunRecord) -> list[str]:
     faults = []
     if record.path.name != record.id:
         faults.append(f"folder is named {record.path.name}, run.json says {record.id}")
-    if not record.id.endswith(f"-{spec_digest(record.spec)[:8]}"):
+    if record.id != spec_name(record.spec):
         faults.append(f"run.json: the spec is not the one that {record.id} was made from")
-    return faults + _faults_of_predictions(record) + _faults_of_history(record)
+    if not (record.content["code"]["commit"] or record.content["code"]["digest"]):
+        faults.append("run.json: code has neither commit nor digest, so that nobody knows what made it")
+    return faults + _faults_of_predictions(record) + _faults_of_test_best(record) + _faults_of_history(record)
 
 
 def _faults_of_predictions(record: RunRecord) -> list[str]:
@@ -322,14 +324,17 @@ def _faults_of_predictions(record: RunRecord) -> list[str]:
         part = name.split("/")[0]
         if len(array) != counts.get(part):
             faults.append(f"predictions.npz: {name} has {len(array)} rows, the {part} part has {counts.get(part)}")
+        if array.dtype != np.uint8:
+            faults.append(f"predictions.npz: {name} is {array.dtype}, not uint8")
     if faults:
         return faults
     try:
+        faults = _faults_of_probabilities(arrays, len(record.classes))
         computed = metrics_of(arrays, len(record.classes))
     except KeyError as error:
         return [f"predictions.npz: lacks {error}"]
     except (ValueError, IndexError) as error:
-        return [f"predictions.npz: {error}"]
+        return [*faults, f"predictions.npz: {error}"]
     for rule, parts in computed.items():
         for part, kinds in parts.items():
             for kind, values in kinds.items():
@@ -338,6 +343,35 @@ def _faults_of_predictions(record: RunRecord) -> list[str]:
                     if metric not in stored or not np.allclose(stored[metric], value, rtol=0, atol=1e-9):
                         where = f"{metric} of {part}, {rule}, {kind}"
                         faults.append(f"run.json: {where} is {stored.get(metric)}, predictions give {value}")
+    return faults
+
+
+def _faults_of_probabilities(arrays: dict[str, np.ndarray], classes: int) -> list[str]:
+    faults = []
+    for name in (name for name in arrays if name.endswith("/probabilities")):
+        stored = arrays[name].astype(np.int64)
+        if stored.shape[1:] != (classes,):
+            faults.append(f"predictions.npz: {name} is {list(stored.shape)} for {classes} classes")
+            continue
+        # Each is rounded by half a step at most. Where the net said NaN, the whole row is far below.
+        if wrong := int((np.abs(stored.sum(1) - 255) > (classes + 1) // 2).sum()):
+            faults.append(f"predictions.npz: {wrong} rows of {name} do not sum to one")
+        predicted = arrays[f"{name.split('/')[0]}/val_selected/tta"][:, None].astype(np.int64)
+        of_predicted = np.take_along_axis(stored, np.minimum(predicted, classes - 1), 1)
+        if wrong := int((of_predicted < stored.max(1, keepdims=True) - classes).sum()):
+            faults.append(f"predictions.npz: {wrong} rows of {name} have another class on top than the one predicted")
+    return faults
+
+
+def _faults_of_test_best(record: RunRecord) -> list[str]:
+    """Its predictions are not kept, so that its figures can only be looked at for sense."""
+    faults = []
+    for part, kinds in record.content["metrics"]["test_best"].items():
+        for kind, values in kinds.items() if part != "epoch" else ():
+            for metric, value in values.items():
+                shares = np.array(value, float)
+                if not ((shares >= 0) & (shares <= 1)).all():
+                    faults.append(f"run.json: {metric} of {part}, test_best, {kind} is {value}, no share")
     return faults
 
 
@@ -353,6 +387,10 @@ def _faults_of_history(record: RunRecord) -> list[str]:
     if rows != record.epochs and not ended_early:
         return [f"{HISTORY}: {rows} epochs, the spec has {record.epochs}"]
     faults = []
+    for name, column in history.items():
+        empty = name.startswith("val_") and not record.content["data"]["counts"].get("val")
+        if not empty and not (finite := np.isfinite(column)).all():
+            faults.append(f"{HISTORY}: {name} is no number in epoch {int(np.argmin(finite)) + 1}")
     for rule in RULES:
         epoch = record.content["metrics"][rule].get("epoch")
         if epoch not in range(1, rows + 1):

@@ -379,12 +379,12 @@ def test_study_show_suggests_the_nearest_run(fer, complete):
 def test_study_verify_names_every_fault(fer, tmp_path):
     for seed in range(3):
         record = write_run(tmp_path / "runs", RunSpec(tiny_recipe(), seed), correct=13)
-    assert fer("study", "verify", "--results", tmp_path) == (0, "3 runs read, 0 faults\n", "")
+    assert fer("study", "verify", "--results", tmp_path) == (0, "3 sound runs, 0 faults\n", "")
     text = (record.path / "run.json").read_text()
     (record.path / "run.json").write_text(text.replace('"seed": 2', '"seed": 4'))
     next((tmp_path / "runs").glob("*-s0-*/history.csv.gz")).unlink()
     status, out, err = fer("study", "verify", "--results", tmp_path)
-    assert (status, out) == (1, "2 runs read, 2 faults\n")
+    assert (status, out) == (1, "1 sound runs, 2 faults\n")
     lines = err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"fer: {tmp_path}") for line in lines)

@@ -231,6 +231,11 @@ def flip(array):
         (lambda c: c["spec"]["recipe"].update(epochs=500), "the spec is not the one"),
         (lambda c: c["spec"].update(seed=7), "the spec is not the one"),
         (lambda c: c["data"]["counts"].update(test=21), "has 20 rows, the test part has 21"),
+        (lambda c: c.update(id="fine-" + c["id"]), "the spec is not the one"),
+        (lambda c: c["code"].update(commit=None, digest=None), "neither commit nor digest"),
+        (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(macro_f1=1.01), "test_best, tta is 1.01, no share"),
+        (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(macro_f1=float("nan")), "tta is nan, no share"),
+        (lambda c: c["metrics"]["last"]["val"]["tta"].update(macro_f1=float("nan")), "last, tta is nan, predictions"),
     ],
 )  # fmt: skip
 def test_an_edited_run_json_is_named(record, change, words):
@@ -244,10 +249,14 @@ def test_an_edited_run_json_is_named(record, change, words):
     [
         (lambda a: flip(a["test/labels"]), "accuracy of test, last, plain is 0.65, predictions give 0.6"),
         (lambda a: flip(a["val/val_selected/tta"]), "accuracy of val, val_selected, tta is 0.5, predictions give 0.4"),
-        (lambda a: a["test/probabilities"].sort(1), "nll of test, val_selected, tta"),
+        (lambda a: a["test/probabilities"][:, -2:].sort(1), "nll of test, val_selected, tta"),
         (lambda a: a.update({"test/last/tta": a["test/last/tta"][1:]}), "test/last/tta has 19 rows"),
         (lambda a: a.pop("test/last/plain"), "predictions.npz: lacks 'test/last/plain'"),
         (lambda a: a["test/last/plain"].fill(9), "predictions.npz: predicted hold class 9"),
+        (lambda a: a["val/probabilities"].fill(0), "10 rows of val/probabilities do not sum to one"),
+        (lambda a: a.update({"val/probabilities": a["val/probabilities"] / np.nan}), "is float64, not uint8"),
+        (lambda a: a.update({"val/probabilities": a["val/probabilities"][:, :6]}), "is [10, 6] for 7 classes"),
+        (lambda a: a["val/probabilities"].sort(1), "9 rows of val/probabilities have another class on top"),
     ],
 )  # fmt: skip
 def test_edited_predictions_are_named(record, change, words):
@@ -261,12 +270,17 @@ def test_corrupt_predictions_are_named(record, content):
     assert [f.split(" (")[0] for f in verify_record(read_record(record.path))] == ["predictions.npz: unreadable"]
 
 
+HISTORY = "epoch,val_loss,val_accuracy,test_accuracy\n1,1.5,0.5,0.65\n2,1.5,0.5,0.65\n3,1.5,0.5,0.65\n"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "history.csv.gz: unreadable"),
         ("epoch,test_accuracy\none,0.5\n", "history.csv.gz: unreadable"),
         ("epoch,val_accuracy,test_accuracy\n1,0.5,0.65\n", "history.csv.gz: 1 epochs, the spec has 3"),
+        (HISTORY.replace("2,1.5", "2,"), "history.csv.gz: val_loss is no number in epoch 2"),
+        (HISTORY.replace("2,1.5", "2,inf"), "history.csv.gz: val_loss is no number in epoch 2"),
     ],
 )
 def test_a_bad_history_is_named(record, text, words):

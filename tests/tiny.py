@@ -1,6 +1,7 @@
 """The smallest recipe, dataset and run record that behave like real ones."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +87,32 @@ def write_run(
         }
         for epoch in range(1, epochs + 1)
     ]
-    content = {
+    content = content_of(spec, metrics, {"train": 100, **sizes}, source=source)
+    runs.mkdir(parents=True, exist_ok=True)
+    return write_record(runs / spec.run_id, content, history, arrays, runs / f"{spec.run_id}.partial")
+
+
+def content_of(
+    spec: RunSpec,
+    metrics: dict[str, Any],
+    counts: dict[str, int],
+    *,
+    classes: Sequence[str] = FER2013_CLASSES,
+    source: str = "drawn",
+    fingerprint: str = "0123456789abcdef" * 4,
+) -> dict[str, Any]:
+    """A made-up ``run.json``."""
+    return {
         "schema": 1,
         "id": spec.run_id,
         "spec": spec.as_dict(),
-        "classes": list(FER2013_CLASSES),
+        "classes": list(classes),
         "metrics": metrics,
         "data": {
             "name": spec.recipe.dataset,
             "source": source,
-            "fingerprint": "0123456789abcdef" * 4,
-            "counts": {"train": 100, **sizes},
+            "fingerprint": fingerprint,
+            "counts": counts,
         },
         "environment": {"python": "3.12.0", "torch": "2.11.0", "device": "a CPU, 1 threads", "precision": "float32"},
         "code": {"commit": "0" * 40, "modified": False, "digest": "f" * 64},
@@ -108,5 +124,3 @@ def write_run(
             "train_images_per_second": 100.0,
         },
     }
-    runs.mkdir(parents=True, exist_ok=True)
-    return write_record(runs / spec.run_id, content, history, arrays, runs / f"{spec.run_id}.partial")

@@ -41,7 +41,7 @@ class Audit:
 
 def audit(dataset: FaceDataset) -> Audit:
     """Count copies within and across splits, contradictory labels, blank pictures and FER+ agreement."""
-    picture = _identities(dataset)
+    picture = identities(dataset)
     size = np.bincount(picture)
     with_label = picture * len(dataset.classes) + dataset.labels
     splits = [split for split in SPLITS if (dataset.split == split).any()]
@@ -74,12 +74,12 @@ def audit(dataset: FaceDataset) -> Audit:
 
 def test_in_train(dataset: FaceDataset) -> np.ndarray:
     """Mask of the test pictures that also occur, pixel for pixel, in training: bool [N]."""
-    picture = _identities(dataset)
+    picture = identities(dataset)
     return (dataset.split == "test") & np.isin(picture, picture[dataset.indices("train")])
 
 
-def _identities(dataset: FaceDataset) -> np.ndarray:
-    """A number for each picture, the same for equal pictures: int64 [N], counting from 0."""
+def identities(dataset: FaceDataset) -> np.ndarray:
+    """A number for each picture, the same for pictures equal in every pixel: int64 [N], counting from 0."""
     numbers: dict[bytes, int] = {}
     return np.array([numbers.setdefault(image.tobytes(), len(numbers)) for image in dataset.images], np.int64)
 

@@ -7,6 +7,7 @@ import numpy as np
 from fer_lib.data.audit import audit
 from fer_lib.data.catalog import MissingData, data_root, load_dataset
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
+from fer_lib.data.facts import load_facts
 from fer_lib.data.fer2013 import PUBLISHED
 
 # The last three frames of each labelled sequence, in the order of CKPLUS_CLASSES (Lucey et al. 2010:
@@ -70,6 +71,10 @@ def check_report(root: str | Path | None = None) -> tuple[str, bool]:
             found += 1
             report.line(f"{name}: {len(dataset):,} pictures from {dataset.source}, fingerprint {dataset.fingerprint}")
             describe(dataset, report)
+            facts = load_facts(name)
+            true = facts is not None and facts.fingerprint == dataset.fingerprint
+            remark = "true of these pictures" if true else "of OTHER pictures: write them again with `fer data facts`"
+            report.line(f"  facts of the audits (fer_lib/data/facts): {remark}")
         report.line()
     verdict = report.ok and found > 0
     report.line("All published figures are met." if verdict else "NOT as published: see above.")

@@ -96,6 +96,7 @@ def test_a_changed_prediction_changes_only_its_own_figures(mini):
     arrays = dict(record.predictions)
     assert arrays["test/val_selected/tta"][0] == arrays["test/labels"][0]
     arrays["test/val_selected/tta"][0] += 1
+    arrays["test/probabilities"][0] = np.roll(arrays["test/probabilities"][0], 1)
     np.savez_compressed(record.path / "predictions.npz", **arrays)
     faulty = [r.id for r in read_records(mini / "runs")[0] if verify_record(r)]
     assert faulty == [record.id]

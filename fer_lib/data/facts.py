@@ -1,0 +1,153 @@
+"""What the study knows of a dataset where the pictures are not at hand: labels, splits, votes and copies.
+
+The files ``facts/*.npz`` hold everything of a dataset but its pixels, and which pictures are equal in every pixel.
+``fer data facts`` writes them from the real data. They are true of pictures of one fingerprint only. The FER+ votes
+in them are Microsoft's, see ``facts/README.md``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from fer_lib.data.audit import identities
+from fer_lib.data.catalog import MissingData, load_dataset
+from fer_lib.data.dataset import SPLITS, FaceDataset
+from fer_lib.errors import UserError
+from fer_lib.paths import npz_bytes, write_atomically
+
+FACTS_DIR = Path(__file__).parent / "facts"
+DATASETS = ("fer2013", "ckplus")
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """A dataset without its pixels.
+
+    Attributes:
+        faces: the dataset with pictures of no pixels, uint8 [N, 0, 0]; subjects and sequences are numbers in the
+            order of their names.
+        fingerprint: of the dataset with its pixels, see :attr:`FaceDataset.fingerprint`.
+        picture: int64 [N], the position of the first picture that is equal in every pixel.
+    """
+
+    faces: FaceDataset
+    fingerprint: str
+    picture: np.ndarray
+
+    def in_train(self, split: str) -> np.ndarray:
+        """Which pictures of a split also occur, pixel for pixel, in training: bool, in the split's order."""
+        return np.isin(self.picture[self.faces.indices(split)], self.picture[self.faces.indices("train")])
+
+
+def facts_of(dataset: FaceDataset) -> Facts:
+    """The facts of a dataset at hand."""
+    numbers = {name: _numbers(getattr(dataset, name)) for name in ("subject", "sequence")}
+    first = np.unique(identities(dataset), return_index=True)[1]
+    faces = FaceDataset(
+        name=dataset.name,
+        images=np.zeros((len(dataset), 0, 0), np.uint8),
+        labels=dataset.labels,
+        classes=dataset.classes,
+        split=dataset.split,
+        source=dataset.source,
+        votes=dataset.votes,
+        vote_classes=dataset.vote_classes,
+        **numbers,
+    )
+    return Facts(faces, dataset.fingerprint, first[identities(dataset)])
+
+
+def _numbers(names: np.ndarray | None) -> np.ndarray | None:
+    """Names as numbers of equal length, in the same order."""
+    return None if names is None else np.char.zfill(np.unique(names, return_inverse=True)[1].astype(np.str_), 4)
+
+
+@cache
+def load_facts(name: str) -> Facts | None:
+    """The committed facts of a dataset, or None where there are none.
+
+    Args:
+        name: a name of :func:`fer_lib.data.load_dataset`.
+    """
+    path = FACTS_DIR / f"{name}.npz"
+    return read_facts(path) if name in DATASETS and path.exists() else None
+
+
+def read_facts(path: Path) -> Facts:
+    """Read a file that :func:`write_facts` wrote.
+
+    Raises:
+        UserError: the file is damaged or of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            saved = dict(file)
+        n = len(saved["labels"])
+        faces = FaceDataset(
+            name=path.stem,
+            images=np.zeros((n, 0, 0), np.uint8),
+            labels=saved["labels"].astype(np.int64),
+            classes=tuple(saved["classes"].tolist()),
+            split=np.array([*SPLITS, ""])[saved["split"]],
+            source=path.name,
+            subject=saved.get("subject"),
+            sequence=saved.get("sequence"),
+            votes=saved["votes"].astype(np.int64) if "votes" in saved else None,
+            vote_classes=tuple(saved["vote_classes"].tolist()),
+        )
+        return Facts(faces, str(saved["fingerprint"]), np.arange(n) - saved["back_to_first_copy"])
+    except Exception as error:  # whatever NumPy and zipfile say of a damaged file
+        raise UserError(f"{path}: unreadable ({type(error).__name__}); write it again with `fer data facts`") from None
+
+
+def write_facts(facts: Facts, path: Path) -> None:
+    """Write facts to a file; the same facts give the same bytes."""
+    faces = facts.faces
+    arrays = {
+        "fingerprint": np.array(facts.fingerprint),
+        "classes": np.array(faces.classes),
+        "labels": faces.labels.astype(np.uint8),
+        "split": np.array([(*SPLITS, "").index(split) for split in faces.split.tolist()], np.uint8),
+        "back_to_first_copy": (np.arange(len(faces)) - facts.picture).astype(np.uint16),
+        "vote_classes": np.array(faces.vote_classes, np.str_),
+        "votes": faces.votes if faces.votes is None else faces.votes.astype(np.uint8),
+        "subject": faces.subject,
+        "sequence": faces.sequence,
+    }
+    data = npz_bytes({name: array for name, array in arrays.items() if array is not None})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(data))
+
+
+def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path = FACTS_DIR) -> list[Path]:
+    """Write the facts of every dataset at hand.
+
+    Args:
+        root: the data root, see :func:`fer_lib.data.data_root`.
+        say: receives one line for each dataset that is not at hand.
+        folder: where to.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: no dataset is at hand, or FER2013 is without the votes of FER+.
+    """
+    written = []
+    for name in DATASETS:
+        try:
+            dataset = load_dataset(name, root)
+        except MissingData as error:
+            say(str(error))
+            continue
+        if name == "fer2013" and dataset.votes is None:
+            raise UserError("fer2013: no FER+ votes; `fer data download ferplus` says where to get them")
+        write_facts(facts_of(dataset), folder / f"{name}.npz")
+        written.append(folder / f"{name}.npz")
+    if not written:
+        raise UserError("no dataset at hand to take facts from")
+    load_facts.cache_clear()
+    return written

@@ -1,0 +1,153 @@
+"""Which run records may be believed: each sound in itself, made once, and all from the same data.
+
+Tables are made from :func:`sound_records`; what it leaves out it names.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from fer_lib.data import split_indices
+from fer_lib.data.facts import load_facts
+from fer_lib.paths import ROOT
+from fer_lib.recipe import spec_digest
+from fer_lib.runs import HISTORY, PREDICTIONS, RunRecord, read_records, verify_record
+
+MAX_BYTES = 64_000
+
+
+def sound_records(runs: Path) -> tuple[list[RunRecord], list[str]]:
+    """Read the records of a folder that pass every check.
+
+    Each is held against itself (:func:`fer_lib.runs.verify_record`), then against the committed facts of its dataset,
+    then against the other records. Where no facts are known, the majority of the records says what the data are;
+    without a majority none of them is believed.
+
+    Args:
+        runs: the folder, such as ``results/runs``; may not exist.
+
+    Returns:
+        The sound records, sorted by name, and one line for each fault of the others.
+    """
+    records, problems = read_records(runs)
+    for check in (_faults_of_itself, _faults_of_copies, _faults_of_data, _faults_of_labels):
+        faults = check(records)
+        problems += [f"{record.path}: {fault}" for record in records for fault in faults.get(record.path, [])]
+        records = [record for record in records if not faults.get(record.path)]
+    return records, problems
+
+
+Faults = dict[Path, list[str]]
+
+
+def _faults_of_itself(records: list[RunRecord]) -> Faults:
+    return {record.path: _faults_of_one(record) for record in records}
+
+
+def _faults_of_one(record: RunRecord) -> list[str]:
+    try:
+        faults = verify_record(record)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        return [f"run.json: not of the form it should have ({type(error).__name__}: {error})"]
+    size = sum((record.path / name).stat().st_size for name in ("run.json", HISTORY, PREDICTIONS))
+    if size > MAX_BYTES:
+        faults.append(f"{size:,} bytes, a record may have {MAX_BYTES:,}")
+    if _dataset(record) == "synthetic" and record.path.parent.resolve() == ROOT / "results" / "runs":
+        faults.append("trained on drawn faces, which have no place among the study's runs; move it away")
+    return faults
+
+
+def _faults_of_copies(records: list[RunRecord]) -> Faults:
+    """A run counts once; verify_record has seen to it that only one folder bears its name."""
+    first: dict[str, RunRecord] = {}
+    faults = {}
+    for record in records:
+        kept = first.setdefault(spec_digest(record.spec), record)
+        if kept is not record:
+            faults[record.path] = [f"the same run as {kept.path.name}"]
+    return faults
+
+
+def _faults_of_data(records: list[RunRecord]) -> Faults:
+    """Faults of fingerprints and class names."""
+    faults: Faults = defaultdict(list)
+    unknown = []
+    for record in records:
+        facts = load_facts(_dataset(record))
+        if facts is None:
+            unknown.append(record)
+        elif _fingerprint(record) != facts.fingerprint:
+            faults[record.path].append(
+                f"made from another {_dataset(record)} (fingerprint {_fingerprint(record)[:12]}) than this study's "
+                f"({facts.fingerprint[:12]}); if yours is the right one, run `fer data facts`"
+            )
+        elif record.classes != facts.faces.classes:
+            classes, known = ", ".join(record.classes), ", ".join(facts.faces.classes)
+            faults[record.path].append(f"run.json: classes are {classes}, in {_dataset(record)} they are {known}")
+    for record, other in _outvoted(unknown, _dataset, lambda r: (_fingerprint(r), r.classes)):
+        faults[record.path].append(f"made from another {_dataset(record)} or other classes than {other}")
+    return faults
+
+
+def _faults_of_labels(records: list[RunRecord]) -> Faults:
+    """Faults of the order of labels."""
+    faults: Faults = defaultdict(list)
+    unknown = []
+    for record in records:
+        if load_facts(_dataset(record)) is None:
+            unknown.append(record)
+            continue
+        expected = _expected_labels(_dataset(record), record.spec["recipe"]["protocol"], record.spec["fold"])
+        for part, labels in expected.items():
+            labels = labels[: record.spec.get("limit_test")]
+            stored = record.predictions.get(f"{part}/labels", np.empty(0, np.uint8))
+            if not np.array_equal(stored, labels):
+                faults[record.path].append(f"{PREDICTIONS}: {part}/labels or their order are not {_dataset(record)}'s")
+    for record, other in _outvoted(unknown, _pictures, _labels):
+        faults[record.path].append(f"{PREDICTIONS}: labels or their order differ from those of {other}")
+    return faults
+
+
+@cache
+def _expected_labels(dataset: str, protocol: str, fold: int | None) -> dict[str, np.ndarray]:
+    faces = load_facts(dataset).faces
+    parts = split_indices(faces, protocol, fold or 0)
+    return {part: faces.labels[getattr(parts, part)] for part in ("val", "test")}
+
+
+def _outvoted(
+    records: Iterable[RunRecord], key: Callable[[RunRecord], Hashable], value: Callable[[RunRecord], Hashable]
+) -> list[tuple[RunRecord, str]]:
+    """Records whose value is not that of most records with the same key, and a record to hold them against."""
+    groups = defaultdict(list)
+    for record in records:
+        groups[key(record)].append((record, value(record)))
+    found = []
+    for members in groups.values():
+        votes = Counter(of for _, of in members).most_common(2)
+        tie = len(votes) == 2 and votes[0][1] == votes[1][1]
+        for record, own in members:
+            if tie or own != votes[0][0]:
+                found.append((record, next(other.id for other, of in members if of != own)))
+    return found
+
+
+def _dataset(record: RunRecord) -> str:
+    return record.spec["recipe"]["dataset"]
+
+
+def _fingerprint(record: RunRecord) -> str:
+    return record.content["data"]["fingerprint"]
+
+
+def _pictures(record: RunRecord) -> tuple:
+    """What decides which pictures are tested, and in which order."""
+    spec = record.spec
+    return _fingerprint(record), spec["recipe"]["protocol"], spec["fold"], spec.get("limit_test")
+
+
+def _labels(record: RunRecord) -> tuple:
+    return tuple((name, array.tobytes()) for name, array in record.predictions.items() if name.endswith("/labels"))
