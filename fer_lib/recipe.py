@@ -56,6 +56,8 @@ class Recipe:
     """ImageNet weights the net starts from, a name of :func:`fer_lib.models.load_pretrained`."""
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
+    leave_out: str | None = None
+    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``."""
     sources: dict[str, str] = field(default_factory=dict, compare=False)
     """Where each value above comes from: the place in the paper, or the code it follows."""
 

@@ -73,8 +73,20 @@ def add_votes(dataset: FaceDataset, path: Path) -> FaceDataset:
     return replace(dataset, votes=votes, vote_classes=FERPLUS_CLASSES)
 
 
+def majority(dataset: FaceDataset) -> np.ndarray:
+    """The class that most annotators chose for each picture; ties go to the first column.
+
+    Args:
+        dataset: a dataset with votes.
+
+    Returns:
+        str [N], names of ``vote_classes``.
+    """
+    return np.array(dataset.vote_classes)[dataset.votes.argmax(1)]
+
+
 def agreement(dataset: FaceDataset) -> np.ndarray:
-    """Whether each picture's label is the one that most annotators chose; ties go to the first column.
+    """Whether each picture's label is the one that most annotators chose.
 
     Args:
         dataset: a dataset with votes.
@@ -82,5 +94,4 @@ def agreement(dataset: FaceDataset) -> np.ndarray:
     Returns:
         bool [N].
     """
-    chosen = np.array(dataset.vote_classes)[dataset.votes.argmax(1)]
-    return chosen == np.array(dataset.classes)[dataset.labels]
+    return majority(dataset) == np.array(dataset.classes)[dataset.labels]

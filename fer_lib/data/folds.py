@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fer_lib.data.dataset import FaceDataset
+from fer_lib.data.ferplus import majority
 from fer_lib.errors import UserError, unknown
 
 # Number of folds of each protocol; folds are numbered from 0.
@@ -34,20 +35,40 @@ class Parts(NamedTuple):
     test: np.ndarray
 
 
-def split_indices(dataset: FaceDataset, protocol: str, fold: int = 0) -> Parts:
+def split_indices(dataset: FaceDataset, protocol: str, fold: int = 0, leave_out: str | None = None) -> Parts:
     """Part a dataset by a protocol. The same dataset always gives the same parts.
 
     Args:
         dataset: what to part.
         protocol: a key of PROTOCOLS.
         fold: which fold is the test part, from 0 to ``PROTOCOLS[protocol] - 1``.
+        leave_out: a FER+ class; pictures for which most annotators voted so are in no training part.
 
     Returns:
         The parts. ``val`` is empty for every protocol but "official".
 
     Raises:
-        UserError: if there is no such protocol or fold, or the dataset lacks what the protocol needs.
+        UserError: if there is no such protocol, fold or FER+ class, or the dataset lacks what is needed.
     """
+    parts = _split(dataset, protocol, fold)
+    if leave_out is None:
+        return parts
+    unwanted = _vote_class(dataset, leave_out)
+    return parts._replace(train=parts.train[majority(dataset)[parts.train] != unwanted])
+
+
+def _vote_class(dataset: FaceDataset, name: str) -> str:
+    if dataset.votes is None:
+        raise UserError(
+            f"{dataset.name} has no FER+ votes, which say what {name!r} is; `fer data download ferplus` says where "
+            "to get them"
+        )
+    if name not in dataset.vote_classes:
+        raise unknown("FER+ class", name, dataset.vote_classes)
+    return name
+
+
+def _split(dataset: FaceDataset, protocol: str, fold: int) -> Parts:
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     folds = PROTOCOLS[protocol]

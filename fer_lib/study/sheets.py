@@ -100,7 +100,7 @@ def epoch_counts(recipe: str, dataset: FaceDataset) -> dict[str, dict[str, int]]
         ``{"published" or the recipe's name: {class: pictures}}``, as :func:`fer_lib.plots.class_counts` takes it.
     """
     wanted = get_recipe(recipe)
-    labels = torch.from_numpy(dataset.labels[split_indices(dataset, wanted.protocol, 0).train])
+    labels = torch.from_numpy(dataset.labels[split_indices(dataset, wanted.protocol, 0, wanted.leave_out).train])
     published = torch.bincount(labels, minlength=len(dataset.classes)).tolist()
     shown = dict(enumerate(published)) | class_counts(wanted.balance, dataset.classes, labels)
     return {

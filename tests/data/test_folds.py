@@ -1,11 +1,14 @@
 """Protocols: every fold a partition, no subject on both sides, and the leaks known for the papers' ways."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_lib.data import CKPLUS_CLASSES, PROTOCOLS, FaceDataset, load_dataset, split_indices
+from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 
 FOLDS = [name for name in PROTOCOLS if name.endswith("10fold")]
@@ -153,3 +156,29 @@ def test_subject_folds_of_ckplus_are_even(ckplus):
         got = np.bincount(ckplus.labels[test], minlength=7)
         assert np.abs(got - np.array(CK48_SIZES) / 10).max() <= 4.5
         assert 87 <= len(test) <= 108
+
+
+# ---------------------------------------------------------------- pictures left out
+
+
+def test_only_training_loses_what_annotators_call_no_face():
+    votes = np.array([[3, 7], [7, 3], [5, 5], [0, 9], [2, 8], [1, 9]])  # a tie is no majority of the second
+    dataset = dataclasses.replace(
+        faces([0, 1, 2, 3, 4, 5], split=["train", "train", "train", "train", "val", "test"]),
+        votes=votes,
+        vote_classes=("happy", "not_face"),
+    )
+    parts = split_indices(dataset, "official", leave_out="not_face")
+    assert [part.tolist() for part in parts] == [[1, 2], [4], [5]]
+    assert [part.tolist() for part in split_indices(dataset, "official")] == [[0, 1, 2, 3], [4], [5]]
+    with pytest.raises(UserError, match="unknown FER\\+ class 'no_face': did you mean not_face"):
+        split_indices(dataset, "official", leave_out="no_face")
+    with pytest.raises(UserError, match="has no FER\\+ votes"):
+        split_indices(faces([0, 1], split=["train", "test"]), "official", leave_out="not_face")
+
+
+def test_gu_would_lose_150_pictures_without_a_face():
+    """The number of plurality votes in ``fer2013new.csv``, of which the training rows are 28,709."""
+    dataset = load_facts("fer2013").faces
+    parts = split_indices(dataset, "official", leave_out="not_face")
+    assert [len(part) for part in parts] == [28_709 - 150, 3589, 3589]
