@@ -22,6 +22,7 @@ from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
 from fer_lib.study.lock import locked
 from fer_lib.training import Outcome, Stop, autocast_dtype, choose_device, device_name, fit
+from fer_lib.training.checkpoint import read_failure
 
 
 def train_run(
@@ -44,18 +45,18 @@ def train_run(
         dataset: the recipe's dataset where the caller already holds it.
 
     Raises:
-        fer_lib.errors.UserError: the data are missing or unfit.
+        fer_lib.errors.UserError: the data are missing or unfit, or do not fit the device's memory.
+        fer_lib.training.Diverged: the training failed, now or when it was last tried; see :func:`find_failure`.
         fer_lib.study.lock.Busy: another process is training this run.
         fer_lib.training.Interrupted: stopped early; the same call continues.
     """
-    runs = (results or results_dir()) / "runs"
-    folder = runs / spec.run_id
+    folder = (results or results_dir()) / "runs" / spec.run_id
     if record := find_run(spec, results):
         say(f"{spec.run_id}: complete, loaded from its record")
         return record
     choose_device(device)
     dataset = dataset or load_dataset(spec.recipe.dataset)
-    partial = runs / f"{spec.run_id}.partial"
+    partial = _partial(spec, results)
     with locked(partial):
         record = find_run(spec, results)  # another process may have finished it while this one read the data
         if record is None:
@@ -73,6 +74,19 @@ def find_run(spec: RunSpec, results: Path | None = None) -> RunRecord | None:
     """The record of a run, or None if it has not been completed."""
     folder = (results or results_dir()) / "runs" / spec.run_id
     return read_record(folder) if folder.exists() else None
+
+
+def find_failure(spec: RunSpec, results: Path | None = None) -> str | None:
+    """Why a run failed when it was last tried, in one line; None if it did not.
+
+    :func:`train_run` refuses such a run until its unfinished folder is deleted.
+    """
+    return read_failure(_partial(spec, results))
+
+
+def _partial(spec: RunSpec, results: Path | None) -> Path:
+    """The folder of a run that is not complete."""
+    return (results or results_dir()) / "runs" / f"{spec.run_id}.partial"
 
 
 def longest_run(records: Iterable[RunRecord], recipe: str) -> RunRecord | None:

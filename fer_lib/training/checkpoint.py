@@ -1,4 +1,4 @@
-"""The state of an unfinished training on disk."""
+"""An unfinished training on disk: its state, or why it failed."""
 
 import io
 from pathlib import Path
@@ -10,6 +10,7 @@ from fer_lib.errors import UserError
 from fer_lib.paths import write_atomically
 
 FILE = "checkpoint.pt"
+FAILED = "failed.txt"
 
 
 def save_checkpoint(folder: Path, identity: str, state: dict[str, Any]) -> None:
@@ -47,3 +48,14 @@ def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
     if found != identity:
         raise UserError(f"{path}: belongs to another spec or other data; delete it to start again")
     return state
+
+
+def mark_failed(folder: Path, reason: str) -> None:
+    """Note in one line why a training failed, beside its last good checkpoint."""
+    write_atomically(folder / FAILED, lambda file: file.write(f"{reason}\n".encode()))
+
+
+def read_failure(folder: Path) -> str | None:
+    """Why the training in this folder failed; None if it did not."""
+    path = folder / FAILED
+    return path.read_text().strip() if path.exists() else None

@@ -1,7 +1,8 @@
 """The training loop: resident data, batched augmentation, exact resumption.
 
 The pictures lie on the device as uint8 for the whole run. An epoch's order and its augmentation draws are made
-once, at its start, from generators that depend on the seed and the epoch alone; a step only indexes them. So a
+once, at its start, from generators that depend on the seed and the epoch alone; a step only indexes them (see
+:mod:`fer_lib.training.step`). So a
 training that was stopped inside an epoch continues with the very batches it would have seen, and nets trained
 with one seed see the same pictures in the same order, which is what pairs them in comparisons.
 
@@ -13,27 +14,31 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
-from fer_lib.augment import Augmentation, mix
+from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, split_indices
 from fer_lib.errors import UserError
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
 from fer_lib.models.pretrained import load_pretrained
-from fer_lib.recipe import RunSpec
-from fer_lib.selection import RULES
+from fer_lib.recipe import Recipe, RunSpec
+from fer_lib.selection import RULES, is_exhausted
+from fer_lib.training.averaging import MovingAverage
 from fer_lib.training.balance import balance_indices, class_counts
-from fer_lib.training.checkpoint import load_checkpoint, save_checkpoint
+from fer_lib.training.checkpoint import load_checkpoint, mark_failed, read_failure, save_checkpoint
 from fer_lib.training.device import autocast_dtype, choose_device
 from fer_lib.training.evaluate import predict_probabilities
 from fer_lib.training.optimisers import create_optimizer, learning_rate
+from fer_lib.training.randomness import derive_seed, get_random, set_random
+from fer_lib.training.step import TrainStep
 from fer_lib.training.stop import Interrupted, Stop
 
 CHECKPOINT_SECONDS = 120.0
@@ -41,7 +46,7 @@ PARTS = ("val", "test")
 
 
 class Diverged(UserError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite, now or when the run was last tried."""
 
 
 @dataclass
@@ -49,12 +54,13 @@ class Outcome:
     """What a finished training leaves.
 
     Attributes:
-        history: one row per epoch: epoch (1-based), train_loss, train_accuracy, val_loss, val_accuracy,
-            test_accuracy, lr, seconds. Accuracies are fractions; val_* are NaN where the protocol has no val part.
+        history: one row per epoch trained, which early stopping makes fewer than the recipe's: epoch (1-based),
+            train_loss, train_accuracy, val_loss, val_accuracy, test_accuracy, lr, seconds. Accuracies are fractions;
+            val_* are NaN where the protocol has no val part.
         epochs: the epoch each selection rule chose.
         probabilities: ``[rule][part][kind]`` float32 [N, C]; part val or test, kind plain or tta.
         labels: ``[part]`` int64 [N].
-        weights: the ``val_selected`` state dict, on the CPU.
+        weights: the ``val_selected`` state dict, on the CPU; of the moving average where the recipe has one.
         sizes: pictures per part.
         seconds: time spent training and evaluating epochs, over all sessions.
         train_seconds: of these, time spent on training steps.
@@ -115,19 +121,32 @@ def fit(
 
     Raises:
         Interrupted: stopped early; the checkpoint continues the training.
-        Diverged: the loss became NaN or infinite; the last good checkpoint stays.
-        UserError: the spec does not fit the dataset, or the checkpoint belongs to another spec or other pictures.
+        Diverged: the loss became NaN or infinite; the last good checkpoint stays, with a note that keeps the run
+            from being tried again.
+        UserError: the spec does not fit the dataset or the device's memory, or the checkpoint belongs to another
+            spec or other pictures.
     """
     target = choose_device(device)
+    if failure := read_failure(folder):
+        raise Diverged(f"{spec.run_id}: {failure}, when it was last tried; delete {folder} to train it again")
     # The caller's own random numbers go on as if no training had happened.
-    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []), _memory_named(spec):
         return _Trainer(spec, dataset, folder, target, stop or Stop(), say).run()
 
 
-def derive_seed(*parts: object) -> int:
-    """A seed that depends on every part, and is unrelated for different parts."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+@contextmanager
+def _memory_named(spec: RunSpec) -> Iterator[None]:
+    """Turn a lack of memory into one line. The last checkpoint stays, and the run may be tried elsewhere."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # On a CPU, PyTorch's allocator raises a plain RuntimeError.
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
+            raise UserError(
+                f"{spec.run_id}: out of memory with batch size {spec.recipe.batch_size} of {spec.recipe.model}; free "
+                "memory, use another --device, or make it a different run with a smaller --batch-size"
+            ) from None
+        raise
 
 
 class _Trainer:
@@ -143,6 +162,7 @@ class _Trainer:
         recipe = spec.recipe
         self.spec, self.recipe, self.folder = spec, recipe, folder
         self.device, self.stop, self.say = device, stop, say
+        self.can_record = device.type == "cuda"
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device)
@@ -152,6 +172,7 @@ class _Trainer:
             raise UserError(
                 f"dataset {dataset.name}: {len(train)} training and {len(parts.test)} test pictures are too few"
             )
+        _check_readers(recipe, bool(len(parts.val)))
         self.images = torch.from_numpy(np.ascontiguousarray(dataset.images)).to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
         self.train_part = torch.from_numpy(train)
@@ -173,6 +194,21 @@ class _Trainer:
             recipe.loss["name"], num_classes=classes, feature_dim=self.model.num_features, **options
         ).to(device)
         self.optimizer = create_optimizer(recipe.optimizer, [*self.model.parameters(), *self.loss.parameters()])
+        self.average = None if recipe.ema is None else MovingAverage(self.model, recipe.ema)
+        # What is evaluated and kept.
+        self.shown = self.average.model if self.average else self.model
+        self.train_step = TrainStep(
+            recipe,
+            model=self.model,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            average=self.average,
+            augmentation=self.augmentation,
+            images=self.images,
+            labels=self.labels,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
         self.kept: dict[str, dict[str, torch.Tensor]] = {}
         self.at = _Progress()
 
@@ -182,6 +218,8 @@ class _Trainer:
         state = load_checkpoint(self.folder, self.identity)
         if state is None and self.recipe.pretrained:
             self.at.pretrained = load_pretrained(self.model, self.recipe.pretrained).lines()
+            if self.average:
+                self.average.model.load_state_dict(self.model.state_dict())
             self.say("\n".join(self.at.pretrained))
         if state is not None:
             self._restore(state)
@@ -190,7 +228,7 @@ class _Trainer:
             )
         self.at.sessions += 1
         self.saved_at = time.monotonic()
-        while self.at.epoch < self.recipe.epochs:
+        while self.at.epoch < self.recipe.epochs and not is_exhausted(self._scores(), self.recipe.early_stopping):
             self._train_epoch(resume_random=state.pop("random") if state else None)
             self._end_epoch()
             state = None
@@ -200,45 +238,50 @@ class _Trainer:
         at, recipe = self.at, self.recipe
         generator = torch.Generator().manual_seed(derive_seed(self.spec.seed, "epoch", at.epoch))
         order = self.train_part[self._epoch_order(generator)]
-        draws = self.augmentation.draw(len(order), self.source_size, generator).to(self.device)
-        order = order.to(self.device)
+        draws = self.augmentation.draw(len(order), self.source_size, generator)
+        scores, base = self._scores(), recipe.optimizer["lr"]
+        self.rates = [
+            learning_rate(recipe.schedule, base, at.epoch + step / self.steps, recipe.epochs, scores)
+            for step in range(self.steps)
+        ]
         if resume_random is None:
             torch.manual_seed(derive_seed(self.spec.seed, "dropout", at.epoch))
         else:
-            _set_random(resume_random)
+            set_random(resume_random, self.device)
 
-        totals = torch.tensor(at.totals, device=self.device, dtype=torch.float64)
-        first_bad = torch.full((), -1, device=self.device, dtype=torch.int64)
-        scores = [row["val_accuracy"] for row in at.history]
-        started = time.monotonic()
-        spent = at.epoch_seconds
+        started, spent = time.monotonic(), at.epoch_seconds
         self.model.train()
+        self.train_step.begin(order, draws, torch.tensor(self.rates), at.step, at.totals)
+        if self.can_record and self.train_step.graph is None:
+            self._record_step()
         while at.step < self.steps:
-            here = slice(at.step * self.batch, (at.step + 1) * self.batch)
-            rate = learning_rate(
-                recipe.schedule,
-                recipe.optimizer["lr"],
-                at.epoch + at.step / self.steps,
-                recipe.epochs,
-                scores,
-            )
-            loss, correct = self._train_step(order[here], draws[here], rate)
-            # Sums stay on the device, so that a GPU never waits for Python inside an epoch.
-            totals += torch.stack([loss.double() * self.batch, correct.double()])
-            first_bad = torch.where((first_bad < 0) & ~loss.isfinite(), at.step, first_bad)
+            self.train_step()
             at.step += 1
             at.images += self.batch
             at.epoch_seconds = spent + time.monotonic() - started
-            if self.device.type == "cpu":
-                self._check_finite(first_bad)
+            if self.device.type == "cpu":  # elsewhere it would stall the device
+                self._check_loss()
             reason = self.stop.reason
             if reason or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
-                self._check_finite(first_bad)
-                at.totals = totals.tolist()
+                self._check_finite()
+                at.totals = self.train_step.totals.tolist()
                 self._save(reason)
-        self._check_finite(first_bad)
-        at.totals = totals.tolist()
+        self._check_finite()
+        at.totals = self.train_step.totals.tolist()
         at.epoch_seconds = spent + time.monotonic() - started
+
+    def _record_step(self) -> None:
+        try:
+            self.train_step.record()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self.can_record = False
+            self.say(f"no CUDA graph of the step, which runs operation by operation: {str(error).splitlines()[0]}")
+
+    def _scores(self) -> list[float]:
+        """Validation accuracy of every epoch so far."""
+        return [row["val_accuracy"] for row in self.at.history]
 
     def _epoch_order(self, generator: torch.Generator) -> torch.Tensor:
         """Positions within the training part, in the epoch's order."""
@@ -246,35 +289,25 @@ class _Trainer:
             return torch.randperm(len(self.train_part), generator=generator)
         return balance_indices(self.train_labels, generator, self.balance)
 
-    def _train_step(self, chosen: torch.Tensor, draws: Any, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        targets = self.labels[chosen]
-        inputs = self.augmentation.apply(self.images[chosen], draws).contiguous(memory_format=torch.channels_last)
-        wanted = targets
-        if self.augmentation.mixup:
-            one_hot = torch.nn.functional.one_hot(targets, self.model.num_classes).float()
-            inputs, wanted = mix(inputs, one_hot, draws)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            features = self.model.forward_features(inputs)
-            logits = self.model.classify(features)
-        loss = self.loss(logits.float(), wanted, features.float())
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.recipe.clamp_gradient is not None:
-            torch.nn.utils.clip_grad_value_(self.model.parameters(), self.recipe.clamp_gradient, foreach=True)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.loss.update_centers(features.detach().float(), targets)
-        return loss.detach(), (logits.detach().argmax(1) == targets).sum()
-
-    def _check_finite(self, first_bad: torch.Tensor) -> None:
-        step = int(first_bad)
+    def _check_loss(self) -> None:
+        step = int(self.train_step.first_bad)
         if step >= 0:
-            rate = self.optimizer.param_groups[0]["lr"]
-            raise Diverged(
-                f"{self.spec.run_id}: the loss became NaN or infinite at epoch {self.at.epoch + 1}, step {step + 1} of "
-                f"{self.steps}, learning rate {rate:g}; the last good checkpoint is kept"
-            )
+            self._fail("loss", step)
+
+    def _check_finite(self) -> None:
+        """Check the weights as well: those that the last step moved have met no loss yet."""
+        self._check_loss()
+        tensors = [tensor for tensor in self.model.state_dict().values() if tensor.is_floating_point()]
+        if not torch.stack([tensor.isfinite().all() for tensor in tensors]).all():
+            self._fail("weights", self.at.step - 1)
+
+    def _fail(self, what: str, step: int) -> NoReturn:
+        text = (
+            f"the {what} became NaN or infinite at epoch {self.at.epoch + 1}, step {step + 1} of {self.steps}, "
+            f"learning rate {self.rates[step]:g}"
+        )
+        mark_failed(self.folder, text)
+        raise Diverged(f"{self.spec.run_id}: {text}; delete {self.folder} to train it again")
 
     def _end_epoch(self) -> None:
         at, started = self.at, time.monotonic()
@@ -286,11 +319,13 @@ class _Trainer:
             "val_loss": math.nan,
             "val_accuracy": math.nan,
             "test_accuracy": math.nan,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": self.rates[-1],
         }
         for part, chosen in self.parts.items():
             if len(chosen):
                 probabilities = self._predict(chosen, "one")
+                if not probabilities.isfinite().all():
+                    self._fail("predicted probabilities", self.steps - 1)
                 truth = self.labels[chosen]
                 row[f"{part}_accuracy"] = (probabilities.argmax(1) == truth).double().mean().item()
                 if part == "val":
@@ -299,7 +334,7 @@ class _Trainer:
         for rule, part in (("val_selected", "val"), ("test_best", "test")):
             if row[f"{part}_accuracy"] > at.best[rule]:
                 at.best[rule], at.epochs[rule] = row[f"{part}_accuracy"], at.epoch + 1
-                self.kept[rule] = copy.deepcopy(self.model.state_dict())
+                self.kept[rule] = copy.deepcopy(self.shown.state_dict())
         at.train_seconds += at.epoch_seconds
         row["seconds"] = at.epoch_seconds + time.monotonic() - started
         at.seconds += row["seconds"]
@@ -318,7 +353,7 @@ class _Trainer:
 
     def _predict(self, chosen: torch.Tensor, views: str) -> torch.Tensor:
         return predict_probabilities(
-            self.model,
+            self.shown,
             self.images[chosen],
             views=views,
             size=self.augmentation.window_size(self.source_size),
@@ -327,16 +362,16 @@ class _Trainer:
         )
 
     def _outcome(self) -> Outcome:
-        last = copy.deepcopy(self.model.state_dict())
+        last, trained = copy.deepcopy(self.shown.state_dict()), len(self.at.history)
         # Without a val part nothing may select, so the fixed last epoch is the honest choice.
         states = {"last": last, "val_selected": last} | self.kept
-        epochs = {"last": self.recipe.epochs, "val_selected": self.recipe.epochs} | self.at.epochs
+        epochs = {"last": trained, "val_selected": trained} | self.at.epochs
         probabilities: dict[str, dict[str, dict[str, np.ndarray]]] = {}
         by_epoch: dict[int, dict[str, dict[str, np.ndarray]]] = {}
         for rule in RULES:
             if epochs[rule] not in by_epoch:
                 self.say(f"predicting with the weights of epoch {epochs[rule]}, {self.recipe.test_views} test views")
-                self.model.load_state_dict(states[rule])
+                self.shown.load_state_dict(states[rule])
                 by_epoch[epochs[rule]] = {
                     part: {
                         kind: self._predict(chosen, views).cpu().numpy()
@@ -368,9 +403,10 @@ class _Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "loss": self.loss.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
             "kept": self.kept,
             "progress": vars(self.at),
-            "random": _get_random(self.device),
+            "random": get_random(self.device),
         }
         save_checkpoint(self.folder, self.identity, state)
         self.saved_at = time.monotonic()
@@ -384,23 +420,30 @@ class _Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.loss.load_state_dict(state["loss"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         self.kept = {
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }
         self.at = _Progress(**state["progress"])
 
 
-def _get_random(device: torch.device) -> dict[str, torch.Tensor]:
-    random = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        random["cuda"] = torch.cuda.get_rng_state(device)
-    return random
+def _check_readers(recipe: Recipe, has_val: bool) -> None:
+    """Refuse what reads the validation accuracy where there is none.
 
-
-def _set_random(random: dict[str, torch.Tensor]) -> None:
-    torch.set_rng_state(random["cpu"])
-    if "cuda" in random:
-        torch.cuda.set_rng_state(random["cuda"])
+    Raises:
+        UserError: early stopping or a plateau schedule without a validation part.
+    """
+    readers = {
+        "early_stopping": recipe.early_stopping,
+        "the plateau schedule": recipe.schedule.get("name") == "plateau",
+    }
+    for reader, there in readers.items():
+        if there and not has_val:
+            raise UserError(
+                f"{recipe.name}: {reader} reads the validation accuracy, and protocol {recipe.protocol!r} leaves no "
+                "validation part; train it without"
+            )
 
 
 def _duration(seconds: float) -> str:

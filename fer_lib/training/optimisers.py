@@ -16,23 +16,50 @@ OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def create_optimizer(options: dict[str, Any], parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """Build a recipe's optimiser, in its fused form.
+    """Build a recipe's optimiser, in its fused form, with its whole state already there.
+
+    PyTorch makes the state in the first step; a step that is recorded as a CUDA graph must find it. Moments of zero
+    are what the first step starts from, but for SGD with dampening, which PyTorch spares its first step.
 
     Args:
-        options: ``name`` (sgd, adam or adamw), ``lr`` and PyTorch's own options for it.
+        options: ``name`` (sgd, adam or adamw), ``lr`` and PyTorch's own options for it, but for ``dampening``.
         parameters: what it moves.
 
     Raises:
         UserError: an unknown name or option.
     """
-    options = dict(options)
+    options, parameters = dict(options), list(parameters)
     name = options.pop("name", "")
     if name not in OPTIMISERS:
         raise unknown("optimizer", name, OPTIMISERS)
+    if "dampening" in options:
+        raise UserError(f"optimizer {name}: dampening is not supported; leave it out")
+    if name != "sgd" and parameters[0].is_cuda:
+        options["capturable"] = True
     try:
-        return OPTIMISERS[name](parameters, fused=True, **options)
+        optimizer = OPTIMISERS[name](parameters, fused=True, **options)
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer {name}: {error}") from None
+    _make_state(optimizer)
+    return optimizer
+
+
+def _make_state(optimizer: torch.optim.Optimizer) -> None:
+    """Take a step of length 0, which makes the state and moves nothing, and set the state to 0."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    for slots in optimizer.state.values():
+        for value in slots.values():
+            if isinstance(value, torch.Tensor):
+                value.zero_()
 
 
 def learning_rate(

@@ -12,7 +12,8 @@ from tiny import tiny_dataset, tiny_recipe
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec
 from fer_lib.training import Diverged, Interrupted, Stop, fit, loop
-from fer_lib.training.checkpoint import FILE
+from fer_lib.training.checkpoint import FAILED, FILE
+from fer_lib.training.step import TrainStep
 
 STEPS = 4  # per epoch: 70 pictures, batches of 16
 
@@ -83,6 +84,24 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(train, uninterrupted, s
     resumed = train(stops=stops)
     assert outcome(resumed) == outcome(uninterrupted)
     assert resumed.sessions == len(stops) + 1
+
+
+@pytest.mark.parametrize("stops", [[6], [STEPS]], ids=["inside", "end of an epoch"])
+def test_the_moving_average_is_resumed_too(train, stops):
+    spec = RunSpec(tiny_recipe(ema=0.9, optimizer={"name": "adamw", "lr": 1e-3}, clip_norm=1.0, epochs=2))
+    assert outcome(train(spec, stops=stops)) == outcome(train(spec))
+
+
+def test_trainings_side_by_side_are_as_alone(train, uninterrupted):
+    """Whatever else draws random numbers in between, as another training of the process does."""
+    lines = []
+
+    def say(line):
+        torch.rand(7)
+        lines.append(line)
+
+    assert outcome(train(say=say)) == outcome(uninterrupted)
+    assert len(lines) > 3
 
 
 def test_seeds_differ(train, uninterrupted):
@@ -199,7 +218,49 @@ def test_limit_train_takes_the_first_pictures(train):
     assert result.images == 16
 
 
-# ---------------------------------------------------------------- the gradient clamp
+# ---------------------------------------------------------------- early stopping
+
+
+def test_early_stopping_waits_for_its_patience(train, dataset, scripted):
+    recipe = tiny_recipe(schedule={"name": "constant"}, epochs=9, early_stopping=2)
+    scripted(dataset, {"val": [0.2, 0.6, 0.4, 0.6], "test": [0.1, 0.2, 0.3, 0.9]})
+    result = train(RunSpec(recipe))
+    assert [row["epoch"] for row in result.history] == [1, 2, 3, 4]
+    assert result.epochs == {"last": 4, "val_selected": 2, "test_best": 4}
+
+
+def test_early_stopping_ends_a_resumed_training_at_the_same_epoch(train):
+    spec = RunSpec(tiny_recipe(epochs=9, early_stopping=1, optimizer={"name": "sgd", "lr": 1e-6}))
+    whole = train(spec)
+    assert len(whole.history) < 9
+    assert outcome(train(spec, stops=[STEPS + 1])) == outcome(whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"early_stopping": 3, "schedule": {"name": "constant"}}, "test/tiny/synthetic: early_stopping reads the val"),
+        ({}, "the plateau schedule reads the validation accuracy, and protocol 'picture_2to1'"),
+    ],
+)
+def test_what_reads_the_val_part_is_refused_without_one(dataset, tmp_path, changes, words):
+    with pytest.raises(UserError, match=words) as caught:
+        fit(RunSpec(tiny_recipe(protocol="picture_2to1", **changes)), dataset, tmp_path, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- the gradient clamp and clip
+
+
+def test_the_gradient_is_clipped_to_its_length(train, dataset, tmp_path):
+    # One plain SGD step without momentum moves the net by lr x length, where the gradient is longer.
+    changes = {"optimizer": {"name": "sgd", "lr": 1.0}, "schedule": {"name": "constant"}, "epochs": 1}
+    loss = {"name": "cross_entropy"}
+    spec = RunSpec(tiny_recipe(clamp_gradient=None, clip_norm=1e-2, batch_size=70, loss=loss, **changes))
+    start = dict(loop._Trainer(spec, dataset, tmp_path, torch.device("cpu"), Stop(), print).model.named_parameters())
+    weights = train(spec).weights
+    length = sum((weights[name] - value).double().square().sum() for name, value in start.items()).sqrt().item()
+    assert length == pytest.approx(1e-2, rel=1e-3)
 
 
 def test_every_gradient_element_is_clamped(train, dataset, tmp_path):
@@ -231,6 +292,48 @@ def test_a_diverging_loss_is_named_and_the_last_checkpoint_kept(train, dataset, 
     assert "epoch 1, step 2 of 2, learning rate 1e+38" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (tmp_path / FILE).read_bytes() == kept
+    note = (tmp_path / FAILED).read_text()
+    assert note == "the loss became NaN or infinite at epoch 1, step 2 of 2, learning rate 1e+38\n"
+    with pytest.raises(
+        Diverged, match=rf"{re.escape(note.strip())}, when it was last tried; delete .* to train it again"
+    ):
+        fit(spec, dataset, tmp_path, device="cpu", say=print)
+    assert (tmp_path / FILE).read_bytes() == kept
+
+
+@pytest.mark.parametrize(("decay", "what"), [(100.0, "weights"), (0.0, "predicted probabilities")])
+def test_what_diverges_in_the_last_step_is_no_result(dataset, tmp_path, decay, what):
+    optimizer = {"name": "sgd", "lr": 1e38, "weight_decay": decay}
+    recipe = tiny_recipe(
+        optimizer=optimizer, schedule={"name": "constant"}, clamp_gradient=None, batch_size=70, epochs=1
+    )
+    with pytest.raises(Diverged, match=f"the {what} became NaN or infinite at epoch 1, step 1 of 1"):
+        fit(RunSpec(recipe), dataset, tmp_path, device="cpu", say=print)
+    assert not (tmp_path / FILE).exists()
+
+
+def cpu_has_no_memory():
+    torch.empty(2**60, dtype=torch.uint8)
+
+
+def gpu_has_no_memory():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nMore lines.")
+
+
+@pytest.mark.parametrize("act", [cpu_has_no_memory, gpu_has_no_memory])
+def test_a_lack_of_memory_names_batch_size_and_model(dataset, tmp_path, monkeypatch, act):
+    monkeypatch.setattr(TrainStep, "run", lambda self: act())
+    with pytest.raises(UserError, match="out of memory with batch size 16 of resnet18") as caught:
+        fit(RunSpec(tiny_recipe()), dataset, tmp_path, device="cpu", say=print)
+    assert "\n" not in str(caught.value)
+    assert "--batch-size" in str(caught.value)
+    assert not (tmp_path / FAILED).exists(), "it may be tried again, with more memory"
+
+
+def test_other_errors_keep_their_traceback(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainStep, "run", lambda self: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):
+        fit(RunSpec(tiny_recipe()), dataset, tmp_path, device="cpu", say=print)
 
 
 def test_a_checkpoint_of_another_spec_is_refused(train, dataset, tmp_path):

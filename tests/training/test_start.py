@@ -12,6 +12,7 @@ from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.recipe import RunSpec
 from fer_lib.training import fit, loop
+from fer_lib.training.step import TrainStep
 
 
 def quiet(line: str) -> None:
@@ -25,9 +26,9 @@ def dataset():
 
 def test_balance_sets_how_often_a_class_is_seen(dataset, tmp_path, monkeypatch):
     seen = []
-    step = loop._Trainer._train_step
+    forward = TrainStep._forward
     monkeypatch.setattr(
-        loop._Trainer, "_train_step", lambda self, chosen, *rest: (seen.append(chosen), step(self, chosen, *rest))[1]
+        TrainStep, "_forward", lambda self, chosen, *rest: (seen.append(chosen), forward(self, chosen, *rest))[1]
     )
     # 10 pictures a class: disgust 40, fear 5, the five others 10 each: 95 = 19 batches of 5.
     recipe = tiny_recipe(balance={"disgust": {"factor": 4}, "fear": {"count": 5}}, batch_size=5, epochs=2)

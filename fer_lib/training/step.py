@@ -1,0 +1,172 @@
+"""One training step on tensors that stay where they are, recorded as a CUDA graph where there is a GPU.
+
+An epoch's order, draws and learning rates are put on the device once, at its start; a position on the device counts
+the steps. So a step takes nothing from the host and gives nothing back, on every device, and on a GPU the host
+launches one graph instead of a thousand kernels.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from fer_lib.augment import Augmentation, Draws, mix
+from fer_lib.losses import Loss
+from fer_lib.recipe import Recipe
+from fer_lib.training.averaging import MovingAverage
+from fer_lib.training.randomness import get_random, set_random
+
+REHEARSALS = 3  # PyTorch's manual, "CUDA semantics", asks for a few steps on a side stream before a capture
+
+
+class TrainStep:
+    """The step of one training: pictures in, weights moved.
+
+    Attributes:
+        totals: float64 [2], on the device: loss times pictures, and right answers, summed over the epoch's steps.
+        first_bad: int64 scalar, on the device: the epoch's first step with a NaN or infinite loss; -1 for none.
+        graph: the recorded step, on a GPU, once :meth:`record` has been called.
+
+    Args:
+        recipe: gradient clamp and clip are read from it.
+        model: the net, in channels-last layout.
+        loss: the loss, on the net's device.
+        optimizer: moves the net's weights, and the loss's if it has any.
+        average: follows the net; None for none.
+        augmentation: of the pictures.
+        images: uint8 [N, H, H], all pictures, on the device.
+        labels: int64 [N].
+        batch: pictures in a step.
+        dtype: autocast's type; float32 turns autocast off.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        model: nn.Module,
+        loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        average: MovingAverage | None,
+        augmentation: Augmentation,
+        images: Tensor,
+        labels: Tensor,
+        batch: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self.recipe, self.augmentation, self.batch, self.dtype = recipe, augmentation, batch, dtype
+        self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
+        self.images, self.labels, self.device = images, labels, images.device
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.first_bad = torch.full((), -1, device=self.device)
+        self.rate = torch.zeros((), device=self.device)
+        self._position = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._places = torch.arange(batch, device=self.device)
+        self._epoch: tuple[Tensor, Draws, Tensor] | None = None
+
+    def begin(self, order: Tensor, draws: Draws, rates: Tensor, step: int, totals: list[float]) -> None:
+        """Put an epoch on the device.
+
+        Args:
+            order: numbers of the pictures in the epoch's order, int64 [M]; M is the same in every epoch.
+            draws: their augmentation, of M pictures.
+            rates: learning rate of every step, float32 [steps].
+            step: the first step to take, from 0.
+            totals: :attr:`totals` of the steps before it.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate  # also after a load_state_dict, which puts a tensor of its own there
+        if self._epoch is None:
+            self._epoch = order.to(self.device), draws.to(self.device), rates.to(self.device)
+        else:  # a recorded step reads from where the first epoch was put
+            for there, new in zip(self._epoch, (order, draws, rates), strict=True):
+                values = (there.values, new.values) if isinstance(there, Draws) else (there, new)
+                values[0].copy_(values[1])
+        self._position.fill_(step)
+        self.totals.copy_(torch.tensor(totals, dtype=torch.float64))
+        self.first_bad.fill_(-1)
+
+    def __call__(self) -> None:
+        """Take the next step."""
+        if self.graph is None:
+            self.run()
+        else:
+            self.graph.replay()
+
+    def run(self) -> None:
+        """Take the next step, operation by operation."""
+        order, draws, rates = self._epoch
+        place = self._position * self.batch + self._places
+        chosen = order.index_select(0, place)
+        self.rate.copy_(rates.index_select(0, self._position.view(1)).view(()))
+        targets = self.labels.index_select(0, chosen)
+        loss, features, logits = self._forward(chosen, targets, draws[place])
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clamp_gradient is not None:
+            nn.utils.clip_grad_value_(self.model.parameters(), self.recipe.clamp_gradient, foreach=True)
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm, foreach=True)
+        self.optimizer.step()
+        self.loss.update_centers(features.detach().float(), targets)
+        if self.average:
+            self.average.follow()
+        self._count(loss.detach(), (logits.detach().argmax(1) == targets).sum())
+
+    def _forward(self, chosen: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        inputs = self.augmentation.apply(self.images.index_select(0, chosen), draws)
+        wanted = targets
+        if self.augmentation.mixup:
+            one_hot = nn.functional.one_hot(targets, self.model.num_classes).float()
+            inputs, wanted = mix(inputs, one_hot, draws)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            features = self.model.forward_features(inputs)
+            logits = self.model.classify(features)
+        return self.loss(logits.float(), wanted, features.float()), features, logits
+
+    def _count(self, loss: Tensor, correct: Tensor) -> None:
+        self.totals += torch.stack([loss.double() * self.batch, correct.double()])
+        is_first = (self.first_bad < 0) & ~loss.isfinite()
+        self.first_bad.copy_(torch.where(is_first, self._position, self.first_bad))
+        self._position += 1
+
+    # ------------------------------------------------------------ recording
+
+    def record(self) -> None:
+        """Record the step as a CUDA graph; call it after the first :meth:`begin`. Nothing is trained by it.
+
+        Raises:
+            RuntimeError: the step cannot be recorded; it can still be run.
+            torch.OutOfMemoryError: it does not fit.
+        """
+        side, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            self.rehearse()
+        current.wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads of the process may go on using the GPU.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self.run()
+        self.graph = graph
+
+    def rehearse(self) -> None:
+        """Take a few steps and undo them, so that libraries are loaded and their choices made."""
+        changed = self._changed()
+        before, random = [tensor.clone() for tensor in changed], get_random(self.device)
+        for _ in range(REHEARSALS):
+            self._position.zero_()
+            self.run()
+        with torch.no_grad():
+            for tensor, value in zip(changed, before, strict=True):
+                tensor.copy_(value)
+        set_random(random, self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _changed(self) -> list[Tensor]:
+        """All that a step changes, the random numbers aside."""
+        own = [self.totals, self.first_bad, self.rate, self._position]
+        state = [value for slots in self.optimizer.state.values() for value in slots.values()]
+        average = self.average.tensors() if self.average else []
+        modules = [tensor for m in (self.model, self.loss) for tensor in (*m.parameters(), *m.buffers())]
+        return own + [value for value in state if isinstance(value, Tensor)] + average + modules

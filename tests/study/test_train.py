@@ -1,0 +1,64 @@
+"""One run, whoever asks for it: failures are remembered, and processes do not get into each other's way."""
+
+import multiprocessing
+import shutil
+
+import pytest
+from tiny import tiny_dataset, tiny_recipe
+
+from fer_lib.recipe import RunSpec
+from fer_lib.runs import read_record, verify_record
+from fer_lib.study.lock import Busy
+from fer_lib.study.train import find_failure, find_run, train_run
+from fer_lib.training import Diverged
+
+SPEC = RunSpec(tiny_recipe(epochs=1))
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return tiny_dataset()
+
+
+def quiet(line):
+    pass
+
+
+def test_a_failed_run_is_not_tried_again_until_its_folder_is_deleted(tmp_path, dataset):
+    spec = RunSpec(tiny_recipe(epochs=1, optimizer={"name": "sgd", "lr": 1e38}, clamp_gradient=None))
+    assert find_failure(spec, tmp_path) is None
+    for words in ("step 2 of 4, learning rate 1e\\+38; delete", "when it was last tried; delete"):
+        with pytest.raises(Diverged, match=words):
+            train_run(spec, results=tmp_path, device="cpu", say=quiet, dataset=dataset)
+        assert find_failure(spec, tmp_path).startswith("the loss became NaN or infinite at epoch 1, step 2 of 4")
+        assert find_run(spec, tmp_path) is None
+    shutil.rmtree(tmp_path / "runs" / f"{spec.run_id}.partial")
+    assert find_failure(spec, tmp_path) is None
+    with pytest.raises(Diverged, match="delete"):
+        train_run(spec, results=tmp_path, device="cpu", say=quiet, dataset=dataset)
+
+
+def train_it(results, barrier, answers):
+    barrier.wait()
+    try:
+        train_run(SPEC, results=results, device="cpu", say=quiet, dataset=tiny_dataset())
+        answers.put("done")
+    except Busy:
+        answers.put("busy")
+
+
+@pytest.mark.heavy
+def test_two_processes_train_a_run_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=train_it, args=(tmp_path, barrier, answers)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    said = sorted(answers.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join(60)
+    assert said in (["busy", "done"], ["done", "done"])  # the second may come after the first has finished
+    record = read_record(tmp_path / "runs" / SPEC.run_id)
+    assert verify_record(record) == []
+    assert record.content["time"]["sessions"] == 1
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [SPEC.run_id]
