@@ -213,6 +213,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--results", type=_folder, help=RESULTS_HELP)
     show = _command(study, "show", _study_show, "one run in full", "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d")
     show.add_argument("run", help="a folder's name in results/runs")
+    show.add_argument("--json", action="store_true", help="the whole run.json instead")
     show.add_argument("--results", type=_folder, help=RESULTS_HELP)
 
     notebook = _command(
@@ -433,7 +434,10 @@ def _study_verify(arguments: argparse.Namespace) -> int:
 def _study_show(arguments: argparse.Namespace) -> None:
     import json
 
-    print(json.dumps(_find_record(arguments).content, indent=1))
+    from fer_lib.study.run_page import text
+
+    record = _find_record(arguments)
+    print(json.dumps(record.content, indent=1) if arguments.json else text(record))
 
 
 def _find_record(arguments: argparse.Namespace) -> "RunRecord":

@@ -48,15 +48,31 @@ def summary(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> dict[s
         ``accuracy``, ``macro_precision``, ``macro_recall``, ``macro_f1`` (the mean of the classes' F1) and
         ``per_class_recall`` (C numbers).
     """
-    counts = confusion_matrix(labels, predicted, num_classes)
-    hits, actual, claimed = np.diag(counts), counts.sum(1), counts.sum(0)
-    recall = _quotient(hits, actual)
+    classes = per_class(labels, predicted, num_classes)
     return {
         "accuracy": accuracy(labels, predicted),
-        "macro_precision": float(_quotient(hits, claimed).mean()),
-        "macro_recall": float(recall.mean()),
-        "macro_f1": float(_quotient(2 * hits, actual + claimed).mean()),
-        "per_class_recall": recall.tolist(),
+        "macro_precision": float(classes["precision"].mean()),
+        "macro_recall": float(classes["recall"].mean()),
+        "macro_f1": float(classes["f1"].mean()),
+        "per_class_recall": classes["recall"].tolist(),
+    }
+
+
+def per_class(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> dict[str, NDArray]:
+    """Precision, recall and F1 of every class; a quotient without cases is 0.
+
+    Returns:
+        ``pictures`` (of the true class) and ``predicted``, int64 [C]; ``precision``, ``recall`` and ``f1``,
+        float64 [C].
+    """
+    counts = confusion_matrix(labels, predicted, num_classes)
+    hits, actual, claimed = np.diag(counts), counts.sum(1), counts.sum(0)
+    return {
+        "pictures": actual,
+        "predicted": claimed,
+        "precision": _quotient(hits, claimed),
+        "recall": _quotient(hits, actual),
+        "f1": _quotient(2 * hits, actual + claimed),
     }
 
 
@@ -92,8 +108,38 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins
     labels, probabilities = _probabilities(labels, probabilities)
     confidence = probabilities.max(1)
     surplus = confidence - (probabilities.argmax(1) == labels)
-    interval = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    return float(np.abs(np.bincount(interval, surplus, bins)).sum() / len(labels))
+    return float(np.abs(np.bincount(_interval(confidence, bins), surplus, bins)).sum() / len(labels))
+
+
+def reliability(labels: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> dict[str, NDArray]:
+    """What the calibration error is made of: confidence and accuracy in equal intervals of confidence.
+
+    Args:
+        labels: true classes, int ``[N]``.
+        probabilities: float ``[N, C]``, rows summing to 1.
+        bins: number of intervals.
+
+    Returns:
+        ``pictures`` int64 [bins]; mean ``confidence`` and ``accuracy`` float64 [bins], NaN in an empty interval.
+
+    Raises:
+        ValueError: as `negative_log_likelihood`.
+    """
+    labels, probabilities = _probabilities(labels, probabilities)
+    confidence = probabilities.max(1)
+    interval = _interval(confidence, bins)
+    pictures = np.bincount(interval, minlength=bins)
+    some = np.where(pictures > 0, pictures, np.nan)
+    return {
+        "pictures": pictures,
+        "confidence": np.bincount(interval, confidence, bins) / some,
+        "accuracy": np.bincount(interval, probabilities.argmax(1) == labels, bins) / some,
+    }
+
+
+def _interval(confidence: NDArray, bins: int) -> NDArray[np.int64]:
+    """The interval (a, b] of each confidence, counted from 0."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def _quotient(cases: NDArray, of: NDArray) -> NDArray[np.float64]:

@@ -365,9 +365,20 @@ def test_a_killed_training_on_fer2013_continues(fer_data, tmp_path):
 
 
 def test_study_show_prints_the_record(fer, complete):
+    record = read_record(complete / "runs" / RUN)
+    assert fer("study", "show", RUN, "--json", "--results", complete) == (
+        0, json.dumps(record.content, indent=1) + "\n", "",
+    )  # fmt: skip
     status, out, _ = fer("study", "show", RUN, "--results", complete)
     assert status == 0
-    assert json.loads(out) == read_record(complete / "runs" / RUN).content
+    labels, predicted = (record.predictions[f"test/{name}"] for name in ("labels", "val_selected/tta"))
+    for label, name in enumerate(record.classes):
+        of_class = labels == label
+        recall = 100 * (predicted[of_class] == label).mean()
+        cells = rf"{of_class.sum()} +{(predicted == label).sum()} +\d+\.\d +{recall:.1f} +\d+\.\d"
+        assert re.search(rf"^ *{name} +{cells}$", out, re.MULTILINE), name
+    assert f"{100 * record.accuracy():.2f}" in out
+    assert RUN in out
 
 
 def test_study_show_suggests_the_nearest_run(fer, complete):

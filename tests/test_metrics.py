@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn.calibration
 import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from fer_lib.metrics import (
     confusion_matrix,
     expected_calibration_error,
     negative_log_likelihood,
+    per_class,
+    reliability,
     summary,
 )
 
@@ -120,3 +123,32 @@ def test_calibration_error_in_closed_form():
 def test_wrong_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@given(predictions)
+def test_per_class_agrees_with_scikit_learn(pair):
+    labels, predicted = pair
+    found = per_class(labels, predicted, CLASSES)
+    expected = sklearn.metrics.precision_recall_fscore_support(
+        labels, predicted, labels=range(CLASSES), zero_division=0
+    )
+    for name, values in zip(("precision", "recall", "f1", "pictures"), expected, strict=True):
+        np.testing.assert_allclose(found[name], values)
+    assert found["predicted"].tolist() == np.bincount(predicted, minlength=CLASSES).tolist()
+
+
+def test_reliability_agrees_with_scikit_learn_and_with_the_calibration_error():
+    rng = np.random.default_rng(3)
+    shares = rng.dirichlet(np.full(7, 0.4), 800)
+    labels = np.where(rng.random(800) < 0.6, shares.argmax(1), rng.integers(0, 7, 800))
+    found = reliability(labels, shares, bins=10)
+    right = shares.argmax(1) == labels
+    accuracy, confidence = sklearn.calibration.calibration_curve(right, shares.max(1), n_bins=10)
+    some = found["pictures"] > 0
+    assert not some[0]  # the largest of seven shares is never a tenth
+    assert np.isnan(found["accuracy"][~some]).all()
+    np.testing.assert_allclose(found["accuracy"][some], accuracy)
+    np.testing.assert_allclose(found["confidence"][some], confidence)
+    gaps = np.abs(found["accuracy"] - found["confidence"])[some]
+    ece = (gaps * found["pictures"][some]).sum() / 800
+    assert expected_calibration_error(labels, shares, bins=10) == pytest.approx(ece)

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
-from fer_lib.metrics import confusion_matrix
+from fer_lib.errors import UserError
+from fer_lib.metrics import confusion_matrix, per_class
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
 from fer_lib.runs import RunRecord, read_records
+from fer_lib.study.tables import rule_table
 from fer_lib.study.train import find_run, longest_run, train_run
 
 
@@ -97,3 +100,42 @@ def confusion(record: RunRecord) -> Figure:
     )
     epochs = f"{record.epochs} epoch{'s' * (record.epochs > 1)}"
     return plots.confusion(matrix, record.classes, f"{record.content['data']['name']}, test part, {epochs}")
+
+
+def class_table(record: RunRecord, part: str = "test") -> pd.DataFrame:
+    """How each class fares: pictures, how often it is predicted, precision, recall and F1 (percent).
+
+    Args:
+        record: the run; at the epoch that validation chose, with the recipe's test views.
+        part: val or test.
+
+    Raises:
+        UserError: the protocol has no such part.
+    """
+    arrays = record.predictions
+    if f"{part}/labels" not in arrays:
+        raise UserError(f"{record.id}: protocol {record.spec['recipe']['protocol']!r} has no {part} part")
+    found = per_class(arrays[f"{part}/labels"], arrays[f"{part}/val_selected/tta"], len(record.classes))
+    shares = {name: np.round(100 * found[name], 1) for name in ("precision", "recall", "f1")}
+    counts = {name: found[name] for name in ("pictures", "predicted")}
+    return pd.DataFrame(counts | shares, index=pd.Index(record.classes, name="class"))
+
+
+def text(record: RunRecord) -> str:
+    """A run in full, for a terminal: what was trained, its accuracy under every rule, and its classes."""
+    chosen = record.content["metrics"]["val_selected"]["test"]["tta"]
+    macro = ", ".join(f"macro {name} {100 * chosen[f'macro_{name}']:.1f} %" for name in ("precision", "recall", "f1"))
+    matrix = confusion_matrix(
+        record.predictions["test/labels"], record.predictions["test/val_selected/tta"], len(record.classes)
+    )
+    confused = pd.DataFrame(matrix, index=pd.Index(record.classes, name="true"), columns=record.classes)
+    return "\n\n".join(
+        [
+            summary(record).to_string(header=False),
+            "accuracy, %\n" + rule_table(record).to_string(index=False, na_rep="–"),
+            f"test part at the epoch that validation chose, test views: {record.spec['recipe']['test_views']}\n"
+            f"{macro}, calibration error {100 * chosen['ece']:.1f} %, negative log-likelihood {chosen['nll']:.3f}",
+            class_table(record).reset_index().to_string(index=False),
+            "predicted\n" + confused.reset_index().to_string(index=False),
+        ]
+    )
