@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, NoReturn
 from fer_lib.errors import UserError
 
 if TYPE_CHECKING:
+    from fer_lib.recipe import Recipe, RunSpec
     from fer_lib.runs import RunRecord
+    from fer_lib.study.pace import Pace
+    from fer_lib.study.plan import Status
 
 # Each command imports what it needs when it runs, so that `fer --help` answers at once and training needs
 # none of the packages that analysis and reports do.
@@ -128,12 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--time-limit", type=_seconds, metavar="T", help="stop after T (90s, 9m, 1h30m), resumable")
     train.add_argument("--results", type=Path, help=RESULTS_HELP)
     train.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
-    other = train.add_argument_group("changes to the recipe (each makes a different run)")
-    other.add_argument("--dataset", help="synthetic, fer2013, ckplus or folder:PATH")
-    other.add_argument("--epochs", type=int)
-    other.add_argument("--batch-size", type=int)
-    other.add_argument("--limit-train", type=int, metavar="N", help="train on the first N pictures")
-    other.add_argument("--limit-test", type=int, metavar="N", help="evaluate on the first N pictures of each part")
+    _add_changes(train)
 
     models = _command(
         commands,
@@ -202,10 +200,38 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=8888, help="of the server on this machine (default: 8888)")
 
     study = commands.add_parser(
-        "study", help="what the runs say", epilog=_examples("fer study status", "fer study tables")
+        "study", help="the runs and what they say", epilog=_examples("fer study run --dry-run", "fer study tables")
     ).add_subparsers(metavar="COMMAND", required=True)
+    queue = _command(
+        study,
+        "run",
+        _study_run,
+        "train what the study still misses, most urgent first; one that was stopped goes on",
+        "fer study run --dry-run",
+        "fer study run --papers control --seeds 1 --time-limit 9m",
+        "fer study run --recipes zhang/cbam_ends/fer2013 zhang/plain/fer2013 --jobs 3",
+        "fer study run --papers narrow --dataset synthetic --epochs 1 --limit-train 64 --results /tmp/try",
+    )
+    _add_choice(queue)
+    queue.add_argument("--time-limit", type=_seconds, metavar="T", help="stop after T (90s, 9m, 1h30m), resumable")
+    queue.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes that share the device and the runs (default: 1)"
+    )
+    queue.add_argument("--results", type=Path, help=RESULTS_HELP)
+    queue.add_argument("--dry-run", action="store_true", help="list what would be trained, and train nothing")
+    _add_changes(queue)
+    state = _command(
+        study,
+        "status",
+        _study_status,
+        "which runs are done, running, failed or missing, and the minutes they will take",
+        "fer study status",
+        "fer study status --papers li gu",
+    )
+    _add_choice(state)
+    state.add_argument("--results", type=Path, help=RESULTS_HELP)
+    _add_changes(state)
     for name, run, text in (
-        ("status", _study_status, "which claims have runs"),
         ("tables", _study_tables, "rebuild tables, figures and the README's table from results/runs"),
         ("verify", _study_verify, "recompute every run's metrics from its predictions, and name every bad record"),
     ):
@@ -253,6 +279,24 @@ def _command(
     )
     command.set_defaults(act=act)
     return command
+
+
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    """The options that choose runs of the study's matrix, and where they run."""
+    command.add_argument("--papers", nargs="+", default=[], metavar="P", help="only these, as in `fer recipes`")
+    command.add_argument("--recipes", nargs="+", default=[], metavar="R", help="only these, or these besides --papers")
+    command.add_argument("--seeds", type=int, metavar="N", help="N seeds of each (default: as many as the study wants)")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+
+
+def _add_changes(command: argparse.ArgumentParser) -> None:
+    """The options that make another recipe of a recipe."""
+    other = command.add_argument_group("changes to the recipe (each makes a different run)")
+    other.add_argument("--dataset", help="synthetic, fer2013, ckplus or folder:PATH")
+    other.add_argument("--epochs", type=int)
+    other.add_argument("--batch-size", type=int)
+    other.add_argument("--limit-train", type=int, metavar="N", help="train on the first N pictures")
+    other.add_argument("--limit-test", type=int, metavar="N", help="evaluate on the first N pictures of each part")
 
 
 def _examples(*lines: str) -> str:
@@ -314,16 +358,11 @@ def _recipes(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from fer_lib.recipe import RunSpec, get_recipe, with_changes
+    from fer_lib.recipe import RunSpec, get_recipe
     from fer_lib.study.train import train_run
     from fer_lib.training import Interrupted, Stop, choose_device
 
-    recipe = with_changes(
-        get_recipe(arguments.recipe),
-        dataset=arguments.dataset,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-    )
+    recipe = _changed(get_recipe(arguments.recipe), arguments)
     spec = RunSpec(recipe, arguments.seed, arguments.fold, arguments.limit_train, arguments.limit_test)
     choose_device(arguments.device)
     if arguments.dry_run:
@@ -338,6 +377,12 @@ def _train(arguments: argparse.Namespace) -> int:
         print(f"fer: {stopped}", file=sys.stderr)
         return STOPPED
     return 0
+
+
+def _changed(recipe: "Recipe", arguments: argparse.Namespace) -> "Recipe":
+    from fer_lib.recipe import with_changes
+
+    return with_changes(recipe, dataset=arguments.dataset, epochs=arguments.epochs, batch_size=arguments.batch_size)
 
 
 def _say(line: str) -> None:
@@ -407,10 +452,63 @@ def _demo(arguments: argparse.Namespace) -> int:
 # ---------------------------------------------------------------- study
 
 
-def _study_status(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.tables import status
+def _study_run(arguments: argparse.Namespace) -> int:
+    import torch
 
-    print(status(arguments.results))
+    from fer_lib.paths import results_dir
+    from fer_lib.study.queue import run_queue, worker_threads
+    from fer_lib.study.status import plan_text, summary_line
+
+    specs = _plan(arguments)
+    if arguments.dry_run:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(worker_threads(arguments.jobs))
+        print(plan_text(*_progress(specs, arguments)))
+        torch.set_num_threads(threads)
+        return 0
+    report = run_queue(
+        specs,
+        results=arguments.results or results_dir(),
+        device=arguments.device,
+        jobs=arguments.jobs,
+        time_limit=arguments.time_limit,
+        say=_say,
+    )
+    print(summary_line(*_progress(specs, arguments)))
+    for line in report.failures:
+        _warn(line)
+    if report.failures:
+        return 1
+    if report.stopped:
+        _warn(f"stopped by {report.stopped}; start it again to continue")
+        return STOPPED
+    return 0
+
+
+def _study_status(arguments: argparse.Namespace) -> None:
+    from fer_lib.study.status import status_text
+
+    print(status_text(*_progress(_plan(arguments), arguments)))
+
+
+def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
+    from fer_lib.study.plan import choose_recipes, matrix
+
+    recipes = [_changed(recipe, arguments) for recipe in choose_recipes(arguments.papers, arguments.recipes)]
+    return matrix(recipes, arguments.seeds, arguments.limit_train, arguments.limit_test)
+
+
+def _progress(specs: "list[RunSpec]", arguments: argparse.Namespace) -> "tuple[list[Status], Pace]":
+    from fer_lib.paths import results_dir
+    from fer_lib.runs import read_records
+    from fer_lib.study.pace import device_pace
+    from fer_lib.study.plan import run_status
+    from fer_lib.training import choose_device, device_name
+
+    results = arguments.results or results_dir()
+    records, _ = read_records(results / "runs")
+    pace = device_pace(records, results, device_name(choose_device(arguments.device)))
+    return [run_status(spec, results / "runs") for spec in specs], pace
 
 
 def _study_tables(arguments: argparse.Namespace) -> None:

@@ -19,8 +19,8 @@ from tiny import tiny_dataset, tiny_recipe, write_run
 from fer_lib import cli
 from fer_lib.recipe import RunSpec, list_recipes
 from fer_lib.runs import read_record, verify_record
-from fer_lib.study import train
-from fer_lib.training import loop
+from fer_lib.study import queue, train
+from fer_lib.training import Diverged, loop
 
 TESTS = Path(__file__).parent
 RECIPE = tiny_fer.RECIPE
@@ -31,7 +31,8 @@ RUN = RunSpec(tiny_recipe()).run_id
 def fer(monkeypatch, capsys):
     """Run the command in this process; gives its status, output and errors."""
     monkeypatch.setitem(list_recipes(), RECIPE, tiny_recipe())
-    monkeypatch.setattr(train, "load_dataset", lambda name: tiny_dataset())
+    for module in (train, queue):
+        monkeypatch.setattr(module, "load_dataset", lambda name: tiny_dataset())
 
     def fer(*arguments):
         with pytest.raises(SystemExit) as ended:
@@ -86,7 +87,7 @@ def commands(parser=None, path=()):
 def test_the_commands():
     assert set(commands()) >= {
         ("data", "check"), ("data", "download"), ("recipes",), ("train",), ("notebook",), ("report",),
-        ("study", "status"), ("study", "tables"), ("study", "verify"), ("study", "show"),
+        ("study", "run"), ("study", "status"), ("study", "tables"), ("study", "verify"), ("study", "show"),
     }  # fmt: skip
 
 
@@ -401,11 +402,35 @@ def test_study_verify_names_every_fault(fer, tmp_path):
     assert all(line.startswith(f"fer: {tmp_path}") for line in lines)
 
 
-def test_study_status_lists_every_recipe(fer, complete):
-    status, out, _ = fer("study", "status", "--results", complete)
+def test_study_status_counts_the_runs_of_a_family(fer, complete):
+    status, out, _ = fer("study", "status", "--recipes", RECIPE, "--results", complete)
     assert status == 0
-    assert re.search(rf"^{RECIPE} +3 of +3 epochs, 1 runs, 1 complete seeds$", out, re.MULTILINE)
-    assert re.search(r"^zhang/cbam_ends/fer2013 +no run yet$", out, re.MULTILINE)
+    assert re.search(r"^test +1 +3 +1 +0 +0 +0 +2 ", out, re.MULTILINE)
+
+
+def test_study_run_trains_what_is_missing(fer, tmp_path):
+    command = ("study", "run", "--recipes", RECIPE, "--seeds", "2", "--device", "cpu", "--results", tmp_path)
+    status, out, _ = fer(*command, "--dry-run")
+    assert status == 0
+    assert out.endswith("2 runs: 2 missing; minutes left: ?\n")
+    assert not list(tmp_path.iterdir())
+    status, out, err = fer(*command, "--time-limit", "0s")
+    assert (status, list(tmp_path.iterdir())) == (cli.STOPPED, [])
+    assert_one_line(err, "the time limit", "start it again")
+    status, out, _ = fer(*command)
+    assert status == 0
+    assert "2 runs: 2 done; minutes left: 0" in out
+    assert fer(*command)[1].splitlines() == ["2 runs: 2 done; minutes left: 0"]
+
+
+def test_study_run_says_at_the_end_what_failed(fer, tmp_path, monkeypatch):
+    def diverge(spec, **_):
+        raise Diverged(f"{spec.run_id}: the loss became NaN")
+
+    monkeypatch.setattr(queue, "train_run", diverge)
+    status, _, err = fer("study", "run", "--recipes", RECIPE, "--seeds", "1", "--results", tmp_path)
+    assert status == 1
+    assert_one_line(err, RUN, "the loss became NaN")
 
 
 def test_study_tables_names_what_it_wrote(fer, tmp_path):

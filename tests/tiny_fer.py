@@ -13,7 +13,7 @@ from tiny import tiny_dataset, tiny_recipe
 from fer_lib import cli
 from fer_lib.data import load_dataset
 from fer_lib.recipe import list_recipes
-from fer_lib.study import train
+from fer_lib.study import queue, train
 from fer_lib.training import loop
 
 RECIPE = "test/tiny/synthetic"
@@ -24,7 +24,7 @@ def install() -> None:
     """Add the recipes, and make the drawn faces few."""
     list_recipes()[RECIPE] = tiny_recipe()
     list_recipes()[REAL] = tiny_recipe(name=REAL, dataset="fer2013", batch_size=64, epochs=2)
-    train.load_dataset = lambda name: tiny_dataset() if name == "synthetic" else load_dataset(name)
+    queue.load_dataset = train.load_dataset = lambda name: tiny_dataset() if name == "synthetic" else load_dataset(name)
 
 
 def _say(line: str) -> None:
@@ -33,8 +33,9 @@ def _say(line: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-if __name__ == "__main__":
+if __name__ in ("__main__", "__mp_main__"):  # the second in the worker processes of `study run --jobs`
     install()
+if __name__ == "__main__":
     if os.environ.get("FER_KILL_AT"):
         loop.CHECKPOINT_SECONDS = 0
         cli._say = _say

@@ -192,20 +192,6 @@ def _replace_section(text: str, name: str, content: str) -> str:
     )
 
 
-def status(results: Path | None = None) -> str:
-    """A line per recipe: its seeds, epochs and how many of its runs are there."""
-    groups = group_records(read_records((results or results_dir()) / "runs")[0])
-    lines = []
-    for name, recipe in list_recipes().items():
-        done = [group for group in groups if group.recipe == name and group.as_published]
-        lines += [
-            f"{name:42} {group.epochs:3d} of {recipe.epochs:3d} epochs, "
-            f"{len(group.records)} runs, {len(group.seeds)} complete seeds"
-            for group in done
-        ] or [f"{name:42} no run yet"]
-    return "\n".join(lines)
-
-
 # ---------------------------------------------------------------- what a paper's notebook shows
 
 

@@ -59,3 +59,13 @@ def read_failure(folder: Path) -> str | None:
     """Why the training in this folder failed; None if it did not."""
     path = folder / FAILED
     return path.read_text().strip() if path.exists() else None
+
+
+def epochs_done(folder: Path) -> int | None:
+    """Epochs that are complete in the folder's checkpoint; None if there is none that can be read."""
+    try:
+        # Mapped, not read: the tensors of a large net stay on the disk.
+        content = torch.load(folder / FILE, map_location="cpu", weights_only=True, mmap=True)
+        return int(content["state"]["progress"]["epoch"])
+    except Exception:
+        return None

@@ -1,0 +1,203 @@
+"""Training a plan: order, failures, and several processes on one results folder."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_fer
+from tiny import tiny_dataset, tiny_recipe
+
+from fer_lib.errors import UserError
+from fer_lib.recipe import RunSpec
+from fer_lib.runs import read_records, verify_record
+from fer_lib.study import queue
+from fer_lib.study.lock import Busy, locked
+from fer_lib.study.queue import run_queue
+from fer_lib.study.train import train_run
+from fer_lib.training import Interrupted
+from fer_lib.training.checkpoint import mark_failed, save_checkpoint
+
+TESTS = Path(__file__).parents[1]
+SPECS = [RunSpec(tiny_recipe(), seed) for seed in range(4)]
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Trainings that only note their seed, and end as they are told: ``ends[seed]`` is an exception."""
+
+    class Fake:
+        seeds, ends, loaded = [], {}, []
+
+    def train(spec, *, results, stop, dataset, **_):
+        Fake.seeds.append(spec.seed)
+        if error := Fake.ends.get(spec.seed):
+            raise error
+        (results / "runs" / spec.run_id).mkdir(parents=True)
+        (results / "runs" / spec.run_id / "run.json").write_text("{}")
+
+    def load(name):
+        Fake.loaded.append(name)
+        return tiny_dataset()
+
+    Fake.seeds, Fake.ends, Fake.loaded = [], {}, []
+    monkeypatch.setattr(queue, "train_run", train)
+    monkeypatch.setattr(queue, "load_dataset", load)
+    return Fake
+
+
+def begun(results, spec):
+    partial = results / "runs" / f"{spec.run_id}.partial"
+    partial.mkdir(parents=True)
+    save_checkpoint(partial, "0" * 64, {"progress": {"epoch": 1}})
+    return partial
+
+
+def test_in_order_and_the_dataset_read_once(fake, tmp_path):
+    report = run_queue(SPECS, results=tmp_path, device="cpu")
+    assert fake.seeds == [0, 1, 2, 3]
+    assert fake.loaded == ["synthetic"]
+    assert report.trained == [spec.run_id for spec in SPECS]
+    assert not report.failures
+    assert run_queue(SPECS, results=tmp_path, device="cpu").trained == []  # nothing twice
+
+
+def test_what_was_begun_goes_first_and_what_failed_is_left_alone(fake, tmp_path):
+    begun(tmp_path, SPECS[2])
+    mark_failed(begun(tmp_path, SPECS[0]), "the loss became NaN")
+    run_queue(SPECS, results=tmp_path, device="cpu")
+    assert fake.seeds == [2, 1, 3]
+
+
+def test_a_run_of_another_process_is_left_to_it(fake, tmp_path):
+    with locked(begun(tmp_path, SPECS[1])):
+        report = run_queue(SPECS, results=tmp_path, device="cpu")
+    assert fake.seeds == [0, 2, 3]
+    assert not report.failures
+
+
+def test_a_lock_lost_in_a_race_is_tried_again(fake, tmp_path):
+    """Whoever held it for a moment has gone without training the run."""
+
+    class Once(dict):
+        def get(self, seed):
+            return self.pop(seed, None)
+
+    fake.ends = Once({1: Busy("another process is training this run")})
+    assert len(run_queue(SPECS, results=tmp_path, device="cpu").trained) == 4
+    assert fake.seeds == [0, 1, 1, 2, 3]
+
+
+def test_failures_are_told_and_the_rest_goes_on(fake, tmp_path):
+    fake.ends = {0: UserError(f"{SPECS[0].run_id}: out of memory"), 2: RuntimeError("a fault of ours")}
+    lines = []
+    report = run_queue(SPECS, results=tmp_path, device="cpu", say=lines.append)
+    assert fake.seeds == [0, 1, 2, 3]
+    assert report.failures == [f"{SPECS[0].run_id}: out of memory", f"{SPECS[2].run_id}: a fault of ours"]
+    assert report.stopped is None
+    text = "\n".join(lines)
+    assert text.count("Traceback") == 1  # a mistake of the user's needs none
+
+
+def test_data_that_are_missing_are_told_once(fake, tmp_path, monkeypatch):
+    def load(name):
+        raise UserError("FER2013 not found in data")
+
+    monkeypatch.setattr(queue, "load_dataset", load)
+    report = run_queue(SPECS, results=tmp_path, device="cpu")
+    assert report.failures == ["no run on synthetic: FER2013 not found in data"]
+    assert fake.seeds == []
+
+
+def test_the_time_limit_ends_it_between_runs_and_inside_one(fake, tmp_path):
+    assert run_queue(SPECS, results=tmp_path, device="cpu", time_limit=0).stopped == "the time limit"
+    assert fake.seeds == []
+    fake.ends = {1: Interrupted("stopped by SIGTERM at epoch 2")}
+    run_queue(SPECS, results=tmp_path, device="cpu")
+    assert fake.seeds == [0, 1]
+
+
+def test_each_queue_takes_a_gpu_of_its_own(monkeypatch, tmp_path):
+    """Two GPUs, pretended: two queues get one each, a third gets none."""
+    properties = [type("Properties", (), {"uuid": f"GPU-{index}"}) for index in range(2)]
+    monkeypatch.setattr(queue.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(queue.torch.cuda, "get_device_properties", properties.__getitem__)
+    monkeypatch.setattr(queue.tempfile, "gettempdir", lambda: tmp_path)
+    with queue._one_gpu("auto") as one, queue._one_gpu("cuda") as other:
+        assert (one, other) == ("cuda:0", "cuda:1")
+        with pytest.raises(UserError, match="other queues hold all 2 GPUs"), queue._one_gpu("auto"):
+            pass
+        with queue._one_gpu("cuda:0") as named:
+            assert named == "cuda:0"
+    with queue._one_gpu("auto") as again:
+        assert again == "cuda:0"
+    with queue._one_gpu("cpu") as cpu:
+        assert cpu == "cpu"
+
+
+# ---------------------------------------------------------------- real processes
+
+
+def start(results, *options, **environment):
+    command = [sys.executable, TESTS / "tiny_fer.py", "study", "run", "--recipes", tiny_fer.RECIPE, "--device", "cpu"]
+    return subprocess.Popen(
+        [*command, "--results", results, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment,
+    )  # fmt: skip
+
+
+def check(results, tmp_path):
+    """Four sound records, the same as of a run trained by itself, and nothing unfinished beside them."""
+    records, problems = read_records(results / "runs")
+    assert not problems
+    assert [record.spec["seed"] for record in records] == [0, 1, 2, 3]
+    assert not any(fault for record in records for fault in verify_record(record))
+    assert sorted(path.name for path in (results / "runs").iterdir()) == [record.id for record in records]
+    alone = train_run(SPECS[1], results=tmp_path / "alone", device="cpu", dataset=tiny_dataset(), say=lambda line: None)
+    assert records[1].content["metrics"] == alone.content["metrics"]
+    assert (records[1].path / "predictions.npz").read_bytes() == (alone.path / "predictions.npz").read_bytes()
+
+
+def test_two_processes_one_of_them_killed(tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    killed = start(results, "--seeds", "4", FER_KILL_AT="epoch   2/3")
+    other = start(results, "--seeds", "4")
+    outputs = [process.communicate(timeout=120)[0] for process in (killed, other)]
+    assert killed.returncode == -signal.SIGKILL
+    assert other.returncode == 0, outputs[1]
+    # The other took over what the first one left, unless it was at its end by then.
+    monkeypatch.setattr(queue, "load_dataset", lambda name: tiny_dataset())
+    run_queue(SPECS, results=results, device="cpu", say=outputs.append)
+    finished = re.findall(r"^(\S+): test accuracy", "\n".join(outputs), re.MULTILINE)
+    assert sorted(finished) == sorted(spec.run_id for spec in SPECS)  # none twice
+    check(results, tmp_path)
+
+
+@pytest.mark.heavy
+def test_two_workers_share_a_queue(tmp_path):
+    results = tmp_path / "results"
+    process = start(results, "--seeds", "4", "--jobs", "2")
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert "4 runs: 4 done" in output
+    finished = re.findall(r"^\[[12]\] (\S+): test accuracy", output, re.MULTILINE)
+    assert sorted(finished) == sorted(spec.run_id for spec in SPECS)
+    check(results, tmp_path)
+
+
+@pytest.mark.heavy
+def test_workers_stop_with_their_parent(tmp_path):
+    """kill -9 of the parent: the workers write checkpoints and go."""
+    results = tmp_path / "results"
+    process = start(results, "--seeds", "2", "--jobs", "2", "--epochs", "100000")
+    for line in process.stdout:
+        if re.match(r"\[[12]\] epoch", line):
+            break
+    process.kill()
+    process.communicate(timeout=60)  # the workers hold its output open until they end
+    partial = sorted((results / "runs").glob("*.partial"))
+    assert partial
+    assert any((folder / "checkpoint.pt").exists() for folder in partial)
