@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -22,17 +23,33 @@ def svg(figure: Figure) -> bytes:
 
 
 def claims(table: pd.DataFrame) -> Figure:
-    """Printed accuracies beside ours.
+    """Printed accuracies and recalls beside ours; claims that cannot be tested are left out.
 
     Args:
-        table: a claim table, see :func:`fer_lib.study.tables.claim_table`.
+        table: a claim table, see :func:`fer_lib.study.claim_table.claim_table`.
     """
-    figure = Figure(figsize=(8, 0.8 + 0.34 * len(table)), layout="constrained")
+    return _claims(table[table["kind"] != "gain"], "accuracy or recall, %")
+
+
+def gain_claims(table: pd.DataFrame) -> Figure:
+    """Printed gains beside ours.
+
+    Args:
+        table: a claim table, see :func:`fer_lib.study.claim_table.claim_table`.
+    """
+    figure = _claims(table[table["kind"] == "gain"], "gain in accuracy, points")
+    figure.axes[0].axvline(0, color=QUIET, linewidth=1, zorder=1)
+    return figure
+
+
+def _claims(table: pd.DataFrame, label: str) -> Figure:
+    table = table[table["verdict"] != "not testable"]
+    figure = Figure(figsize=(9, 0.9 + 0.3 * max(len(table), 1)), layout="constrained")
     axes = figure.subplots()
     rows = np.arange(len(table))[::-1]
     axes.scatter(table["printed"], rows, marker="D", color=PAPER, label="printed", zorder=3)
-    full = table["epochs"] == table["recipe_epochs"]
-    ours = table["ours"].astype(float)
+    full = (table["epochs"] == table["recipe_epochs"]).to_numpy()
+    ours = table["ours"].to_numpy(float)
     axes.scatter(ours[full], rows[full], color=OURS, label="ours", zorder=3)
     axes.scatter(
         ours[~full],
@@ -42,20 +59,76 @@ def claims(table: pd.DataFrame) -> Figure:
         label="ours, fewer epochs than the paper",
         zorder=3,
     )
-    low, high = table["low"].astype(float), table["high"].astype(float)
-    axes.hlines(rows, low, high, color=OURS, linewidth=2, label="95 % interval")
-    for row, verdict, missing in zip(rows, table["verdict"], ours.isna(), strict=True):
-        if missing:
-            axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=QUIET)
-    names = zip(table["paper"], table["system"], table["dataset"], table["split"], strict=True)
-    axes.set_yticks(
-        rows, [f"{paper}: {system}, {data}{' (val)' * (split == 'val')}" for paper, system, data, split in names]
-    )
-    axes.set_ylim(-0.6, len(table) - 0.4)
-    axes.set_xlabel("accuracy, %")
+    axes.hlines(rows, table["low"], table["high"], color=OURS, linewidth=2, label="95 % interval")
+    for row, verdict in zip(rows, table["verdict"], strict=True):
+        color = QUIET if verdict.startswith("no run yet") else "black"
+        axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=color)
+    names = []
+    for claim in table.itertuples():
+        of = "" if claim.measure == "accuracy" or claim.kind == "gain" else f", {claim.measure}"
+        data = claim.recipe.split("/")[-1] if claim.dataset == "own" else claim.dataset
+        names.append(f"{claim.paper}: {claim.system}{of}, {data}{' (val)' * (claim.split == 'val')}")
+    axes.set_yticks(rows, names)
+    axes.set_ylim(-0.6, max(len(table), 1) - 0.4)
+    axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, frameon=False, fontsize="small")
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize="small")
     return figure
+
+
+def gains(table: pd.DataFrame) -> Figure:
+    """What each module adds to its baseline, seed by seed, against what another seed alone changes.
+
+    One panel per baseline, best gain first. The grey band is what two runs of one recipe differ by: twice the standard
+    deviation of such a difference, from the spread of the seeds in the panel.
+
+    Args:
+        table: a gain table, see :func:`fer_lib.study.gains.gain_table`.
+    """
+    table = table.reset_index(drop=True)
+    first = table.index[table["baseline"] == ""].tolist()
+    panels = [table.iloc[start:end] for start, end in zip(first, [*first[1:], len(table)], strict=True)]
+    heights = [max(len(panel) - 1, 1) + 1.2 for panel in panels] or [1]
+    figure = Figure(figsize=(9, 1.1 + 0.34 * sum(heights)), layout="constrained")
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for panel, ax in zip(panels, axes, strict=False):
+        _gain_panel(ax, panel.iloc[0], panel.iloc[1:].sort_values("gain", ascending=False, kind="stable"))
+    axes[-1].set_xlabel("gain in accuracy, points")
+    handles = {}
+    for ax in axes:
+        handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    if handles:
+        figure.legend(handles.values(), handles, loc="outside upper center", ncols=4, frameon=False, fontsize="small")
+    return figure
+
+
+def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
+    rows = np.arange(len(table))[::-1]
+    sds = np.array([baseline["sd"], *table["sd"]], float)
+    if np.isfinite(sds).any():
+        width = 2 * np.sqrt(2 * np.nanmean(sds**2))
+        axes.axvspan(-width, width, color=QUIET, alpha=0.2, linewidth=0, label="two runs of one recipe (2 sd)")
+    axes.axvline(0, color=QUIET, linewidth=1)
+    for row, module in zip(rows, table.itertuples(), strict=True):
+        judged = module.reading in ("gain", "loss", "no difference seen")
+        if not judged:
+            axes.annotate(module.reading, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=QUIET)
+        if np.isnan(module.gain):
+            continue
+        color, label = QUIET, "mean gain, not judged"
+        if judged:
+            color, label = (
+                ("black", "mean gain") if module.reading == "no difference seen" else (OURS, "mean gain, beyond chance")
+            )
+        each = [float(gain) for gain in module.gains.split()]
+        axes.scatter(each, [row - 0.25] * len(each), s=9, color=color, alpha=0.6, linewidth=0, label="one seed")
+        axes.hlines(row, module.low, module.high, color=color, linewidth=2, label="95 % interval")
+        axes.scatter(module.gain, row, color=color, label=label, zorder=3)
+    axes.set_yticks(rows, table["system"])
+    axes.set_ylim(-0.6, max(len(table), 1) - 0.4)
+    value = "no run yet" if np.isnan(baseline["accuracy"]) else f"{baseline['accuracy']:.1f} %"
+    axes.set_title(f"over {baseline['system']} ({value}), {baseline['dataset']}", loc="left", fontsize="medium")
+    axes.grid(axis="x", alpha=0.3)
 
 
 def curves(histories: Mapping[str, Mapping[str, np.ndarray]], selected: Mapping[str, int] | None = None) -> Figure:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fer_lib.data import FER2013_CLASSES, FaceDataset, synthetic
 from fer_lib.recipe import Recipe, RunSpec
-from fer_lib.runs import RunRecord, metrics_of, predictions_of, write_record
+from fer_lib.runs import KINDS, RunRecord, metrics_of, predictions_of, write_record
 from fer_lib.selection import RULES
 
 
@@ -42,10 +42,10 @@ def tiny_dataset() -> FaceDataset:
     return synthetic(train=70, val=21, test=21)
 
 
-def scores(labels: np.ndarray, correct: int, seed: int = 0, classes: int = 7) -> np.ndarray:
-    """Class probabilities, float32 [N, C], of which exactly the first ``correct`` rows are right."""
+def scores(labels: np.ndarray, correct: int, seed: int = 0, classes: int = 7, offset: int = 0) -> np.ndarray:
+    """Class probabilities, float32 [N, C], of which exactly ``correct`` rows are right, from ``offset`` on."""
     n = len(labels)
-    answers = np.where(np.arange(n) < correct, labels, (labels + 1) % classes)
+    answers = np.where((np.arange(n) - offset) % n < correct, labels, (labels + 1) % classes)
     logits = np.random.default_rng(seed).uniform(0, 1, (n, classes))
     logits[np.arange(n), answers] += 2
     shares = np.exp(2 * logits)
@@ -60,12 +60,13 @@ def write_run(
     test: int = 20,
     val: int = 10,
     source: str = "drawn",
+    offset: int = 0,
 ) -> RunRecord:
-    """Write a made-up record: ``correct`` of ``test`` test pictures right, under every rule and view."""
+    """Write a made-up record: ``correct`` of ``test`` test pictures right, under every rule and view; see `scores`."""
     sizes = {"val": val, "test": test}
     labels = {part: np.arange(n) % 7 for part, n in sizes.items() if n}
     chosen = {
-        part: {kind: scores(truth, correct if part == "test" else val // 2) for kind in ("plain", "tta")}
+        part: {kind: scores(truth, correct if part == "test" else val // 2, offset=offset) for kind in KINDS}
         for part, truth in labels.items()
     }
     arrays = predictions_of(labels, {rule: chosen for rule in RULES})

@@ -4,10 +4,35 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from fer_lib.data import PROTOCOLS
+from fer_lib.errors import UserError
+from fer_lib.models import list_models
 from fer_lib.recipe import list_recipes
 from fer_lib.runs import RunRecord
+
+DATASETS = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "synthetic"}
+"""What tables call the data."""
+
+
+class Answers(NamedTuple):
+    """What the nets of some seeds say of one part's pictures, folds joined in their order.
+
+    Attributes:
+        labels: true classes, int64 [N].
+        predicted: predicted classes, int64 [seeds, N].
+    """
+
+    labels: np.ndarray
+    predicted: np.ndarray
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether each net is right about each picture, bool [seeds, N]."""
+        return self.predicted == self.labels
 
 
 @dataclass(frozen=True)
@@ -35,6 +60,16 @@ class Group:
         return list_recipes()[self.recipe].epochs
 
     @property
+    def chance(self) -> bool:
+        """Whether a training's outcome depends on its seed; that of a classical pipeline does not."""
+        return self.records[0].spec["recipe"]["model"] not in list_models(classical=True)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.records[0].classes
+
+    @property
     def folds(self) -> int:
         """Folds of the protocol."""
         return PROTOCOLS[self.records[0].spec["recipe"]["protocol"]]
@@ -56,11 +91,50 @@ class Group:
         pooled = [_pooled(by_seed[seed], part, rule, kind) for seed in self.seeds]
         return [accuracy for accuracy in pooled if not math.isnan(accuracy)]
 
+    def answers(self, part: str = "test", seeds: Iterable[int] | None = None) -> Answers | None:
+        """Predictions at the epoch that validation chose, with the recipe's test views.
+
+        Args:
+            part: val or test.
+            seeds: of these complete seeds, in their order; by default of all.
+
+        Returns:
+            The answers; None without such a seed or part.
+
+        Raises:
+            UserError: two seeds have other labels, so that their pictures are not the same.
+        """
+        by_seed = self._by_seed()
+        chosen = [by_seed[seed] for seed in (self.seeds if seeds is None else seeds)]
+        if not chosen or not all(
+            record.content["data"]["counts"].get(part) for records in chosen for record in records
+        ):
+            return None
+        labels = [_joined(records, f"{part}/labels") for records in chosen]
+        for records, found in zip(chosen, labels, strict=True):
+            check_same_pictures(chosen[0][0], labels[0], records[0], found)
+        predicted = [_joined(records, f"{part}/val_selected/tta") for records in chosen]
+        return Answers(labels[0], np.stack(predicted))
+
     def _by_seed(self) -> dict[int, list[RunRecord]]:
         by_seed = defaultdict(list)
         for record in self.records:
             by_seed[record.spec["seed"]].append(record)
         return by_seed
+
+
+def check_same_pictures(one: RunRecord, labels: np.ndarray, other: RunRecord, other_labels: np.ndarray) -> None:
+    """Refuse to pair predictions by picture where the labels say that the pictures differ.
+
+    Raises:
+        UserError: naming both runs.
+    """
+    if not np.array_equal(labels, other_labels):
+        raise UserError(f"{one.id} and {other.id}: their test labels differ; see fer study verify")
+
+
+def _joined(records: list[RunRecord], name: str) -> np.ndarray:
+    return np.concatenate([record.predictions[name] for record in records]).astype(np.int64)
 
 
 def _pooled(records: list[RunRecord], part: str, rule: str, kind: str) -> float:

@@ -1,87 +1,31 @@
 """Every table and figure of the study, computed from the run records and the claims alone."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from fer_lib import plots
-from fer_lib.claims import Claim, list_claims
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT, results_dir, write_atomically
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord, read_records
 from fer_lib.selection import RULES
-from fer_lib.study.groups import Group, group_records
-from fer_lib.study.verdicts import Verdict, judge
+from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
+from fer_lib.study.ensemble import ensemble_table
+from fer_lib.study.gains import ablation_table, readable_gains
+from fer_lib.study.groups import group_records
 
-DATASETS = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "synthetic"}
-
-
-def claim_table(records: list[RunRecord], paper: str | None = None) -> pd.DataFrame:
-    """The printed accuracies beside ours.
-
-    Args:
-        records: the study's runs.
-        paper: only this paper's claims.
-
-    Returns:
-        One row per claim of an accuracy level: claim, paper, system, dataset, split, place, printed and ours
-        (percent; on the validation set where the claim is about it, else on the test set), sd (points), seeds, gap
-        (points), low and high (percent, ends of the interval), epochs, recipe_epochs, protocol, verdict, runs (their
-        names, separated by spaces).
-    """
-    groups = {}
-    for group in group_records(records):
-        if group.as_published and group.seeds:
-            groups.setdefault(group.recipe, group)  # the longest training of each recipe speaks for it
-    judged = [claim for claim in list_claims(paper) if claim.kind == "level" and claim.metric == "accuracy"]
-    return pd.DataFrame([_claim_row(claim, groups.get(claim.recipe)) for claim in judged])
+RUN_COLUMNS = (
+    "run", "recipe", "seed", "fold", "dataset", "train_pictures", "epochs", "recipe_epochs", "views", "val_accuracy",
+    *(f"test_{rule}" for rule in RULES), "selected_epoch", "minutes", "images_per_second", "device", "torch", "commit",
+    "fingerprint",
+)  # fmt: skip
 
 
-def headline_claims(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a claim table that the papers are quoted for."""
-    headlines = {claim.id for claim in list_claims() if claim.headline}
-    return table[table["claim"].isin(headlines)].reset_index(drop=True)
-
-
-def _claim_row(claim: Claim, group: Group | None) -> dict[str, object]:
-    recipe = list_recipes().get(claim.recipe)
-    if group is None:
-        verdict = judge(claim, [], 0, 0, 0)
-        if verdict.text == "no run yet" and recipe is None:
-            verdict = Verdict("no run yet: recipe to come")
-    else:
-        part = "val" if claim.split == "val" else "test"
-        verdict = judge(claim, group.accuracies(part), group.pictures, group.epochs, group.recipe_epochs)
-    return {
-        "claim": claim.id,
-        "paper": claim.paper,
-        "system": claim.system,
-        "dataset": claim.dataset,
-        "split": claim.split,
-        "place": claim.place,
-        "printed": claim.value * 100,
-        "ours": _percent(verdict.mean),
-        "sd": _percent(verdict.sd),
-        "seeds": len(group.seeds) if group else 0,
-        "gap": _percent(verdict.gap),
-        "low": _percent(verdict.low),
-        "high": _percent(verdict.high),
-        "epochs": group.epochs if group else None,
-        "recipe_epochs": recipe.epochs if recipe else None,
-        "protocol": recipe.protocol if recipe else None,
-        "verdict": verdict.text,
-        "runs": " ".join(record.id for record in group.records) if group else "",
-    }
-
-
-def _percent(fraction: float | None) -> float | None:
-    return None if fraction is None else fraction * 100
-
-
-def run_table(records: list[RunRecord]) -> pd.DataFrame:
+def run_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     """One row per run: what was trained, on what, and its test accuracy (percent) under the three selection rules."""
     rows = []
     for record in records:
@@ -96,10 +40,10 @@ def run_table(records: list[RunRecord]) -> pd.DataFrame:
             "epochs": record.trained_epochs,
             "recipe_epochs": list_recipes()[record.recipe].epochs if record.recipe in list_recipes() else None,
             "views": recipe["test_views"],
-            "val_accuracy": _percent(record.accuracy("val")),
+            "val_accuracy": 100 * record.accuracy("val"),
         }
         for rule in RULES:
-            row[f"test_{rule}"] = _percent(record.accuracy("test", rule))
+            row[f"test_{rule}"] = 100 * record.accuracy("test", rule)
         row |= {
             "selected_epoch": record.content["metrics"]["val_selected"]["epoch"],
             "minutes": time["seconds"] / 60,
@@ -110,34 +54,10 @@ def run_table(records: list[RunRecord]) -> pd.DataFrame:
             "fingerprint": data["fingerprint"][:12],
         }
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=RUN_COLUMNS)
 
 
-def readable_claims(table: pd.DataFrame) -> pd.DataFrame:
-    """The claim table for a reader: fewer columns, numbers rounded, every short training marked."""
-
-    def ours(row: pd.Series) -> str:
-        if pd.isna(row["ours"]):
-            return "–"
-        spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}"
-        short = (
-            ""
-            if row["epochs"] == row["recipe_epochs"]
-            else f" ({row['epochs']:.0f} of {row['recipe_epochs']:.0f} epochs)"
-        )
-        return f"{row['ours']:.1f}{spread}, n = {row['seeds']}{short}"
-
-    return pd.DataFrame(
-        {
-            "paper": table["paper"],
-            "system": table["system"],
-            "data": table["dataset"].map(DATASETS) + table["split"].map({"val": ", validation"}).fillna(""),
-            "printed, %": table["printed"].map("{:.4g}".format),
-            "ours, %": table.apply(ours, axis=1),
-            "gap, points": table["gap"].map(lambda gap: "–" if pd.isna(gap) else f"{gap:+.1f}"),
-            "verdict": table["verdict"],
-        }
-    )
+# ---------------------------------------------------------------- as text
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -147,6 +67,82 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV with a header, six significant digits."""
+    return table.to_csv(index=False, float_format="%.6g")
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Any table for a reader: numbers with two decimals, a dash where there is none."""
+
+    def cell(value: object) -> str:
+        if pd.isna(value):
+            return "–"
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+    return table.map(cell).rename(columns=lambda name: name.replace("_", " "))
+
+
+def _runs_page(table: pd.DataFrame) -> str:
+    """The runs by recipe, each with a link to its folder; the claims' tables link to the recipes' headings."""
+    pages = []
+    for recipe, rows in table.groupby("recipe", sort=True):
+        shown = rounded(rows[["seed", "fold", "epochs", "recipe_epochs", "val_accuracy", "test_val_selected"]])
+        shown.insert(0, "run", [f"[{run}](../runs/{run})" for run in rows["run"]])
+        pages.append(f"### {recipe}\n\n{markdown(shown)}")
+    return "\n".join(pages) or "No run yet.\n"
+
+
+# ---------------------------------------------------------------- all of them
+
+TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
+    "claims": claim_table,
+    "control": lambda records: ablation_table(records, claimed=False),
+    "ablations": lambda records: ablation_table(records, claimed=True),
+    "ensemble": ensemble_table,
+    "runs": run_table,
+}
+"""Every table by name: from the records to the numbers."""
+
+PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
+    "claims": lambda table: markdown(readable_claims(table, runs_page="runs.md")),
+    "control": lambda table: markdown(readable_gains(table)),
+    "ablations": lambda table: markdown(readable_gains(table)),
+    "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
+    "runs": _runs_page,
+}
+"""How a table reads in Markdown, where :func:`rounded` is not enough."""
+
+FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
+    "claims": ("claims", plots.claims),
+    "gain_claims": ("claims", plots.gain_claims),
+    "control": ("control", plots.gains),
+    "ablations": ("ablations", plots.gains),
+}
+"""Every figure by name: the table it shows, and what draws it."""
+
+
+def page(name: str, table: pd.DataFrame) -> str:
+    """A table of :data:`TABLES` as Markdown."""
+    return PAGES[name](table) if name in PAGES else markdown(rounded(table))
+
+
+def build_table(name: str, results: Path | None = None, warn: Callable[[str], None] = print) -> pd.DataFrame:
+    """One table of the study.
+
+    Args:
+        name: of :data:`TABLES`.
+        results: the results folder; None for :func:`fer_lib.paths.results_dir`.
+        warn: receives one line for each folder in ``runs/`` that is no sound record.
+
+    Raises:
+        UserError: there is no such table.
+    """
+    if name not in TABLES:
+        raise unknown("table", name, TABLES)
+    return TABLES[name](_records(results or results_dir(), warn)[0])
+
+
 def write_tables(results: Path | None = None, warn: Callable[[str], None] = print) -> list[Path]:
     """Rebuild ``tables/`` and ``figures/`` of a results folder; for the checkout's own, the README's table too.
 
@@ -154,26 +150,25 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
 
     Args:
         results: the folder; None for :func:`fer_lib.paths.results_dir`.
-        warn: receives one line for each folder in ``runs/`` that is no readable record.
+        warn: receives one line for each folder in ``runs/`` that is no sound record; these are left out of the
+            tables, which say so.
 
     Returns:
         The files written.
     """
     results = results or results_dir()
-    records, problems = read_records(results / "runs")
-    for problem in problems:
-        warn(f"left out of the tables: {problem}")
-    claims = claim_table(records)
-    text = markdown(readable_claims(claims))
-    written = {
-        results / "tables" / "claims.csv": claims.to_csv(index=False, float_format="%.4f").encode(),
-        results / "tables" / "claims.md": text.encode(),
-        results / "tables" / "runs.csv": run_table(records).to_csv(index=False, float_format="%.4f").encode(),
-        results / "figures" / "claims.svg": plots.svg(plots.claims(claims)),
-    }
+    records, problems = _records(results, warn)
+    left_out = "".join(f"\nLeft out: {problem}\n" for problem in problems)
+    tables = {name: build(records) for name, build in TABLES.items()}
+    written = {}
+    for name, table in tables.items():
+        written[results / "tables" / f"{name}.csv"] = csv_text(table).encode()
+        written[results / "tables" / f"{name}.md"] = (page(name, table) + left_out).encode()
+    for name, (shown, draw) in FIGURES.items():
+        written[results / "figures" / f"{name}.svg"] = plots.svg(draw(tables[shown]))
     readme = ROOT / "README.md"
     if results.resolve() == ROOT / "results" and readme.exists():
-        headline = markdown(readable_claims(headline_claims(claims)))
+        headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
         written[readme] = _replace_section(readme.read_text(), "claims", headline).encode()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,6 +176,14 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         if not path.exists() or path.read_bytes() != content:
             write_atomically(path, lambda file, content=content: file.write(content))
     return list(written)
+
+
+def _records(results: Path, warn: Callable[[str], None]) -> tuple[list[RunRecord], list[str]]:
+    """The sound records, and one line for each other, which starts within the results folder."""
+    records, problems = read_records(results / "runs")
+    for problem in problems:
+        warn(f"left out of the tables: {problem}")
+    return records, [problem.removeprefix(f"{results}/") for problem in problems]
 
 
 def _replace_section(text: str, name: str, content: str) -> str:
@@ -214,6 +217,6 @@ def rule_table(record: RunRecord) -> pd.DataFrame:
         row: dict[str, object] = {"rule": rule, "epoch": record.content["metrics"][rule]["epoch"]}
         for part in ("val", "test"):
             for kind in KINDS:
-                row[f"{part}, {kind}"] = round(_percent(record.accuracy(part, rule, kind)), 2)
+                row[f"{part}, {kind}"] = round(100 * record.accuracy(part, rule, kind), 2)
         rows.append(row)
     return pd.DataFrame(rows)

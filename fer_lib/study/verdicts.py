@@ -1,30 +1,52 @@
-"""The rules by which a printed accuracy is judged. They were fixed before any run.
+"""The rules by which a printed number is judged. They were fixed before any full training.
 
-A claim is judged only by runs of its own recipe, trained for all of its epochs, with at least
-:data:`MIN_SEEDS` seeds. Our value is the mean test accuracy over seeds, at the epoch that validation chose, with
-the recipe's test views.
+A claim is judged only by runs of its own recipe, trained for all of its epochs, with at least :data:`MIN_SEEDS`
+seeds; one run is enough for a training without chance, such as that of a support vector machine. Our value is the
+mean over seeds, at the epoch that validation chose, with the recipe's test views; folds are pooled. "Near" means at
+most :data:`TOLERANCE` away; the 95 % interval joins the spread of the seeds and the sampling error of the test set
+(:mod:`fer_lib.statistics`).
 
-* reproduced: the printed value is at most :data:`TOLERANCE` from ours;
-* within noise: it is further off, yet inside our 95 % interval, which joins the spread of the seeds and the
-  sampling error of the test set;
-* not reproduced: it is outside the interval, above or below;
+A level - an accuracy, or a precision, recall or F1 as a mean over classes - and the recall of one class are
+
+* reproduced: the printed value is near ours;
+* within noise: it is further off, yet inside our interval;
+* not reproduced: it is outside the interval, above or below.
+
+Where the paper prints an upper bound, every value of ours up to the bound reproduces it.
+
+A gain is the accuracy of one recipe less that of its baseline, the same seeds paired on the same pictures. It is
+
+* reproduced: the printed gain is near ours, and our interval lies on its side of zero (a printed gain of zero needs
+  the first only);
+* within noise: it is not reproduced, yet inside our interval;
+* not reproduced: it is outside the interval.
+
+A gain on unpublished pictures is tested on ours, and says so; the levels on them are not. Besides these words a claim
+can be
+
 * not judged: too few seeds, or fewer epochs than the recipe has;
 * no run yet;
-* not testable: the data the claim is about are not public.
+* not testable: the pictures that the level was measured on are not public.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from fer_lib.claims import Claim
+from fer_lib.statistics import Comparison, mean_interval, sample_sd
 
 MIN_SEEDS = 3
 TOLERANCE = 0.005
-CONFIDENCE = 0.95
+LEVELS = {
+    "accuracy": "accuracy",
+    "accuracy, upper bound": "accuracy",
+    "precision": "macro_precision",
+    "recall": "macro_recall",
+    "F1": "macro_f1",
+}
+"""What a level claim's metric is called in :func:`fer_lib.metrics.summary`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +55,7 @@ class Verdict:
 
     Attributes:
         text: the verdict, in the words above.
-        mean: our mean accuracy, a fraction; None without a run.
+        mean: our mean value, a fraction; None without a run.
         sd: standard deviation over the seeds; None below two of them.
         low: lower end of the interval; None where the rules judge nothing.
         high: upper end.
@@ -48,54 +70,78 @@ class Verdict:
     gap: float | None = None
 
 
-def interval(accuracies: Sequence[float], pictures: int) -> tuple[float, float]:
-    """The 95 % interval of a mean accuracy, for new seeds and a new test set of the same size.
-
-    The variances of the mean over seeds (sd² / n) and of the test set (p (1 - p) / N) are added. Student's t gives
-    the width, with the degrees of freedom of Welch (1947) and Satterthwaite (1946): the seeds' variance is an
-    estimate with n - 1 of them, the binomial variance is as good as known.
+def shortfall(seeds: int, epochs: int, recipe_epochs: int, chance: bool = True) -> str | None:
+    """Why runs are too few or too short to be judged, in the words above; None if they are not.
 
     Args:
-        accuracies: one per seed, fractions; at least two.
-        pictures: pictures in the test set.
-
-    Returns:
-        Lower and upper end, as fractions.
+        seeds: how many there are, of a gain how many pairs.
+        epochs: epochs trained.
+        recipe_epochs: epochs of the recipe.
+        chance: whether the outcome of a training depends on its seed.
     """
-    count, mean = len(accuracies), float(np.mean(accuracies))
-    of_seeds, of_pictures = np.var(accuracies, ddof=1) / count, mean * (1 - mean) / pictures
-    total = of_seeds + of_pictures
-    freedom = (count - 1) * (total / of_seeds) ** 2 if of_seeds else math.inf
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * math.sqrt(total)
-    return mean - half, mean + half
+    needed = MIN_SEEDS if chance else 1
+    if not seeds:
+        return "no run yet"
+    if epochs < recipe_epochs:
+        return f"not judged: {epochs:.0f} of {recipe_epochs} epochs"
+    return f"not judged: {seeds} of {needed} seeds" if seeds < needed else None
 
 
-def judge(claim: Claim, accuracies: Sequence[float], pictures: int, epochs: int, recipe_epochs: int) -> Verdict:
-    """Apply the rules to one level claim.
+def judge_level(
+    claim: Claim,
+    values: Sequence[float],
+    sampling_variance: float,
+    epochs: int,
+    recipe_epochs: int,
+    chance: bool = True,
+) -> Verdict:
+    """Apply the rules to a level, or to the recall of a class.
 
     Args:
         claim: the claim; its ``value`` is a fraction.
-        accuracies: our test accuracy for every seed, fractions.
-        pictures: pictures in the test set.
+        values: ours for every seed, fractions.
+        sampling_variance: of one value, from the choice of the test pictures.
         epochs: epochs our runs were trained for.
         recipe_epochs: epochs the paper trains for.
+        chance: whether the outcome of a training depends on its seed.
     """
     if claim.dataset == "own":
         return Verdict("not testable")
-    if not accuracies:
+    if not values:
         return Verdict("no run yet")
-    mean = float(np.mean(accuracies))
-    sd = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+    mean, sd = float(np.mean(values)), sample_sd(values)
     gap = mean - claim.value
-    if epochs < recipe_epochs:
-        return Verdict(f"not judged: {epochs} of {recipe_epochs} epochs", mean, sd, gap=gap)
-    if len(accuracies) < MIN_SEEDS:
-        return Verdict(f"not judged: {len(accuracies)} of {MIN_SEEDS} seeds", mean, sd, gap=gap)
-    low, high = interval(accuracies, pictures)
-    if abs(gap) <= TOLERANCE:
-        text = "reproduced"
-    elif low <= claim.value <= high:
-        text = "within noise"
+    if why := shortfall(len(values), epochs, recipe_epochs, chance):
+        return Verdict(why, mean, sd, gap=gap)
+    low, high = mean_interval(values, sampling_variance)
+    low, high = max(low, 0.0), min(high, 1.0)
+    near = abs(gap) <= TOLERANCE
+    if claim.metric.endswith("upper bound"):
+        near, low_enough = gap <= 0, low <= claim.value
     else:
-        text = "not reproduced"
+        low_enough = low <= claim.value <= high
+    text = "reproduced" if near else "within noise" if low_enough else "not reproduced"
     return Verdict(text, mean, sd, low, high, gap)
+
+
+def judge_gain(claim: Claim, comparison: Comparison | None, epochs: int, recipe_epochs: int) -> Verdict:
+    """Apply the rules to a gain.
+
+    Args:
+        claim: the claim; its ``value`` is a difference of fractions.
+        comparison: our runs of both recipes, compared; None without a pair.
+        epochs: epochs the runs of both were trained for.
+        recipe_epochs: epochs the paper trains for.
+    """
+    if comparison is None:
+        return Verdict("no run yet")
+    gap = comparison.gain - claim.value
+    if why := shortfall(len(comparison.gains), epochs, recipe_epochs):
+        return Verdict(why, comparison.gain, comparison.sd, gap=gap)
+    low, high = comparison.low, comparison.high
+    its_side = claim.value == 0 or (low > 0 if claim.value > 0 else high < 0)
+    if abs(gap) <= TOLERANCE and its_side:
+        text = "reproduced"
+    else:
+        text = "within noise" if low <= claim.value <= high else "not reproduced"
+    return Verdict(text, comparison.gain, comparison.sd, low, high, gap)

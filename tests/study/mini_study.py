@@ -1,4 +1,4 @@
-"""A study in miniature: the paper ``mini/demo.toml``, made-up records in ``mini/runs``, and the tables they give.
+"""A study in miniature: the papers ``mini/*.toml``, made-up records in ``mini/runs``, and the tables they give.
 
 ``python tests/study/mini_study.py`` writes the folder again, after a change of the records or of the tables.
 """
@@ -25,11 +25,22 @@ CORRECT = {  # of 40 test pictures, seed by seed
     "demo/bad/synthetic": (20, 20, 21),
     "demo/lonely/synthetic": (28,),
 }
+CONTROL = {  # of 200 test pictures
+    "control/none/synthetic": (120, 124, 122),
+    "control/se/synthetic": (160, 166, 163),
+    "control/eca/synthetic": (121, 123, 125),
+    "control/cbam/synthetic": (140, 150),
+}
+BEST = {  # of 40 test pictures, the first that each net is right about
+    "best/one/synthetic": 0,
+    "best/two/synthetic": 13,
+    "best/three/synthetic": 26,
+}
 
 
 @contextlib.contextmanager
 def demo_paper() -> Iterator[None]:
-    """Let ``mini/demo.toml`` be the only paper."""
+    """Let ``mini/*.toml`` be the only papers."""
     caches = (recipe.load_papers, recipe.list_recipes, claims.list_claims)
     with mock.patch.object(recipe, "PAPERS_DIR", MINI):
         for cached in caches:
@@ -46,6 +57,14 @@ def write_runs(runs: Path) -> None:
             write_run(runs, RunSpec(get_recipe(name), seed), correct=correct, test=40, val=0)
     short = dataclasses.replace(get_recipe("demo/short/synthetic"), epochs=1)
     write_run(runs, RunSpec(short), correct=25, test=40)
+    for name, counts in CONTROL.items():
+        for seed, correct in enumerate(counts):
+            write_run(runs, RunSpec(get_recipe(name), seed), correct=correct, test=200, val=0, offset=seed)
+    short = dataclasses.replace(get_recipe("control/simam/synthetic"), epochs=1)
+    write_run(runs, RunSpec(short), correct=100, test=200, val=0)
+    for name, offset in BEST.items():
+        for seed in range(2):
+            write_run(runs, RunSpec(get_recipe(name), seed), correct=26 + seed, test=40, val=20, offset=offset)
     for partial in runs.glob("*.partial"):
         shutil.rmtree(partial)
 

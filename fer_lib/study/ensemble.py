@@ -1,0 +1,122 @@
+"""Nets that vote: an ensemble of the ``best`` family, chosen on PublicTest alone and reported on PrivateTest."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from fer_lib.recipe import list_recipes
+from fer_lib.runs import RunRecord, restore_probabilities
+from fer_lib.statistics import compare, sample_sd
+from fer_lib.study.groups import Group, check_same_pictures, group_records
+from fer_lib.study.verdicts import shortfall
+
+FAMILY = "best"
+COLUMNS = (
+    "system", "nets", "seeds", "val_accuracy", "test_accuracy", "sd", "gain", "low", "high", "epochs", "recipe_epochs",
+    "note", "runs",
+)  # fmt: skip
+
+
+def ensemble_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """The nets of the ``best`` family, alone and together.
+
+    An ensemble averages the test-time-augmented probabilities of its members, nets of one seed each. Of all sets of
+    two or more members the one with the best mean PublicTest accuracy over the seeds is chosen, of equals the
+    smallest, then the first; PrivateTest has no say in it.
+
+    Args:
+        records: the study's runs.
+
+    Returns:
+        One row per net alone, then the chosen ensemble, that of all members, and the chosen one with the nets of all
+        seeds in one: system, nets (members of an ensemble), seeds, val_accuracy and test_accuracy (percent, mean over
+        seeds), sd (points, on test), gain (test points over the member best on PublicTest) with its interval low to
+        high, epochs, recipe_epochs, note, runs.
+    """
+    recipes = [recipe for name, recipe in list_recipes().items() if name.startswith(f"{FAMILY}/")]
+    groups: dict[str, Group] = {}
+    for group in group_records(records):
+        if group.as_published and group.recipe.startswith(f"{FAMILY}/") and group.answers("val"):
+            groups.setdefault(group.recipe, group)  # the longest training of each recipe
+    seeds = tuple(sorted(set.intersection(*(set(group.seeds) for group in groups.values())))) if groups else ()
+    rows = [_member_row(recipe.name, recipe.title, groups.get(recipe.name)) for recipe in recipes]
+    if len(groups) > 1 and seeds:
+        rows += _ensemble_rows(list(groups.values()), seeds)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _member_row(name: str, title: str, group: Group | None) -> dict[str, object]:
+    recipe_epochs = list_recipes()[name].epochs
+    if group is None:
+        return {"system": title, "nets": 1, "seeds": 0, "recipe_epochs": recipe_epochs, "note": "no run yet"}
+    val, test = (group.answers(part).correct for part in ("val", "test"))
+    note = shortfall(len(group.seeds), group.epochs, recipe_epochs) or ""
+    return _row(title, 1, val, test, [group], note) | {"runs": _runs([group], group.seeds)}
+
+
+def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str, object]]:
+    answers = {part: [group.answers(part, seeds) for group in groups] for part in ("val", "test")}
+    votes = {part: [_probabilities(group, part, seeds) for group in groups] for part in ("val", "test")}
+
+    for part, found in answers.items():
+        for group, theirs in zip(groups, found, strict=True):
+            check_same_pictures(groups[0].records[0], answers[part][0].labels, group.records[0], theirs.labels)
+
+    def correct(part: str, members: Sequence[int]) -> np.ndarray:
+        """Whether the members together are right, bool [seeds, N]."""
+        return np.mean([votes[part][m] for m in members], 0).argmax(-1) == answers[part][0].labels
+
+    everyone = tuple(range(len(groups)))
+    sets = [members for size in everyone[1:] for members in combinations(everyone, size)] + [everyone]
+    chosen = max(sets, key=lambda members: correct("val", members).mean())  # the first of equals
+    best = max(everyone, key=lambda member: answers["val"][member].correct.mean())
+    rows = []
+    for label, members in (("chosen on PublicTest", chosen), ("all members", everyone)):
+        val, test = (correct(part, members) for part in ("val", "test"))
+        used = [groups[m] for m in members]
+        note = f"{', '.join(_title(group) for group in used)}; gain over {_title(groups[best])}"
+        row = _row(f"ensemble, {label}", len(members), val, test, used, note)
+        found = compare(test, answers["test"][best].correct)
+        row |= {"gain": 100 * found.gain, "runs": _runs(used, seeds)}
+        if found.low is not None:
+            row |= {"low": 100 * found.low, "high": 100 * found.high}
+        rows.append(row)
+    if len(seeds) > 1:
+        shares = {part: np.mean([votes[part][m] for m in chosen], (0, 1)) for part in ("val", "test")}
+        val, test = ((shares[part].argmax(-1) == answers[part][0].labels)[None] for part in ("val", "test"))
+        used = [groups[m] for m in chosen]
+        row = _row("ensemble, chosen, all seeds in one", len(chosen) * len(seeds), val, test, used, "one ensemble")
+        rows.append(row | {"runs": _runs(used, seeds)})
+    return rows
+
+
+def _row(system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequence[Group], note: str) -> dict:
+    shortest = min(groups, key=lambda group: group.epochs / group.recipe_epochs)
+    sd = sample_sd(test.mean(1).tolist())
+    return {
+        "system": system,
+        "nets": nets,
+        "seeds": len(test),
+        "val_accuracy": 100 * float(val.mean()),
+        "test_accuracy": 100 * float(test.mean()),
+        "sd": None if sd is None else 100 * sd,
+        "epochs": shortest.epochs,
+        "recipe_epochs": shortest.recipe_epochs,
+        "note": note,
+    }
+
+
+def _probabilities(group: Group, part: str, seeds: Sequence[int]) -> np.ndarray:
+    """Test-time-augmented probabilities at the epoch that validation chose, float64 [seeds, N, C]."""
+    records = {record.spec["seed"]: record for record in group.records}  # PublicTest has no folds
+    return np.stack([restore_probabilities(records[seed].predictions[f"{part}/probabilities"]) for seed in seeds])
+
+
+def _runs(groups: Sequence[Group], seeds: Sequence[int]) -> str:
+    return " ".join(r.id for group in groups for r in group.records if r.spec["seed"] in seeds)
+
+
+def _title(group: Group) -> str:
+    return list_recipes()[group.recipe].title
