@@ -237,6 +237,17 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         command = _command(study, name, run, text, f"fer study {name}")
         command.add_argument("--results", type=_folder, help=RESULTS_HELP)
+    table = _command(
+        study,
+        "table",
+        _study_table,
+        "print one table: claims, control, ablations, ensemble, runs and more",
+        "fer study table control",
+        "fer study table claims --csv",
+    )
+    table.add_argument("name", help="a mistyped name lists the nearest")
+    table.add_argument("--csv", action="store_true", help="every column, as CSV (default: Markdown)")
+    table.add_argument("--results", type=_folder, help=RESULTS_HELP)
     show = _command(study, "show", _study_show, "one run in full", "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d")
     show.add_argument("run", help="a folder's name in results/runs")
     show.add_argument("--json", action="store_true", help="the whole run.json instead")
@@ -516,6 +527,13 @@ def _study_tables(arguments: argparse.Namespace) -> None:
 
     for path in write_tables(arguments.results, _warn):
         print(path)
+
+
+def _study_table(arguments: argparse.Namespace) -> None:
+    from fer_lib.study.tables import build_table, csv_text, page
+
+    table = build_table(arguments.name, arguments.results, _warn)
+    print(csv_text(table) if arguments.csv else page(arguments.name, table), end="")
 
 
 def _study_verify(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from fer_lib.errors import UserError
 from fer_lib.paths import results_dir, write_atomically
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
 from fer_lib.runs import read_records
-from fer_lib.study.tables import claim_table, headline_claims, readable_claims
+from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLE = "Do attention modules improve facial-expression recognition?"
@@ -110,7 +110,7 @@ def _index(sources: list[Path], scale: str) -> str:
         lead=LEAD,
         css=Markup(_css()),
         figure=Markup(figure),
-        claims=Markup(readable_claims(table).to_html(index=False, border=0)),
+        claims=Markup(readable_claims(table)[list(BRIEF)].to_html(index=False, border=0)),
         cards=cards,
         stamp=f"{len(records)} recorded runs; data: {', '.join(data) or 'none'}",
     )
