@@ -17,6 +17,7 @@ from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, reada
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.groups import group_records
+from fer_lib.study.verify import sound_records
 
 RUN_COLUMNS = (
     "run", "recipe", "seed", "fold", "dataset", "train_pictures", "epochs", "recipe_epochs", "views", "val_accuracy",
@@ -179,8 +180,8 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
 
 
 def _records(results: Path, warn: Callable[[str], None]) -> tuple[list[RunRecord], list[str]]:
-    """The sound records, and one line for each other, which starts within the results folder."""
-    records, problems = read_records(results / "runs")
+    """The sound records, and one line for each fault of the others, which starts within the results folder."""
+    records, problems = sound_records(results / "runs")
     for problem in problems:
         warn(f"left out of the tables: {problem}")
     return records, [problem.removeprefix(f"{results}/") for problem in problems]

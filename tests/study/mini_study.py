@@ -25,13 +25,13 @@ CORRECT = {  # of 40 test pictures, seed by seed
     "demo/bad/synthetic": (20, 20, 21),
     "demo/lonely/synthetic": (28,),
 }
-CONTROL = {  # of 200 test pictures
-    "control/none/synthetic": (120, 124, 122),
-    "control/se/synthetic": (160, 166, 163),
-    "control/eca/synthetic": (121, 123, 125),
-    "control/cbam/synthetic": (140, 150),
+CONTROL = {
+    "control/none/synthetic": (20, 21, 20),
+    "control/se/synthetic": (35, 36, 36),
+    "control/eca/synthetic": (20, 20, 22),
+    "control/cbam/synthetic": (27, 30),
 }
-BEST = {  # of 40 test pictures, the first that each net is right about
+BEST = {  # the first picture that each net is right about
     "best/one/synthetic": 0,
     "best/two/synthetic": 13,
     "best/three/synthetic": 26,
@@ -52,19 +52,16 @@ def demo_paper() -> Iterator[None]:
 
 def write_runs(runs: Path) -> None:
     """Write the records."""
-    for name, counts in CORRECT.items():
+    pictures = {"test": 40, "val": 20}
+    for name, counts in (CORRECT | CONTROL).items():
         for seed, correct in enumerate(counts):
-            write_run(runs, RunSpec(get_recipe(name), seed), correct=correct, test=40, val=0)
-    short = dataclasses.replace(get_recipe("demo/short/synthetic"), epochs=1)
-    write_run(runs, RunSpec(short), correct=25, test=40)
-    for name, counts in CONTROL.items():
-        for seed, correct in enumerate(counts):
-            write_run(runs, RunSpec(get_recipe(name), seed), correct=correct, test=200, val=0, offset=seed)
-    short = dataclasses.replace(get_recipe("control/simam/synthetic"), epochs=1)
-    write_run(runs, RunSpec(short), correct=100, test=200, val=0)
+            offset = seed if name in CONTROL else 0
+            write_run(runs, RunSpec(get_recipe(name), seed), correct=correct, offset=offset, **pictures)
+    for name, correct in (("demo/short/synthetic", 25), ("control/simam/synthetic", 20)):
+        write_run(runs, RunSpec(dataclasses.replace(get_recipe(name), epochs=1)), correct=correct, **pictures)
     for name, offset in BEST.items():
         for seed in range(2):
-            write_run(runs, RunSpec(get_recipe(name), seed), correct=26 + seed, test=40, val=20, offset=offset)
+            write_run(runs, RunSpec(get_recipe(name), seed), correct=26 + seed, offset=offset, **pictures)
     for partial in runs.glob("*.partial"):
         shutil.rmtree(partial)
 
