@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -87,7 +88,7 @@ def gains(table: pd.DataFrame) -> Figure:
     """
     table = table.reset_index(drop=True)
     first = table.index[table["baseline"] == ""].tolist()
-    panels = [table.iloc[start:end] for start, end in zip(first, [*first[1:], len(table)], strict=True)]
+    panels = [table.iloc[start:end] for start, end in pairwise([*first, len(table)])]
     heights = [max(len(panel) - 1, 1) + 1.2 for panel in panels] or [1]
     figure = Figure(figsize=(9, 1.1 + 0.34 * sum(heights)), layout="constrained")
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
