@@ -11,12 +11,11 @@ from fer_lib import plots
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT, results_dir, write_atomically
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
-from fer_lib.runs import KINDS, RunRecord, read_records
+from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
 from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.gains import ablation_table, readable_gains
-from fer_lib.study.groups import group_records
 from fer_lib.study.verify import sound_records
 
 RUN_COLUMNS = (
