@@ -12,11 +12,11 @@ from tiny import write_run
 
 from fer_lib import plots
 from fer_lib.errors import UserError
-from fer_lib.recipe import RunSpec, get_recipe, list_recipes
+from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.runs import metrics_of, read_records, verify_record
 from fer_lib.study import tables
 from fer_lib.study.groups import group_records
-from fer_lib.study.tables import claim_table, run_table, status, write_tables
+from fer_lib.study.tables import claim_table, run_table, write_tables
 
 GOOD = "demo/good/synthetic"
 FOLDS = "demo/folds/synthetic"
@@ -248,14 +248,6 @@ def test_validation_accuracies_need_a_validation_part(tmp_path):
     write_run(tmp_path / "other", RunSpec(get_recipe(GOOD)), correct=3, val=0)
     (group,) = group_records(read_records(tmp_path / "other")[0])
     assert group.accuracies("val") == []
-
-
-def test_status_counts_runs_and_complete_seeds(mini):
-    lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in status(mini).splitlines()}
-    assert lines["demo/good/synthetic"] == "3 of   3 epochs, 3 runs, 3 complete seeds"
-    assert lines["demo/short/synthetic"] == "1 of   3 epochs, 1 runs, 1 complete seeds"
-    assert lines["demo/unrun/synthetic"] == "no run yet"
-    assert lines.keys() == list_recipes().keys()
 
 
 # ---------------------------------------------------------------- the README
