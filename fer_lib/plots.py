@@ -229,3 +229,58 @@ def pictures(images: np.ndarray, titles: Sequence[str] | None = None, columns: i
             if titles:
                 axes.set_title(titles[index], fontsize=8)
     return figure
+
+
+def heat(
+    images: np.ndarray,
+    rows: Mapping[str, np.ndarray],
+    titles: Sequence[str],
+    regions: np.ndarray | None = None,
+) -> Figure:
+    """Pictures above their heat maps; the hotter a place, the more orange it is.
+
+    Args:
+        images: uint8 [N, H, W].
+        rows: for each row's label the maps of all pictures, float [N, H, W] from 0 to 1.
+        titles: N captions.
+        regions: bool [N, H, W], outlined in blue.
+    """
+    figure = Figure(figsize=(1.25 * len(images) + 0.3, 1.25 * (len(rows) + 1) + 0.2), layout="constrained")
+    grid = figure.subplots(len(rows) + 1, len(images), squeeze=False)
+    for line, (label, maps) in zip(grid, {"": None, **rows}.items(), strict=True):
+        line[0].set_ylabel(label, fontsize=8)
+        for index, axes in enumerate(line):
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            axes.imshow(images[index], cmap="gray", vmin=0, vmax=255)
+            if maps is None:
+                axes.set_title(titles[index], fontsize=8)
+                continue
+            color = np.broadcast_to(mpl.colors.to_rgb(PAPER), (*maps[index].shape, 3))
+            axes.imshow(np.dstack([color, 0.85 * maps[index]]))
+            if regions is not None:
+                axes.contour(regions[index], [0.5], colors=[OURS], linewidths=0.8)
+    return figure
+
+
+def heat_gains(table: pd.DataFrame) -> Figure:
+    """How much more heat each attention puts into the region, seed by seed.
+
+    Args:
+        table: one row an attention: ``gains`` (sequence of fractions), ``low`` and ``high`` (fractions or NaN) and
+            ``verdict``; the index names it.
+    """
+    figure = Figure(figsize=(7.5, 1.2 + 0.45 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(table))[::-1]
+    axes.axvline(0, color=QUIET, linewidth=1)
+    for row, found in zip(rows, table.itertuples(), strict=True):
+        axes.scatter(100 * np.array(found.gains), np.full(len(found.gains), row), color=OURS, s=18, zorder=3)
+        axes.annotate(found.verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", color="0.35")
+    low, high = 100 * table["low"].astype(float), 100 * table["high"].astype(float)
+    axes.hlines(rows, low, high, color=OURS, linewidth=2, alpha=0.5)
+    axes.set_yticks(rows, list(table.index))
+    axes.set_ylim(-0.6, len(table) - 0.4)
+    axes.set_xlabel("gain in the share of heat inside the region, points (dots: seeds, line: 95 % interval)")
+    axes.grid(axis="x", alpha=0.3)
+    return figure
