@@ -1,6 +1,8 @@
 """Figures of the notebooks and of the tables; every function returns a new figure and shows nothing."""
 
 import io
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -248,7 +250,7 @@ def heat(
     figure = Figure(figsize=(1.25 * len(images) + 0.3, 1.25 * (len(rows) + 1) + 0.2), layout="constrained")
     grid = figure.subplots(len(rows) + 1, len(images), squeeze=False)
     for line, (label, maps) in zip(grid, {"": None, **rows}.items(), strict=True):
-        line[0].set_ylabel(label, fontsize=8)
+        line[0].set_ylabel(textwrap.fill(re.sub("[_/]", " ", label), 16), fontsize=8)
         for index, axes in enumerate(line):
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)

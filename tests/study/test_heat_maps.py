@@ -5,12 +5,17 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from fer_lib.checkpoints import write_checkpoint
 from fer_lib.data import FaceDataset, synthetic
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe, with_changes
-from fer_lib.study import explanation
-from fer_lib.study.explanation import MEASURES, compare, comparison_table, measure_table, right_and_wrong
+from fer_lib.runs import RunRecord
+from fer_lib.study import heat_scores
+from fer_lib.study.heat_pictures import heat_figure, mistakes_figure, recorded_figure
+from fer_lib.study.heat_scores import MEASURES
+from fer_lib.study.heat_verdict import compare, comparison_table, measure_table, right_and_wrong
 from fer_lib.study.train import train_run
 
 
@@ -27,7 +32,7 @@ def tiny(dataset, folder, **changes):
 
 def test_scores_are_kept_beside_the_record_and_need_no_weights_again(drawn, tmp_path):
     record = tiny(drawn, tmp_path)
-    table = explanation.scores(record, drawn, pictures=10, road_pictures=3, say=lambda line: None)
+    table = heat_scores.scores(record, drawn, pictures=10, road_pictures=3, say=lambda line: None)
     assert len(table) == 4 * 10
     assert table["method"].unique().tolist() == ["Grad-CAM", "Grad-CAM++", "LayerCAM", "Eigen-CAM"]
     assert table["road"].notna().sum() == 4 * 3
@@ -39,17 +44,17 @@ def test_scores_are_kept_beside_the_record_and_need_no_weights_again(drawn, tmp_
     assert table["predicted"].tolist()[:10] == plain.tolist()
 
     (record.path / "weights.safetensors").unlink()
-    again = explanation.scores(record, drawn)
+    again = heat_scores.scores(record, drawn)
     pd.testing.assert_frame_equal(again, table, check_dtype=False, rtol=1e-6)
-    assert (record.path / explanation.FILE).stat().st_size < 20_000
-    (record.path / explanation.FILE).unlink()
-    assert explanation.scores(record, drawn) is None
+    assert (record.path / heat_scores.FILE).stat().st_size < 20_000
+    (record.path / heat_scores.FILE).unlink()
+    assert heat_scores.scores(record, drawn) is None
 
 
 def test_other_pictures_than_the_run_s_are_refused(drawn, tmp_path):
     record = tiny(drawn, tmp_path)
     with pytest.raises(UserError, match="was not trained on these pictures of synthetic"):
-        explanation.show(record, synthetic(56, 14, 14, seed=1), 5)
+        heat_scores.show(record, synthetic(56, 14, 14, seed=1), 5)
 
 
 @pytest.mark.parametrize("resize", [None, 60])
@@ -58,13 +63,49 @@ def test_regions_lie_on_what_the_net_is_shown(drawn, tmp_path, resize):
     white = dataclasses.replace(drawn, images=np.where(drawn.regions, 255, 0).astype(np.uint8))
     assert isinstance(white, FaceDataset)
     augment = {"crop": 40} | ({"resize": resize} if resize else {})
-    shown = explanation.show(tiny(white, tmp_path, augment=augment), white, 6)
+    shown = heat_scores.show(tiny(white, tmp_path, augment=augment), white, 6)
     size = resize or 40
     assert shown.inputs.shape == (6, 1, size, size)
     assert shown.regions.shape == shown.images.shape == (6, size, size)
     np.testing.assert_array_equal(shown.images > 0, shown.regions)
     middle = (shown.inputs[:, 0].max() + shown.inputs.min()) / 2
     assert ((shown.inputs[:, 0] > middle).numpy() == shown.regions).mean() > (0.97 if resize else 0.9999)
+
+
+def test_nets_come_from_the_run_or_from_the_weight_file_beside_the_runs(drawn, tmp_path):
+    record = tiny(drawn, tmp_path)
+    whole = heat_scores.load_run(record).state_dict()
+    write_checkpoint(record, "small", tmp_path / "checkpoints")
+    (record.path / "weights.safetensors").unlink()
+    assert heat_scores.has_net(record)
+    for name, value in heat_scores.load_run(record).state_dict().items():
+        torch.testing.assert_close(value, whole[name], rtol=1e-3, atol=1e-4)  # kept in 16 bits
+    (tmp_path / "checkpoints" / "small.safetensors").unlink()
+    assert not heat_scores.has_net(record)
+
+
+def test_recorded_runs_whose_pictures_are_not_here_are_named(drawn, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_DATA", str(tmp_path))
+    record, said = tiny(drawn, tmp_path), []
+    content = record.content | {"data": record.content["data"] | {"name": "fer2013"}}
+    record = RunRecord(record.path, content)
+    assert heat_scores.recorded_scores([record], pictures=5, road_pictures=1, say=said.append) == {}
+    assert said == ["the pictures of fer2013 are not here: runs that were not scored before are left out"]
+    assert recorded_figure([record], "fer2013", say=said.append) is None
+
+
+def test_figures_show_every_net_and_every_picture(drawn, tmp_path):
+    record = tiny(drawn, tmp_path)
+    figure = heat_figure({"one": record, "two": record}, drawn, ["happy", "sad"], each=2)
+    assert len(figure.axes) == 3 * 4
+    assert [axes.get_title() for axes in figure.axes[:4]] == ["happy", "happy", "sad", "sad"]
+    assert [axes.get_ylabel() for axes in figure.axes[::4]] == ["", "one", "two"]
+    shown = heat_scores.show(record, drawn, 14)
+    predicted = heat_scores.predict(heat_scores.load_run(record), shown.inputs)
+    first = np.flatnonzero(predicted != shown.labels)[0]
+    titles = [axes.get_title() for axes in mistakes_figure(record, drawn, 2).axes]
+    assert titles[0] == f"{drawn.classes[shown.labels[first]]},\nseen as {drawn.classes[predicted[first]]}"
+    assert heat_figure({}, drawn, ["happy"]) is None
 
 
 # ------------------------------------------------------------ rules

@@ -1,0 +1,231 @@
+"""Recorded runs explained: the heat maps of their nets, scored picture by picture and kept beside the record."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from fer_lib.augment import Augmentation, test_views
+from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
+from fer_lib.data import FaceDataset, load_dataset, split_indices
+from fer_lib.data.catalog import MissingData
+from fer_lib.errors import UserError
+from fer_lib.explain import (
+    METHODS,
+    area_share,
+    energy_share,
+    heat_maps,
+    pointing_game,
+    randomized,
+    rank_correlation,
+    road,
+)
+from fer_lib.models.base import Classifier
+from fer_lib.paths import write_atomically
+from fer_lib.recipe import Recipe
+from fer_lib.runs import RunRecord
+from fer_lib.study.train import longest_run
+from fer_lib.study.weights import load_trained, weight_file
+
+FILE = "explanation.npz"
+MEASURES = ("pointing", "energy", "area", "randomised energy", "correlation", "road")
+
+
+def drawn_recipe(model: str, epochs: int) -> Recipe:
+    """The training by which nets are compared on drawn faces: a small residual net that a CPU trains in a minute.
+
+    Drawn faces need neither much augmentation nor a smoothed label, and Adam spares every net a learning rate of its
+    own.
+
+    Args:
+        model: a name of :mod:`fer_lib.models.grammar`; it gets one block a stage and a quarter of the width.
+        epochs: how long.
+    """
+    return Recipe(
+        name=f"drawn/{model}/synthetic",
+        title=f"{model}, small",
+        dataset="synthetic",
+        protocol="official",
+        model=model,
+        model_options={"width": 16, "layers": [1, 1, 1, 1]},
+        augment={"crop": 44, "flip": 0.5},
+        test_views="flip",
+        loss={"name": "cross_entropy"},
+        optimizer={"name": "adam", "lr": 3e-3},
+        schedule={"name": "one_cycle"},
+        batch_size=32,
+        epochs=epochs,
+    )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Test pictures as a run's net sees them.
+
+    Attributes:
+        images: what is shown, uint8 [N, S, S].
+        inputs: the same normalised, float32 [N, 1, S, S].
+        labels: true classes, int64 [N].
+        regions: where the expression shows, bool [N, S, S]; None where that is not known.
+    """
+
+    images: np.ndarray
+    inputs: torch.Tensor
+    labels: np.ndarray
+    regions: np.ndarray | None
+
+
+def show(record: RunRecord, dataset: FaceDataset, pictures: int) -> Shown:
+    """The first test pictures of a run, cut and enlarged as its net wants them.
+
+    Raises:
+        UserError: the dataset is not the run's.
+    """
+    if dataset.fingerprint != record.content["data"]["fingerprint"]:
+        raise UserError(f"{record.id}: was not trained on these pictures of {dataset.name}")
+    spec = record.spec
+    chosen = split_indices(dataset, spec["recipe"]["protocol"], spec["fold"] or 0).test
+    chosen = chosen[: min(pictures, spec.get("limit_test") or pictures)]
+    augmentation, side = Augmentation.from_dict(spec["recipe"]["augment"]), dataset.images.shape[1]
+    window, size = augmentation.window_size(side), augmentation.output_size(side)
+    margin = round((side - window) / 2)
+
+    def cut(values: np.ndarray) -> np.ndarray:
+        inner = torch.from_numpy(values[chosen, margin : margin + window, margin : margin + window])
+        if size == window:
+            return inner.numpy()
+        return F.interpolate(inner[:, None].float(), (size, size), mode="nearest")[:, 0].numpy().astype(values.dtype)
+
+    return Shown(
+        images=cut(dataset.images),
+        inputs=test_views(torch.from_numpy(dataset.images[chosen]), "one", window, size)[0],
+        labels=dataset.labels[chosen],
+        regions=None if dataset.regions is None else cut(dataset.regions),
+    )
+
+
+def has_net(record: RunRecord) -> bool:
+    """Whether the weights of a run are at hand, in its folder or in ``checkpoints/`` beside ``runs/``."""
+    return weight_file(record).exists() or _checkpoint(record) is not None
+
+
+def load_run(record: RunRecord) -> Classifier:
+    """The net of a run, from whichever weights are at hand.
+
+    Raises:
+        UserError: there are none, or they do not fit.
+    """
+    checkpoint = None if weight_file(record).exists() else _checkpoint(record)
+    return load_net(checkpoint) if checkpoint else load_trained(record)
+
+
+def _checkpoint(record: RunRecord) -> Checkpoint | None:
+    folder = record.path.parents[1] / "checkpoints"
+    found = (read_checkpoint(name, folder) for name in list_checkpoints(folder))
+    return next((checkpoint for checkpoint in found if checkpoint.run == record.id), None)
+
+
+def scores(
+    record: RunRecord,
+    dataset: FaceDataset | None,
+    *,
+    pictures: int = 350,
+    road_pictures: int = 32,
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame | None:
+    """What a run's heat maps are worth, picture by picture; kept beside its record, so that it needs no weights.
+
+    Scores that are kept are returned as they are, however many pictures are asked for; delete the file to score anew.
+
+    Args:
+        record: the run.
+        dataset: the run's own dataset; None where it is not at hand.
+        pictures: how many of the first test pictures are explained.
+        road_pictures: how many of these ROAD takes, the slowest measure by far.
+        say: receives a line before the work.
+
+    Returns:
+        One row a method and picture: ``method``, ``picture`` (position among the test pictures), ``label`` and
+        ``predicted`` (class indices), and :data:`MEASURES`, NaN where not measured. None if the run has no scores
+        yet, and weights or pictures are missing.
+    """
+    path = record.path / FILE
+    if path.exists():
+        with np.load(path, allow_pickle=False) as file:
+            return pd.DataFrame(dict(file))
+    if dataset is None or not has_net(record):
+        return None
+    say(f"{record.id}: scoring its heat maps")
+    table = _score(load_run(record), show(record, dataset, pictures), road_pictures)
+    columns = {name: _compact(table[name]) for name in table}
+    write_atomically(path, lambda file: np.savez_compressed(file, **columns))
+    return pd.DataFrame(columns)  # to the last digit what the next call reads
+
+
+def _compact(column: pd.Series) -> np.ndarray:
+    if column.dtype.kind == "f":
+        return column.to_numpy(np.float32)
+    return column.to_numpy(np.str_) if column.dtype.kind not in "iu" else column.to_numpy(np.int16)
+
+
+def _score(model: Classifier, shown: Shown, road_pictures: int) -> pd.DataFrame:
+    predicted = predict(model, shown.inputs)
+    randomised, tables = randomized(model, shown.inputs[:64]), []
+    for method in METHODS:
+        maps = heat_maps(model, shown.inputs, shown.labels, method)
+        empty = heat_maps(randomised, shown.inputs, shown.labels, method)
+        table = pd.DataFrame({"method": method, "picture": np.arange(len(maps)), "label": shown.labels})
+        table["predicted"] = predicted
+        table[list(MEASURES)] = np.nan
+        table["correlation"] = rank_correlation(maps, empty)
+        if shown.regions is not None:
+            table["pointing"] = pointing_game(maps, shown.regions)
+            table["energy"] = energy_share(maps, shown.regions)
+            table["area"] = area_share(shown.regions)
+            table["randomised energy"] = energy_share(empty, shown.regions)
+        few = slice(0, road_pictures)
+        table.loc[: road_pictures - 1, "road"] = road(model, shown.inputs[few], shown.labels[few], maps[few])
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def predict(model: Classifier, inputs: torch.Tensor) -> np.ndarray:
+    """The most probable class of every picture, int64 [N]."""
+    with torch.inference_mode():
+        return np.concatenate([model(batch).argmax(1).numpy() for batch in inputs.split(64)])
+
+
+def recorded_scores(
+    records: Iterable[RunRecord], *, pictures: int, road_pictures: int, say: Callable[[str], None] = print
+) -> dict[str, pd.DataFrame]:
+    """Scores of the longest run of every recipe whose scores or weights are at hand.
+
+    Args:
+        records: runs.
+        pictures: see :func:`scores`.
+        road_pictures: see :func:`scores`.
+        say: receives a line for each run that is scored, and for each dataset that is not here.
+    """
+    scored = [record for record in records if (record.path / FILE).exists() or has_net(record)]
+    found, datasets = {}, {}
+    for recipe in dict.fromkeys(record.recipe for record in scored):
+        record = longest_run(scored, recipe)
+        name = record.content["data"]["name"]
+        if name not in datasets:
+            datasets[name] = load_if_here(name, say)
+        table = scores(record, datasets[name], pictures=pictures, road_pictures=road_pictures, say=say)
+        if table is not None:
+            found[record.id] = table
+    return found
+
+
+def load_if_here(name: str, say: Callable[[str], None]) -> FaceDataset | None:
+    """A dataset by name; None, and a line that says so, if its files are not on this machine."""
+    try:
+        return load_dataset(name)
+    except MissingData:
+        say(f"the pictures of {name} are not here: runs that were not scored before are left out")
+        return None

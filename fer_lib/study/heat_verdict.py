@@ -1,0 +1,203 @@
+"""Does attention make a net look where the expression shows? The rules, and the tables of what was scored.
+
+The papers say yes and show single pictures. Here it is a claim like the others, judged by rules that were fixed
+before any map was scored:
+
+* The measure is the share of Grad-CAM's heat, for the true class, that lies in the region where a drawn face's
+  expression shows (:func:`fer_lib.explain.energy_share`), a mean over the test pictures of `synthetic`. Each
+  attention is compared with the same net without it, trained by the same recipe with the same seed on the same
+  pictures in the same order.
+* A net counts only if it has learned, that is, if its test accuracy is at least :data:`LEARNED` times chance; and
+  only if its maps depend on what it learned, that is, if their mean rank correlation with the maps of its own
+  randomised weights is at most :data:`SANE`.
+* At least :data:`MIN_SEEDS` pairs of seeds are needed. The 95 % interval of the mean gain joins the spread over
+  seeds and over pictures (:func:`fer_lib.statistics.mean_interval`).
+* supported: the interval lies above 0; contradicted: below 0; undecided: it holds 0; else not judged, and why.
+
+The pointing game, the other methods, ROAD, and wrongly classified pictures are shown beside it and judge nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+
+from fer_lib.models import create_model
+from fer_lib.runs import RunRecord
+from fer_lib.statistics import mean_interval
+from fer_lib.study.heat_scores import MEASURES
+
+MIN_SEEDS = 3
+LEARNED = 2.0
+SANE = 0.5
+METHOD = "Grad-CAM"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An attention against the same net without it.
+
+    Attributes:
+        verdict: by the rules of this module.
+        seeds: pairs of seeds.
+        without: mean share of heat in the region without the attention.
+        with_: the same with it.
+        gains: the difference of the two for each seed.
+        low: lower end of the interval of the mean gain; None below two seeds.
+        high: its upper end.
+    """
+
+    verdict: str
+    seeds: int
+    without: float
+    with_: float
+    gains: tuple[float, ...]
+    low: float | None = None
+    high: float | None = None
+
+
+def compare(with_: Mapping[int, pd.DataFrame], without: Mapping[int, pd.DataFrame], num_classes: int) -> Comparison:
+    """Apply the rules of this module to one attention.
+
+    Args:
+        with_: :func:`fer_lib.study.heat_scores.scores` of the nets with attention, by seed.
+        without: of the nets without.
+        num_classes: of which chance is one.
+    """
+    seeds = sorted(with_.keys() & without.keys())
+    if not seeds:
+        return Comparison("no pair of runs yet", 0, np.nan, np.nan, ())
+    pairs = [
+        [side[seed].query("method == @METHOD").set_index("picture") for side in (with_, without)] for seed in seeds
+    ]
+    energy = np.array([[side["energy"] for side in pair] for pair in pairs])  # [seeds, 2, pictures]
+    differences = energy[:, 0] - energy[:, 1]
+    gains = differences.mean(1)
+    low = high = None
+    if len(seeds) > 1:
+        low, high = mean_interval(gains.tolist(), float(differences.mean(0).var(ddof=1) / differences.shape[1]))
+    return Comparison(
+        verdict=_verdict(pairs, low, high, num_classes),
+        seeds=len(seeds),
+        without=float(energy[:, 1].mean()),
+        with_=float(energy[:, 0].mean()),
+        gains=tuple(gains.tolist()),
+        low=low,
+        high=high,
+    )
+
+
+def _of_method(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["method"] == METHOD]
+
+
+def _verdict(pairs: list[list[pd.DataFrame]], low: float | None, high: float | None, num_classes: int) -> str:
+    if len(pairs) < MIN_SEEDS:
+        return f"not judged: {len(pairs)} of {MIN_SEEDS} seeds"
+    sides = [side for pair in pairs for side in pair]
+    if min((side["label"] == side["predicted"]).mean() for side in sides) < LEARNED / num_classes:
+        return "not judged: a net has not learned"
+    if max(side["correlation"].mean() for side in sides) > SANE:
+        return "not judged: maps do not depend on the weights"
+    if low > 0:
+        return "supported"
+    return "contradicted" if high < 0 else "undecided"
+
+
+def comparison_table(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
+    """The comparisons as text, in percent and points."""
+    rows = {}
+    for name, found in comparisons.items():
+        interval = "–" if found.low is None else f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
+        rows[name] = {
+            "pairs of seeds": found.seeds,
+            "heat in the region without, %": f"{100 * found.without:.1f}",
+            "with, %": f"{100 * found.with_:.1f}",
+            "gain of each seed, points": ", ".join(f"{100 * gain:+.1f}" for gain in found.gains),
+            "95 % interval": interval,
+            "verdict": found.verdict,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def measure_table(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Every method's measures, as text: the mean over pictures and runs with its 95 % interval over pictures.
+
+    Args:
+        runs: :func:`fer_lib.study.heat_scores.scores` of the runs of one recipe, of the same pictures.
+    """
+    together = pd.concat(runs)
+    rows = {}
+    for method, table in together.groupby("method", sort=False):
+        by_picture = table.groupby("picture")[list(MEASURES)].mean()
+        rows[method] = {measure: _with_interval(by_picture[measure].dropna().to_numpy()) for measure in MEASURES}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _with_interval(values: np.ndarray) -> str:
+    if len(values) < 2:
+        return "–"
+    mean = values.mean()
+    if np.ptp(values) == 0:
+        return f"{mean:.2f}"
+    found = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=2000, rng=np.random.default_rng(0))
+    low, high = found.confidence_interval
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+
+
+def right_and_wrong(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Grad-CAM's measures of rightly and of wrongly classified pictures, over all runs given.
+
+    Args:
+        runs: :func:`fer_lib.study.heat_scores.scores` of the runs.
+    """
+    together = _of_method(pd.concat(runs))
+    right = np.where(together["label"] == together["predicted"], "right", "wrong")
+    columns = ["pointing", "energy", "area"]
+    table = together.groupby(right)[columns].mean().round(3)
+    return table.assign(pictures=together.groupby(right).size())
+
+
+def road_table(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What can be measured where nobody knows the region: correlation with randomised weights, and ROAD.
+
+    Args:
+        runs: :func:`fer_lib.study.heat_scores.scores` by run.
+    """
+    return pd.concat({name: measure_table([table])[["correlation", "road"]] for name, table in runs.items()})
+
+
+def accuracy_table(records: Mapping[str, Mapping[int, RunRecord]]) -> pd.DataFrame:
+    """Test accuracy of every seed, in percent, by the model's name.
+
+    Args:
+        records: runs by model and seed.
+    """
+    seeds = sorted({seed for runs in records.values() for seed in runs})
+    rows = {
+        model: {f"seed {seed}": f"{runs[seed].accuracy(kind='plain'):.1%}" if seed in runs else "–" for seed in seeds}
+        for model, runs in records.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def map_sizes(models: Mapping[str, int]) -> pd.DataFrame:
+    """How fine a map each net has to look with.
+
+    Args:
+        models: pixels of the picture for each model's name.
+    """
+    rows = []
+    for name, pixels in models.items():
+        net = create_model(name).eval()
+        shapes = []
+        hook = net.last_map.register_forward_hook(lambda module, inputs, output, to=shapes: to.append(output.shape))
+        with torch.inference_mode():
+            net(torch.zeros(1, net.in_channels, pixels, pixels))
+        hook.remove()
+        _, channels, height, width = shapes[0]
+        rows.append((name, f"{pixels} × {pixels}", f"{height} × {width}", channels))
+    return pd.DataFrame(rows, columns=["net", "picture", "places of the last map", "maps"]).set_index("net")
