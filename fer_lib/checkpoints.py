@@ -55,7 +55,12 @@ class Checkpoint:
 
     @property
     def view_pixels(self) -> int:
-        """Side in pixels of the square that the net is shown."""
+        """Side in pixels of the square that is cut from a face."""
+        return Augmentation.from_dict(self.recipe["augment"]).window_size(FACE_PIXELS)
+
+    @property
+    def input_pixels(self) -> int:
+        """Side in pixels to which the square is enlarged for the net."""
         return Augmentation.from_dict(self.recipe["augment"]).output_size(FACE_PIXELS)
 
     @property

@@ -116,6 +116,7 @@ class Predictor:
             torch.from_numpy(pictures).to(self.device),
             views=views or self.checkpoint.recipe["test_views"],
             size=self.checkpoint.view_pixels,
+            resize=self.checkpoint.input_pixels,
             dtype=self._dtype,
             batch_size=BATCH,
         )
@@ -133,11 +134,15 @@ class Predictor:
         from fer_lib.explain import heat_maps  # loads for seconds, and only here
 
         pixels = self.checkpoint.view_pixels
-        shown = test_views(torch.from_numpy(pictures).to(self.device), "one", pixels)[0]
+        shown = test_views(torch.from_numpy(pictures).to(self.device), "one", pixels, self.checkpoint.input_pixels)[0]
         maps = np.zeros(pictures.shape, np.float32)
         start = round((FACE_PIXELS - pixels) / 2)
         window = slice(start, start + pixels)
-        maps[:, window, window] = heat_maps(self.net, shown, self.probabilities(pictures, "one").argmax(1))
+        found = torch.from_numpy(heat_maps(self.net, shown, self.probabilities(pictures, "one").argmax(1)))
+        if found.shape[-1] != pixels:
+            size = (pixels, pixels)
+            found = torch.nn.functional.interpolate(found[:, None], size, mode="bilinear", antialias=True)[:, 0]
+        maps[:, window, window] = found
         return maps
 
 

@@ -61,6 +61,12 @@ class Recipe:
     sources: dict[str, str] = field(default_factory=dict, compare=False)
     """Where each value above comes from: the place in the paper, or the code it follows."""
 
+    def __post_init__(self) -> None:
+        for name in ("clamp_gradient", "clip_norm", "ema", "early_stopping"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:  # 0 would be left out of the identity, as if it were not there
+                raise UserError(f"recipe {self.name}: {name} must be above 0, not {value!r}; leave it out for none")
+
     def training(self) -> dict[str, Any]:
         """All that can change the outcome of a training, as plain JSON values.
 

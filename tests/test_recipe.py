@@ -185,6 +185,12 @@ def test_what_cannot_change_the_outcome_is_no_part_of_the_identity():
     assert RunSpec(recipe).digest == RunSpec(tiny_recipe()).digest
 
 
+@pytest.mark.parametrize("field", ["clamp_gradient", "clip_norm", "ema", "early_stopping"])
+def test_nothing_is_said_by_leaving_it_out_not_by_zero(field):
+    with pytest.raises(UserError, match=f"recipe test/tiny/synthetic: {field} must be above 0, not 0"):
+        tiny_recipe(**{field: 0})
+
+
 def test_an_optional_field_at_its_default_is_left_out():
     plain = tiny_recipe(model_options={}, clamp_gradient=None)
     assert not {"model_options", "clamp_gradient"} & plain.training().keys()

@@ -139,15 +139,21 @@ class TrainStep:
             RuntimeError: the step cannot be recorded; it can still be run.
             torch.OutOfMemoryError: it does not fit.
         """
-        side, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
-        side.wait_stream(current)
-        with torch.cuda.stream(side):
-            self.rehearse()
-        current.wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        # Other threads of the process may go on using the GPU.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self.run()
+        with torch.cuda.device(self.device):
+            side, current = torch.cuda.Stream(), torch.cuda.current_stream()
+            side.wait_stream(current)
+            with torch.cuda.stream(side):
+                self.rehearse()
+            current.wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            try:
+                # Other threads of the process may go on using the GPU.
+                with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                    self.run()
+            except RuntimeError:
+                torch.cuda.set_stream(current)  # a capture that fails may leave its own stream in place
+                self.optimizer.zero_grad(set_to_none=True)
+                raise
         self.graph = graph
 
     def rehearse(self) -> None:

@@ -3,6 +3,8 @@
 import itertools
 import random
 import re
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,8 +94,7 @@ def test_the_moving_average_is_resumed_too(train, stops):
     assert outcome(train(spec, stops=stops)) == outcome(train(spec))
 
 
-def test_trainings_side_by_side_are_as_alone(train, uninterrupted):
-    """Whatever else draws random numbers in between, as another training of the process does."""
+def test_what_others_draw_between_two_epochs_changes_nothing(train, uninterrupted):
     lines = []
 
     def say(line):
@@ -379,3 +380,25 @@ def test_too_few_pictures_are_refused(dataset, tmp_path):
 def test_an_unknown_device_is_named(dataset, tmp_path, name, words):
     with pytest.raises(UserError, match=words):
         fit(RunSpec(tiny_recipe()), dataset, tmp_path, device=name)
+
+
+# ---------------------------------------------------------------- memory
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc: resident memory is not read here")
+def test_memory_does_not_grow_over_200_epochs(dataset, tmp_path):
+    resident = []
+
+    def say(line):
+        if line.startswith("epoch"):
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20)
+
+    recipe = tiny_recipe(
+        epochs=200, ema=0.99, augment={"crop": 24, "flip": 0.5, "rotate": [-9, 9]}, schedule={"name": "constant"}
+    )
+    fit(RunSpec(recipe, limit_train=32), dataset, tmp_path, device="cpu", say=say)
+    assert len(resident) == 200
+    print(f"resident memory: {resident[19]:.1f} MiB after epoch 20, {resident[-1]:.1f} MiB after epoch 200")
+    # A copy of the net kept per epoch would be 0.3 MiB each, 53 MiB in all.
+    assert resident[-1] - resident[19] < 10

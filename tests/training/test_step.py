@@ -1,5 +1,6 @@
 """One step: what it may touch, what a rehearsal leaves, and that it takes nothing from the host."""
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -229,6 +230,56 @@ def test_a_step_that_cannot_be_recorded_is_run(dataset, tmp_path, monkeypatch):
     assert said == [
         "no CUDA graph of the step, which runs operation by operation: operation not permitted when stream is capturing"
     ]
+
+
+@contextmanager
+def nothing(*arguments, **options):
+    yield
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A graph that runs the step when it is replayed, in the place of CUDA's; it counts the replays."""
+    graph = SimpleNamespace(replays=0, step=None)
+
+    @contextmanager
+    def capture(recorded, capture_error_mode):
+        before = everything(graph.trainer)
+        run, graph.step.run = graph.step.run, lambda: None  # a capture executes nothing
+        yield
+        graph.step.run = run
+        assert everything(graph.trainer) == before
+
+    def replay():
+        graph.replays += 1
+        graph.step.run()
+
+    graph.replay = replay
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    for name, value in {
+        "device": nothing,
+        "stream": nothing,
+        "graph": capture,
+        "Stream": lambda: stream,
+        "current_stream": lambda: stream,
+        "set_stream": lambda stream: None,
+        "CUDAGraph": lambda: graph,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    return graph
+
+
+def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in):
+    """All of a GPU's way but CUDA itself: rehearsed, recorded once, replayed for every step of every epoch."""
+    spec = RunSpec(tiny_recipe(ema=0.9, epochs=2))
+    plain = fit(spec, dataset, tmp_path, device="cpu", say=print)
+    trainer = loop._Trainer(spec, dataset, tmp_path, torch.device("cpu"), Stop(), print)
+    stand_in.trainer, stand_in.step = trainer, trainer.train_step
+    trainer.can_record = True
+    with torch.random.fork_rng():
+        recorded = trainer.run()
+    assert stand_in.replays == 2 * trainer.steps
+    assert all(torch.equal(plain.weights[name], value) for name, value in recorded.weights.items())
 
 
 # ---------------------------------------------------------------- on a GPU
