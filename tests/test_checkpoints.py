@@ -1,20 +1,25 @@
 """Weight files: small, whole, built from their own header, and never used when something is off."""
 
+import dataclasses
 import hashlib
 import json
 import pickle
 import shutil
 
+import numpy as np
 import pytest
 import safetensors
 import safetensors.torch
 import torch
+import torchvision.transforms.functional as V
 from tiny import tiny_dataset, tiny_recipe, write_run
 
+from fer_lib.augment import normalize
 from fer_lib.checkpoints import best_checkpoint, list_checkpoints, load_net, read_checkpoint, write_checkpoint
 from fer_lib.cli import main
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
+from fer_lib.predict import Predictor
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import read_record
 from fer_lib.study.train import train_run
@@ -53,6 +58,23 @@ def test_the_header_tells_what_the_net_is_worth(weight_files, record):
     assert checkpoint.accuracy["val"]["plain"] == record.accuracy("val", kind="plain")
     assert (checkpoint.run, checkpoint.classes, checkpoint.view_pixels) == (record.id, record.classes, 24)
     assert f"{record.accuracy():.1%}" in checkpoint.title
+
+
+def test_a_net_is_shown_faces_as_large_as_in_its_training(weight_files):
+    plain = read_checkpoint("tiny", weight_files)
+    checkpoint = dataclasses.replace(plain, recipe=plain.recipe | {"augment": {"crop": 24, "resize": 40}})
+    pictures = tiny_dataset().images[:6]
+    predictor = Predictor(checkpoint, "cpu")
+    faces = V.resize(V.center_crop(torch.from_numpy(pictures), [24, 24]).float() / 255, [40, 40], antialias=False)
+    with torch.inference_mode():
+        expected = predictor.net(normalize(faces)[:, None]).softmax(1)
+    found = predictor.probabilities(pictures, "one")
+    np.testing.assert_allclose(found, expected, atol=0.02)  # bfloat16, where the CPU has it
+    maps = predictor.heat_maps(pictures)
+    assert maps.shape == pictures.shape
+    assert maps[:, 12:36, 12:36].any(axis=(1, 2)).all()
+    maps[:, 12:36, 12:36] = 0
+    assert not maps.any()
 
 
 def test_the_card_states_data_accuracy_limits_and_licence(weight_files, record):
