@@ -4,6 +4,8 @@ VENV   ?= .venv
 JOBS   ?= 2
 # Requirements installed over the pins, to try other versions: make test OVER="torch==2.11.0 torchvision==0.26.0"
 OVER   ?=
+# What the training of `make study` is told; see the head of workflow/Snakefile.
+STUDY  ?=
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -13,7 +15,7 @@ export UV_PYTHON_DOWNLOADS := never
 export PATH := $(abspath $(BIN)):$(PATH)
 SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --profile workflow/profiles/local --cores $(JOBS)
 
-.PHONY: help env reproduce report test heavy lint format pins clean
+.PHONY: help env reproduce report study test heavy lint format pins clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +38,9 @@ reproduce: env  ## execute every notebook at smoke scale, rebuild tables, figure
 report: env  ## execute every notebook at paper scale from the recorded runs, rebuild the report
 	$(SNAKEMAKE) tables
 	$(SNAKEMAKE) report --forcerun notebook
+
+study: env  ## train what the study still misses, then as `make report`; STUDY="workers=2 jobs=3 papers=control"
+	$(SNAKEMAKE) report --config workers=1 $(STUDY) --forcerun notebook
 
 # nbval executes the executed copies again and compares the outputs that the text relies on.
 NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider

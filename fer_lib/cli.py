@@ -253,6 +253,31 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="the whole run.json instead")
     show.add_argument("--results", type=_folder, help=RESULTS_HELP)
 
+    bench = commands.add_parser(
+        "bench",
+        help="measure the speed beside the loop that people publish",
+        epilog=_examples("fer bench train", "fer bench augment --seconds 20"),
+    ).add_subparsers(metavar="COMMAND", required=True)
+    for name, text in (
+        ("train", "images per second of a training, and where the time goes"),
+        ("augment", "whole batches against one picture at a time"),
+        ("data", "reading fer2013.csv, and bringing batches to the device"),
+        ("predict", "probabilities, with one view and with ten"),
+    ):
+        suite = _command(bench, name, _bench, text, f"fer bench {name}", f"fer bench {name} --device cpu --seconds 20")
+        if name in ("train", "predict"):
+            suite.add_argument(
+                "--models", nargs="+", default=["resnet18"], metavar="NAME[:BATCH]",
+                help="default: resnet18, in batches of 128 on a GPU, 64 elsewhere",
+            )  # fmt: skip
+        suite.add_argument(
+            "--seconds", type=float, default=60.0, metavar="S", help="how long it may take (default: 60)"
+        )
+        suite.add_argument("--workers", type=int, help="of the published DataLoader (default: 8 with a GPU, else 0)")
+        suite.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+        suite.add_argument("--results", type=Path, help="folder for benchmarks/ (default: FER_RESULTS, else results)")
+        suite.set_defaults(suite=name)
+
     notebook = _command(
         commands,
         "notebook",
@@ -569,6 +594,24 @@ def _find_record(arguments: argparse.Namespace) -> "RunRecord":
 
 def _warn(line: str) -> None:
     print(f"fer: {line}", file=sys.stderr)
+
+
+# ---------------------------------------------------------------- benchmarks
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from fer_lib.bench.suites import run_benchmark
+
+    path = run_benchmark(
+        arguments.suite,
+        models=getattr(arguments, "models", ()),
+        seconds=arguments.seconds,
+        device=arguments.device,
+        workers=arguments.workers,
+        results=arguments.results,
+        say=_say,
+    )
+    print(path)
 
 
 # ---------------------------------------------------------------- notebooks and report

@@ -1,0 +1,1 @@
+"""How fast the library is beside the loop that people publish, on whatever device is there."""
