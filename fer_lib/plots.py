@@ -130,7 +130,8 @@ def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
     axes.set_yticks(rows, table["system"])
     axes.set_ylim(-0.6, max(len(table), 1) - 0.4)
     value = "no run yet" if np.isnan(baseline["accuracy"]) else f"{baseline['accuracy']:.1f} %"
-    axes.set_title(f"over {baseline['system']} ({value}), {baseline['dataset']}", loc="left", fontsize="medium")
+    paper = f"{baseline['paper']}: " if "paper" in baseline else ""
+    axes.set_title(f"{paper}over {baseline['system']} ({value}), {baseline['dataset']}", loc="left", fontsize="medium")
     axes.grid(axis="x", alpha=0.3)
 
 

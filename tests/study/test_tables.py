@@ -13,7 +13,7 @@ from tiny import write_run
 from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe
-from fer_lib.runs import metrics_of, read_records, verify_record
+from fer_lib.runs import metrics_of, read_record, read_records, verify_record
 from fer_lib.study import tables
 from fer_lib.study.groups import group_records
 from fer_lib.study.tables import claim_table, run_table, write_tables
@@ -144,6 +144,62 @@ def test_an_unreadable_record_is_left_out_and_named(mini, no_figures):
     assert pd.read_csv(mini / "tables" / "claims.csv")["verdict"][4] == "no run yet"
     for page in (mini / "tables").glob("*.md"):
         assert f"\nLeft out: runs/{folder.name}/run.json: " in page.read_text(), page.name
+
+
+def lose_a_field(record):
+    del record.content["data"]["counts"]
+
+
+def change_the_fingerprint(record):
+    record.content["data"]["fingerprint"] = "f" * 64
+
+
+def change_a_metric(record):
+    record.content["metrics"]["val_selected"]["test"]["tta"]["accuracy"] = 0.99
+
+
+def shuffle_the_labels(record):
+    arrays = {name: array[::-1] for name, array in record.predictions.items()}
+    np.savez_compressed(record.path / "predictions.npz", **arrays)
+
+
+def cut_the_predictions(record):
+    arrays = {name: array[:-1] for name, array in record.predictions.items()}
+    np.savez_compressed(record.path / "predictions.npz", **arrays)
+
+
+def rename_the_folder(record):
+    shutil.copytree(record.path, record.path.with_name(record.path.name + "-copy"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lose_a_field, "lacks data.counts"),
+        (change_the_fingerprint, "made from another synthetic"),
+        (change_a_metric, "accuracy of test, val_selected, tta is 0.99, predictions give 0.725"),
+        (shuffle_the_labels, "labels or their order differ"),
+        (cut_the_predictions, "has 39 rows, the test part has 40"),
+        (rename_the_folder, "folder is named demo-good-synthetic-s1-b7f96ca5-copy"),
+    ],
+)
+def test_an_unsound_record_is_in_no_table_and_is_named(mini, no_figures, spoil, words):
+    folder = next((mini / "runs").glob("demo-good-synthetic-s1-*"))
+    record = read_record(folder)
+    spoil(record)
+    (folder / "run.json").write_text(json.dumps(record.content))
+    lines = []
+    write_tables(mini, lines.append)
+    assert any(folder.name in line and words in line for line in lines), lines
+    is_copy = spoil is rename_the_folder
+    for path in (mini / "tables").iterdir():
+        text = path.read_text().split("\nLeft out: ")[0]
+        assert path.suffix == ".csv" or words in path.read_text(), path.name
+        assert f"{folder.name}-copy" not in text
+        shown = path.stem == "runs" or path.name in ("claims.csv", "ablations.csv")
+        assert (folder.name in text) == (is_copy and shown), path.name
+    verdicts = pd.read_csv(mini / "tables" / "claims.csv").set_index("claim")["verdict"]
+    assert verdicts["demo/synthetic/good"] == ("reproduced" if is_copy else "not judged: 2 of 3 seeds")
 
 
 def test_no_runs_at_all(tmp_path, no_figures):
