@@ -1,0 +1,95 @@
+"""The claim table: a row for everything printed, and the values measured for each kind of claim."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from mini_study import MINI, demo_paper
+from sklearn.metrics import f1_score, recall_score
+from tiny import write_run
+
+from fer_lib.claims import list_claims
+from fer_lib.recipe import RunSpec, get_recipe
+from fer_lib.runs import read_records
+from fer_lib.study.claim_table import BRIEF, anchor, claim_table, headline_claims, readable_claims
+
+
+@pytest.fixture(scope="module")
+def without_runs():
+    return claim_table([])
+
+
+def test_every_printed_number_has_a_row(without_runs):
+    printed = [claim.id for claim in list_claims() if claim.kind != "count"]
+    assert without_runs["claim"].tolist() == printed
+    assert len(printed) > 100
+    assert without_runs["ours"].isna().all()
+
+
+def test_levels_on_unpublished_pictures_are_not_testable_and_gains_are(without_runs):
+    hu = without_runs[without_runs["paper"] == "hu"]
+    assert set(hu.loc[hu["kind"] == "level", "verdict"]) == {"not testable"}
+    gains = hu[hu["kind"] == "gain"]
+    assert set(gains["verdict"]) == {"no run yet"}
+    notes = gains["footnote"].value_counts()
+    assert notes.to_dict() == {
+        f"ours on {data}, the paper's pictures are not public": 10 for data in ("FER2013", "CK+")
+    }  # fmt: skip
+    assert set(without_runs.loc[without_runs["paper"] != "hu", "verdict"]) <= {
+        "no run yet", "no run yet: recipe to come"
+    }  # fmt: skip
+
+
+def test_the_headlines_fit_where_there_is_little_room(without_runs):
+    shown = readable_claims(headline_claims(without_runs))[list(BRIEF)]
+    assert shown["ours"].eq("–").all()
+    assert set(shown["paper"]) == {"gu", "hu", "li", "zhang"}
+    assert shown[shown["paper"] == "zhang"]["printed"].tolist() == ["74.9", "95.1"]
+
+
+def test_measures_are_those_of_scikit_learn():
+    with demo_paper():
+        records = read_records(MINI / "runs")[0]
+        table = claim_table(records).set_index("claim")
+    f1, happy = [], []
+    for record in records:
+        truth, predicted = (record.predictions[f"test/{name}"] for name in ("labels", "val_selected/tta"))
+        if record.recipe == "demo/bad/synthetic":
+            f1.append(100 * f1_score(truth, predicted, average="macro"))
+        if record.recipe == "demo/good/synthetic":
+            happy.append(100 * recall_score(truth, predicted, labels=[3], average=None)[0])
+    found = table.loc[["demo/synthetic/bad/f1", "demo/synthetic/good/happy"], ["ours", "sd"]].to_numpy()
+    assert found == pytest.approx(np.array([[np.mean(v), np.std(v, ddof=1)] for v in (f1, happy)]))
+    assert table["measure"]["demo/synthetic/bad/f1"] == "F1, mean of classes"
+
+
+def test_a_gain_tested_on_other_pictures_says_so():
+    with demo_paper():
+        row = claim_table(read_records(MINI / "runs")[0]).set_index("claim").loc["demo/own/ours_gain"]
+    assert row["verdict"] == "within noise"
+    assert row["footnote"] == "ours on synthetic, the paper's pictures are not public; a gain"
+    assert len(row["runs"].split()) == 6
+
+
+def test_a_fitted_pipeline_is_judged_by_one_run(tmp_path):
+    with demo_paper():
+        fitted = dataclasses.replace(get_recipe("demo/good/synthetic"), model="gabor_svm")
+        write_run(tmp_path, RunSpec(fitted), correct=30, test=40)
+        trained = read_records(MINI / "runs")[0]
+        by_chance = claim_table([r for r in trained if r.recipe == "demo/lonely/synthetic"]).set_index("claim")
+        assert by_chance["verdict"]["demo/synthetic/lonely"] == "not judged: 1 of 3 seeds"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(claim_table.__globals__["list_recipes"](), fitted.name, fitted)
+            table = claim_table(read_records(tmp_path)[0]).set_index("claim")
+    assert table["verdict"]["demo/synthetic/good"] == "reproduced"
+    assert pd.isna(table["sd"]["demo/synthetic/good"])
+
+
+def test_links_lead_to_the_headings_of_the_page_of_runs():
+    page = (MINI / "tables" / "runs.md").read_text()
+    headings = {anchor(line.removeprefix("### ")) for line in page.splitlines() if line.startswith("### ")}
+    linked = {part.split(")")[0] for part in (MINI / "tables" / "claims.md").read_text().split("(runs.md#")[1:]}
+    assert linked
+    assert linked <= headings
+    assert anchor("zhang/cbam_ends/fer2013") == "zhangcbam_endsfer2013"
