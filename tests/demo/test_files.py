@@ -1,0 +1,128 @@
+"""`fer predict`: files, folders and videos in; JSON, CSV or pictures out; what cannot be read is named."""
+
+import csv
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import tiny_dataset
+
+from fer_lib.checkpoints import read_checkpoint
+from fer_lib.cli import main
+from fer_lib.demo.example import example_picture
+from fer_lib.predict import Predictor
+
+
+@pytest.fixture
+def fer(weight_files, tmp_path, monkeypatch, capsys):
+    """Run `fer predict` in an empty folder; gives its status, output and errors."""
+    monkeypatch.setenv("FER_RESULTS", str(weight_files.parent))
+    monkeypatch.chdir(tmp_path)
+
+    def fer(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["predict", *map(str, arguments)])
+        written = capsys.readouterr()
+        return ended.value.code or 0, written.out, written.err
+
+    return fer
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A picture with three faces, one with none, a broken one, and a film of four frames."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    Image.fromarray(example_picture()).save(folder / "faces.png")
+    Image.new("RGB", (100, 80), "grey").save(folder / "wall.jpg")
+    (folder / "broken.jpg").write_bytes(b"nothing")
+    film = cv2.VideoWriter(str(folder / "film.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 2.0, (640, 480))
+    for _ in range(4):
+        film.write(example_picture()[..., ::-1])
+    film.release()
+    return folder
+
+
+def test_json_has_one_line_a_frame_and_names_what_is_broken(fer, album):
+    status, out, err = fer("album", "--every", 3)
+    rows = {(row["file"], row.get("frame")): row for row in map(json.loads, out.splitlines())}
+    assert list(rows) == [
+        ("album/faces.png", None),
+        ("album/film.avi", 0),
+        ("album/film.avi", 3),
+        ("album/wall.jpg", None),
+    ]
+    assert [len(row["faces"]) for row in rows.values()] == [3, 3, 3, 0]
+    assert rows["album/film.avi", 3]["seconds"] == 1.5
+    for face in rows["album/faces.png", None]["faces"]:
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+        assert face["label"] == max(face["probabilities"], key=face["probabilities"].get)
+    assert status == 1
+    assert err == "fer: album/broken.jpg: not a readable picture (no known format)\n"
+
+
+def test_cut_out_faces_get_the_answers_of_the_net_itself(fer, tmp_path, weight_files):
+    images = tiny_dataset().images[:20]
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{number:02d}.png")
+    status, out, err = fer(*sorted(tmp_path.glob("*.png")), "--detector", "none", "--device", "cpu")
+    assert (status, err) == (0, "")
+    said = [list(json.loads(line)["faces"][0]["probabilities"].values()) for line in out.splitlines()]
+    expected = Predictor(read_checkpoint("tiny", weight_files), "cpu").probabilities(images)
+    np.testing.assert_allclose(said, expected, atol=0.02)
+
+
+def test_csv_has_one_row_a_face(fer, album, tmp_path):
+    status, out, _ = fer("album/faces.png", "album/wall.jpg", "--format", "csv", "--output", "faces.csv")
+    assert (status, out) == (0, "")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "faces.csv").read_text())))
+    assert [row["file"] for row in rows] == ["album/faces.png"] * 3 + ["album/wall.jpg"]
+    for row in rows[:3]:
+        shares = {
+            name: float(row[name]) for name in ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+        }
+        assert row["label"] == max(shares, key=shares.get)
+    assert rows[3]["label"] == ""
+
+
+def test_pictures_are_drawn_beside_nothing_is_replaced(fer, album, tmp_path):
+    before = {path: path.read_bytes() for path in album.iterdir()}
+    for _ in range(2):
+        status, out, _ = fer("album/faces.png", "album/film.avi", "--every", 2, "--format", "pictures")
+        assert status == 0
+    names = ["faces", "film-000000", "film-000002"]
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == sorted(
+        f"{name}{suffix}.jpg" for name in names for suffix in ("", "-2")
+    )
+    assert out.split() == [f"drawn/{name}-2.jpg" for name in names]
+    drawn = np.asarray(Image.open(tmp_path / "drawn" / "faces.jpg")).astype(int)
+    green = np.abs(drawn - (0, 158, 115)).max(2) < 60
+    assert green.sum() > 1000
+    assert {path: path.read_bytes() for path in album.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("none.jpg", "none.jpg: no such file or folder"),
+        (". --format xml", "unknown format 'xml': choose from: csv, json, pictures"),
+        (". --detector mtcn", "unknown detector 'mtcn': did you mean mtcnn?"),
+        (". --model tinny", "unknown weight file 'tinny': did you mean tiny?"),
+        (". --every 0", "--every 0: must be 1 or more"),
+        (".", ".: no pictures or videos in this folder"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line_and_nothing_written(fer, tmp_path, arguments, words):
+    status, out, err = fer(*arguments.split(), "--output", "result")
+    assert (status, out, err) == (2, "", f"fer: {words}\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_weight_file_the_command_that_makes_one_is_named(fer, album, monkeypatch, tmp_path):
+    monkeypatch.setenv("FER_RESULTS", str(tmp_path))
+    status, _, err = fer("album")
+    assert status == 2
+    assert err == "fer: no weight file in results/checkpoints; make one from a trained run with: fer checkpoint RUN\n"

@@ -1,0 +1,96 @@
+"""Faces are cut as training pictures are made, and classified the same one by one and by the hundred."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import tiny_dataset
+
+from fer_lib.augment import test_views as views_of
+from fer_lib.checkpoints import load_net, read_checkpoint
+from fer_lib.data.folder import read_picture
+from fer_lib.frames import Frame
+from fer_lib.predict import Face, Predictor, cut_faces, read_faces
+
+
+@pytest.fixture(scope="module")
+def predictor(weight_files):
+    return Predictor(read_checkpoint("tiny", weight_files), "cpu")
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return tiny_dataset().images[:50]
+
+
+def face(left, top, side):
+    return Face((left, top, side, side), (left, top, side))
+
+
+def test_a_whole_picture_is_cut_as_the_datasets_are_read(tmp_path):
+    colour = np.random.default_rng(0).integers(0, 256, (130, 130, 3)).astype(np.uint8)
+    Image.fromarray(colour).save(tmp_path / "x.png")
+    assert (cut_faces(colour, [face(0, 0, 130)])[0] == read_picture(tmp_path / "x.png", 48)).all()
+
+
+def test_a_picture_of_the_data_comes_back_unchanged(pictures):
+    frame = np.zeros((100, 120, 3), np.uint8)
+    frame[20:68, 30:78] = pictures[0][..., None]
+    assert (cut_faces(frame, [face(30, 20, 48)])[0] == pictures[0]).all()
+    assert cut_faces(frame, []).shape == (0, 48, 48)
+
+
+def test_a_square_may_leave_the_picture():
+    frame = np.full((60, 60, 3), 90, np.uint8)
+    cut = cut_faces(frame, [face(-20.5, -30.2, 70.3), face(50, 50, 40), face(-200, -200, 48)])
+    assert (cut == 90).all()
+
+
+def test_fractions_of_pixels_count():
+    """A ramp of one grey level a pixel moves by half a level with half a pixel."""
+    ramp = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 96, 0).repeat(3, 2)
+    whole, half = cut_faces(ramp, [face(10, 0, 96), face(11, 0, 96)]).astype(float)
+    assert np.allclose((half - whole)[:, 2:-2], 1, atol=1)
+    assert 0.8 < (half - whole)[:, 2:-2].mean() < 1.2
+
+
+def test_probabilities_are_those_of_the_recipe_s_views(predictor, pictures):
+    """Against the two lines that define them: softmax of center and mirror image, averaged."""
+    views = views_of(torch.from_numpy(pictures), "flip", 24)
+    net = load_net(predictor.checkpoint)
+    with torch.inference_mode():
+        expected = torch.stack([net(view).softmax(1) for view in views]).mean(0).numpy()
+    found = predictor.probabilities(pictures)
+    assert (found.shape, found.dtype) == ((50, 7), np.float32)
+    np.testing.assert_allclose(found, expected, atol=0.02)  # bfloat16 where the CPU has it
+    assert predictor.probabilities(pictures[:0]).shape == (0, 7)
+
+
+def test_one_by_one_and_all_at_once_agree(predictor, pictures):
+    single = np.concatenate([predictor.probabilities(picture[None]) for picture in pictures])
+    np.testing.assert_allclose(predictor.probabilities(pictures), single, atol=0.02)
+
+
+def test_every_frame_keeps_its_own_faces(predictor, pictures):
+    """100 frames with 0, 1 or 2 faces: more than are classified together."""
+    frames = [Frame(Path(f"{n}.png"), None, None, np.full((60, 60, 3), n, np.uint8)) for n in range(100)]
+    answers = read_faces(frames, lambda picture: [face(0, 0, 60)] * (int(picture[0, 0, 0]) % 3), predictor)
+    for n, (frame, readings) in enumerate(answers):
+        assert frame is frames[n]
+        assert len(readings) == n % 3
+        if readings:
+            expected = predictor.probabilities(np.full((1, 48, 48), n, np.uint8))[0]
+            np.testing.assert_allclose(list(readings[-1].probabilities.values()), expected, atol=0.02)
+            assert readings[-1].label == max(readings[-1].probabilities, key=readings[-1].probabilities.get)
+
+
+def test_heat_lies_within_the_view_the_net_is_shown(predictor, pictures):
+    maps = predictor.heat_maps(pictures[:5])
+    assert maps.shape == (5, 48, 48)
+    assert 0 <= maps.min() <= maps.max() <= 1
+    outside = np.ones((48, 48), bool)
+    outside[12:36, 12:36] = False
+    assert not maps[:, outside].any()
+    assert maps[:, 12:36, 12:36].any()
