@@ -287,3 +287,66 @@ def heat_gains(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("gain in the share of heat inside the region, points (dots: seeds, line: 95 % interval)")
     axes.grid(axis="x", alpha=0.3)
     return figure
+
+
+def reliability(table: pd.DataFrame) -> Figure:
+    """Confidence beside accuracy: a thin line per recipe, a thick one for all of a panel's recipes together.
+
+    Args:
+        table: as :func:`fer_lib.study.audits.reliability_table`.
+    """
+    panels = list(table.assign(paper=table["recipe"].str.split("/").str[0]).groupby(["dataset", "paper"], sort=False))
+    columns = min(4, max(1, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    figure = Figure(figsize=(2.6 * columns + 0.6, 2.6 * rows + 0.9), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.flat[len(panels) :]:
+        axes.axis("off")
+    for ((dataset, paper), lines), axes in zip(panels, grid.flat, strict=False):
+        axes.plot([0, 100], [0, 100], color=QUIET, linestyle=":", label="confidence = accuracy")
+        for _, line in lines.groupby("recipe", sort=False):
+            axes.plot(line["confidence"], line["accuracy"], color=OURS, linewidth=0.7, alpha=0.5, label="one recipe")
+        interval = np.ceil(lines["confidence"] / 10)
+        weighed = lines[["confidence", "accuracy"]].mul(lines["pictures"], axis=0).groupby(interval).sum()
+        together = weighed.div(lines.groupby(interval)["pictures"].sum(), axis=0)
+        axes.plot(together["confidence"], together["accuracy"], color=OURS, linewidth=2.5, label="all together")
+        axes.set(title=f"{paper}, {dataset}", xlim=(0, 100), ylim=(0, 100), aspect="equal")
+        axes.grid(alpha=0.3)
+    figure.supxlabel("confidence, %")
+    figure.supylabel("accuracy, %")
+    if panels:
+        handles, labels = grid.flat[0].get_legend_handles_labels()
+        shown = dict(zip(labels, handles, strict=True))
+        figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def protocols(table: pd.DataFrame) -> Figure:
+    """CK+ accuracies under several protocols, a line of dots per system.
+
+    Args:
+        table: as :func:`fer_lib.study.audits.protocol_audit`.
+    """
+    table = table.assign(system=(table["protocol"] == "subject_10fold").cumsum())
+    families = [rows for _, rows in table.groupby("system") if rows["accuracy"].notna().any()]
+    names = list(dict.fromkeys(table.sort_values("same_subject", kind="stable")["protocol"]))
+    colors = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
+    figure = Figure(figsize=(8, 1.2 + 0.5 * max(1, len(families))), layout="constrained")
+    axes = figure.subplots()
+    for height, rows in zip(range(len(families))[::-1], families, strict=True):
+        axes.plot(rows["accuracy"], [height] * len(rows), color=QUIET, linewidth=1, zorder=1)
+        for row in rows[rows["accuracy"].notna()].itertuples():
+            spread = 0 if pd.isna(row.accuracy_sd) else row.accuracy_sd
+            label = f"{row.protocol}: {row.same_subject:.0f} % of pictures show a trained subject"
+            style = {"color": colors[row.protocol], "marker": "o", "label": label}
+            axes.errorbar(row.accuracy, height, xerr=spread, **style, linestyle="none", capsize=3)
+    axes.set_yticks(range(len(families))[::-1], [rows["recipe"].iloc[0].rsplit("/", 1)[0] for rows in families])
+    if not families:
+        axes.annotate("no run yet", (0.5, 0.5), xycoords="axes fraction", ha="center", color=QUIET)
+    axes.set_ylim(-0.6, max(1, len(families)) - 0.4)
+    axes.set_xlabel("accuracy on CK+, % (bar: sd over seeds)")
+    axes.grid(axis="x", alpha=0.3)
+    handles, labels = axes.get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))
+    figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=2, frameon=False, fontsize="small")
+    return figure

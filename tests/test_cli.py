@@ -137,7 +137,7 @@ def test_help_loads_neither_torch_nor_numpy():
         ("", ["required: COMMAND"]),
         ("recipes zang", ["unknown paper 'zang': did you mean zhang?"]),
         ("study show nothing", ["unknown run 'nothing'"]),
-        ("study table contrl", ["unknown table 'contrl': did you mean control?"]),
+        ("study table contrl", ["unknown table 'contrl': did you mean control"]),
         ("study tables --results nowhere", ["--results", "'nowhere' is no folder"]),
         ("notebook 05_zhang_cbma", ["unknown notebook '05_zhang_cbma': did you mean 05_zhang_cbam"]),
         ("notebook 05_zhang_cbam --scale smok", ["--scale", "'smok'", "smoke"]),

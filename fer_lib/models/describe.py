@@ -60,7 +60,7 @@ def describe(
         model.eval()
         side = model.input_size or pixels
         macs = count_macs(model, side)
-        yield ModelRow(name, paper_rows(name), count_parameters(model), side, macs, _milliseconds(model, side, device))
+        yield ModelRow(name, paper_rows(name), count_parameters(model), side, macs, milliseconds(model, side, device))
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -80,8 +80,8 @@ def count_macs(model: Classifier, pixels: int) -> int:
 
 
 @torch.no_grad()
-def _milliseconds(model: Classifier, pixels: int, device: str | torch.device) -> float:
-    """Median over three passes, after one to warm up. The model's values are lost.
+def milliseconds(model: Classifier, pixels: int, device: str | torch.device) -> float:
+    """Time of one float32 pass of one picture: median over three, after one to warm up. The model's values are lost.
 
     A pass takes as long for zeros as for trained weights, which would take longer to draw than to measure.
     """

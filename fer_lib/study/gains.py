@@ -20,7 +20,7 @@ from fer_lib.models.describe import count_parameters
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import CONFIDENCE, Comparison, compare, holm, sample_sd
-from fer_lib.study.groups import DATASETS, Group, check_same_pictures, group_records
+from fer_lib.study.groups import DATASETS, Group, check_same_pictures, group_records, longest_groups
 from fer_lib.study.verdicts import shortfall
 
 NUMBERS = (
@@ -158,7 +158,7 @@ def list_ablations(paper: str) -> list[tuple[tuple[str, ...], str]]:
 
 
 def _gain_rows(groups: Sequence[Group], recipes: Sequence[str], baseline: str) -> list[dict[str, object]]:
-    alone = {group.recipe: group for group in reversed(groups) if group.as_published and group.seeds}  # the longest
+    alone = {group.recipe: group for group in longest_groups(groups)}
     rows = [_row(baseline, "", alone.get(baseline))]
     for name in recipes:
         pair = pair_up(groups, name, baseline)

@@ -174,3 +174,16 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
     ]
     order = list(recipes)
     return sorted(groups, key=lambda g: (order.index(g.recipe), not g.as_published, -g.epochs, g.records[0].id))
+
+
+def longest_groups(groups: Iterable[Group]) -> list[Group]:
+    """Of each recipe the longest of its published trainings that has a complete seed; it speaks for the recipe.
+
+    Args:
+        groups: as :func:`group_records` sorts them.
+    """
+    longest: dict[str, Group] = {}
+    for group in groups:
+        if group.as_published and group.seeds:
+            longest.setdefault(group.recipe, group)
+    return list(longest.values())

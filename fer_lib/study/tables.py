@@ -13,7 +13,9 @@ from fer_lib.paths import ROOT, results_dir, write_atomically
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
+from fer_lib.study import audits
 from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
+from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.verify import sound_records
@@ -100,6 +102,16 @@ TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
     "control": lambda records: ablation_table(records, claimed=False),
     "ablations": lambda records: ablation_table(records, claimed=True),
     "ensemble": ensemble_table,
+    "rules": audits.rule_audit,
+    "leaks": audits.leak_audit,
+    "ferplus": audits.ferplus_audit,
+    "ceiling": audits.ceiling_table,
+    "protocols": audits.protocol_audit,
+    "cleaning": audits.cleaning_audit,
+    "classes": audits.class_audit,
+    "calibration": audits.calibration_audit,
+    "reliability": audits.reliability_table,
+    "cost": cost_table,
     "runs": run_table,
 }
 """Every table by name: from the records to the numbers."""
@@ -109,6 +121,8 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "control": lambda table: markdown(readable_gains(table)),
     "ablations": lambda table: markdown(readable_gains(table)),
     "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
+    "cleaning": lambda table: markdown(readable_gains(table)),
+    "cost": lambda table: markdown(readable_costs(table)),
     "runs": _runs_page,
 }
 """How a table reads in Markdown, where :func:`rounded` is not enough."""
@@ -118,6 +132,8 @@ FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "gain_claims": ("claims", plots.gain_claims),
     "control": ("control", plots.gains),
     "ablations": ("ablations", plots.gains),
+    "protocols": ("protocols", plots.protocols),
+    "reliability": ("reliability", plots.reliability),
 }
 """Every figure by name: the table it shows, and what draws it."""
 

@@ -15,8 +15,12 @@ import safetensors.torch
 import torch
 import torchvision
 
+from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.metrics import summary
+from fer_lib.models import create_model
+from fer_lib.models.base import Classifier
+from fer_lib.models.describe import milliseconds
 from fer_lib.paths import ROOT, results_dir
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
@@ -138,12 +142,24 @@ def _write(
             "sessions": outcome.sessions,
             "seconds": round(outcome.seconds, 1),
             "train_images_per_second": round(outcome.images / outcome.train_seconds, 1),
+            "milliseconds_per_picture": _latency(spec, dataset, device),
         },
     }
     # What is needed to build the net again travels with its weights.
     metadata = {"run": spec.run_id, "model": spec.recipe.model, "classes": ",".join(dataset.classes)}
     weights = {name: value.contiguous() for name, value in outcome.weights.items()}
     return write_record(folder, content, outcome.history, arrays, partial, safetensors.torch.save(weights, metadata))
+
+
+def _latency(spec: RunSpec, dataset: FaceDataset, device: torch.device) -> float | None:
+    """Milliseconds of one float32 pass of one picture, on the device that trained; None for a classical pipeline."""
+    recipe = spec.recipe
+    with torch.device("meta"):
+        model = create_model(recipe.model, num_classes=len(dataset.classes), **recipe.model_options)
+    if not isinstance(model, Classifier):
+        return None
+    side = Augmentation.from_dict(recipe.augment).output_size(dataset.images.shape[1])
+    return round(milliseconds(model.eval(), side, device), 3)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -7,7 +7,7 @@ as many into FOLDER/runs.
 import itertools
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +22,17 @@ from fer_lib.recipe import RunSpec, list_recipes
 from fer_lib.runs import KINDS, RULES, RunRecord, metrics_of, predictions_of, write_record
 
 SKILL = 1.9  # makes some 70 %
+Answers = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def write_fake(runs: Path, spec: RunSpec, *, skill: float = SKILL) -> RunRecord:
+def write_fake(runs: Path, spec: RunSpec, *, skill: float = SKILL, answers: Answers | None = None) -> RunRecord:
     """Write the record of a run on FER2013 or CK+ that never was.
 
     Args:
         runs: the folder.
         spec: the run; its name decides which mistakes the net makes.
         skill: how far the true class's logit is above the others, whose standard deviation is 1.
+        answers: what the net says, and is sure of, in the place of made-up answers: ``[rule][part]`` int64 [N].
     """
     recipe, facts = spec.recipe, load_facts(spec.recipe.dataset)
     parts = split_indices(facts.faces, recipe.protocol, spec.fold or 0)
@@ -41,6 +43,9 @@ def write_fake(runs: Path, spec: RunSpec, *, skill: float = SKILL) -> RunRecord:
         rule: {part: {kind: _shares(rng, part, truth, skill) for kind in KINDS} for part, truth in labels.items()}
         for rule in RULES
     }
+    if answers:
+        sure = np.eye(7, dtype=np.float32)
+        chosen = {rule: {part: dict.fromkeys(KINDS, sure[answers[rule][part]]) for part in labels} for rule in RULES}
     if "val" not in labels:
         chosen["val_selected"] = chosen["last"]
     arrays = predictions_of(labels, chosen)

@@ -1,0 +1,341 @@
+"""Audits: what the accuracies of this field are made of, from the runs' predictions and the committed facts alone.
+
+Every function makes one table from the study's records; a row is a recipe, over its complete seeds, trained for the
+most epochs there are. Accuracies and shares are percent, differences points, at the epoch that validation chose and
+with the recipe's test views where nothing else is said.
+"""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
+from fer_lib.data.facts import Facts, load_facts
+from fer_lib.data.ferplus import majority
+from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
+from fer_lib.recipe import Recipe, list_recipes
+from fer_lib.runs import RunRecord, restore_probabilities
+from fer_lib.selection import RULES
+from fer_lib.statistics import sample_sd
+from fer_lib.study.exploration import ckplus_protocol_table
+from fer_lib.study.gains import gain_table
+from fer_lib.study.groups import Group, group_records, longest_groups
+
+
+def rule_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """What it is worth to choose the epoch on the test set, as much published code does.
+
+    Returns:
+        One row per recipe: the accuracy under each selection rule, and ``worth``, test_best minus val_selected
+        (mean and sd over seeds), also with one view alone, for which test_best was chosen.
+    """
+    rows = []
+    for group in _spoken_for(records):
+        by_rule = {rule: group.accuracies("test", rule) for rule in RULES}
+        one_view = _difference(*(group.accuracies("test", rule, "plain") for rule in ("test_best", "val_selected")))
+        rows.append(
+            _head(group)
+            | {rule: _mean(values) for rule, values in by_rule.items()}
+            | _spread("worth", _difference(by_rule["test_best"], by_rule["val_selected"]))
+            | _spread("worth_one_view", one_view)
+        )
+    return _table(rows, (*RULES, "worth", "worth_sd", "worth_one_view", "worth_one_view_sd"))
+
+
+def leak_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """PrivateTest without the pictures that also occur, pixel for pixel, in Training.
+
+    Returns:
+        One row per recipe: the accuracy on all pictures, without the leaked ones and on these alone, how many they
+        are, and ``worth``, all minus without.
+    """
+    rows = []
+    leaked = load_facts("fer2013").in_train("test")
+    for group in _of_fer2013(records):
+        correct = group.answers("test").correct
+        everywhere, without = correct.mean(1), correct[:, ~leaked].mean(1)
+        rows.append(
+            _head(group)
+            | _spread("accuracy", everywhere)
+            | _spread("without", without)
+            | _spread("alone", correct[:, leaked].mean(1))
+            | {"leaked": int(leaked.sum())}
+            | _spread("worth", everywhere - without)
+        )
+    names = ("accuracy", "accuracy_sd", "without", "without_sd", "alone", "alone_sd", "leaked", "worth", "worth_sd")
+    return _table(rows, names)
+
+
+def ferplus_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """PrivateTest by the labels of FER+ (Barsoum et al. 2016), ten annotators a picture.
+
+    Returns:
+        One row per recipe: ``accuracy`` by FER2013's labels; ``by_ferplus``, by the class with most votes where it is
+        one of the seven (``ferplus_pictures``); ``undisputed``, where the two agree (``undisputed_pictures``). Where
+        they disagree about one of the seven: how often the net says what FER2013 says, and what FER+ says.
+    """
+    votes, truth = _ferplus_labels(load_facts("fer2013"), "test")
+    known, same = votes >= 0, votes == truth
+    disputed = known & ~same
+    rows = []
+    for group in _of_fer2013(records):
+        answers = group.answers("test")
+        rows.append(
+            _head(group)
+            | _spread("accuracy", answers.correct.mean(1))
+            | _spread("by_ferplus", (answers.predicted == votes)[:, known].mean(1))
+            | {"ferplus_pictures": int(known.sum())}
+            | _spread("undisputed", answers.correct[:, same].mean(1))
+            | {"undisputed_pictures": int(same.sum())}
+            | {"disputed_says_fer2013": _mean(answers.correct[:, disputed].mean(1))}
+            | {"disputed_says_ferplus": _mean((answers.predicted == votes)[:, disputed].mean(1))}
+        )
+    names = (
+        "accuracy", "accuracy_sd", "by_ferplus", "by_ferplus_sd", "ferplus_pictures", "undisputed", "undisputed_sd",
+        "undisputed_pictures", "disputed_says_fer2013", "disputed_says_ferplus",
+    )  # fmt: skip
+    return _table(rows, names)
+
+
+def ceiling_table(records: Sequence[RunRecord] = ()) -> pd.DataFrame:
+    """How far FER2013's own labels can be met: what labellers of known kinds reach on them.
+
+    A net that was always right would be held against these labels, faults included, so that its accuracy is that of
+    the labels (Northcutt, Athalye and Mueller, "Pervasive label errors in test sets destabilize machine learning
+    benchmarks", NeurIPS 2021). Two estimates bound it. FER+'s annotators judge the picture alone: from below, as
+    FER2013's labels come from the search words that found the pictures and were then corrected (Goodfellow et al.
+    2013, who measured 65 ± 5 % for people). Copies of a picture should bear one label: from above, as a search finds
+    copies by the same words. If a label is right with probability a, else any other of C classes alike, two of them
+    agree with probability a² + (1 - a)² / (C - 1), which is solved for a.
+
+    Args:
+        records: not looked at; every table of the study takes them.
+
+    Returns:
+        One row per labeller and split: labeller, split, pictures, accuracy (percent).
+    """
+    facts = load_facts("fer2013")
+    rows = []
+    for split in ("val", "test"):
+        votes, truth = _ferplus_labels(facts, split)
+        ballots = facts.faces.votes[facts.faces.indices(split)]
+        known, clear = votes >= 0, 2 * ballots.max(1) > ballots.sum(1)
+        own = np.array([facts.faces.vote_classes.index(name) for name in facts.faces.classes])[truth]
+        single = ballots[np.arange(len(truth)), own] / ballots.sum(1)
+        for labeller, right in (
+            ("FER+ majority", votes == truth),
+            ("FER+ majority, where it is one of the seven classes", (votes == truth)[known]),
+            ("FER+ majority of more than half, one of the seven", (votes == truth)[known & clear]),
+            ("one FER+ annotator, on average", single),
+        ):
+            rows.append({"labeller": labeller, "split": split, "pictures": len(right), "accuracy": 100 * right.mean()})
+    agree, pictures = _copies_agree(facts)
+    labels = {"two labels of one picture agree (exact copies)": agree}
+    labels["a label, as copies agree"] = _accuracy_of_label(agree, len(facts.faces.classes))
+    for labeller, share in labels.items():
+        rows.append({"labeller": labeller, "split": "all", "pictures": pictures, "accuracy": 100 * share})
+    return pd.DataFrame(rows)
+
+
+def protocol_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """CK+ under several protocols: how much of an accuracy is the protocol's.
+
+    Returns:
+        One row per system and protocol, of systems for which the study has several: folds, test pictures, the shares
+        of them of whose sequence and subject training has another picture, accuracy, and ``inflation``: accuracy
+        minus that of the subject-independent folds.
+    """
+    overlap = ckplus_protocol_table(load_facts("ckplus").faces).set_index("protocol")
+    groups = {group.recipe: group for group in _spoken_for(records)}
+    rows = []
+    for variants in _protocol_variants():
+        honest = next((groups.get(recipe.name) for recipe in variants if recipe.protocol == "subject_10fold"), None)
+        for recipe in variants:
+            group, known = groups.get(recipe.name), overlap.loc[recipe.protocol]
+            found = group.accuracies() if group else []
+            row = _head(group) if group else _empty_head(recipe)
+            row |= {
+                "folds": int(known["folds"]),
+                "test_pictures": int(known["test pictures"]),
+                "same_sequence": known["same sequence, %"],
+                "same_subject": known["same subject, %"],
+                **_spread("accuracy", found),
+                "inflation": None,
+            }
+            if group and honest and group is not honest and group.epochs == honest.epochs:
+                row["inflation"] = _mean(found) - _mean(honest.accuracies())
+            rows.append(row)
+    names = ("folds", "test_pictures", "same_sequence", "same_subject", "accuracy", "accuracy_sd", "inflation")
+    return _table(rows, names)
+
+
+def cleaning_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """What it is worth to leave non-faces out of training: each such recipe against the same one without, as
+    :func:`fer_lib.study.gains.gain_table`."""
+    recipes = list_recipes()
+    tables = []
+    for recipe in recipes.values():
+        if recipe.leave_out:
+            kept = _key(recipe, "leave_out")
+            baseline = next(r.name for r in recipes.values() if not r.leave_out and _key(r) == kept)
+            tables.append(gain_table(records, [recipe.name], baseline))
+    return pd.concat(tables, ignore_index=True) if tables else gain_table(records, [], next(iter(recipes))).iloc[:0]
+
+
+def class_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Macro means and the recall of every class of FER2013 and CK+, on the test part."""
+    rows = []
+    recalls = [f"recall_{name}" for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))]
+    for group in _spoken_for(records):
+        answers = group.answers("test")
+        found = [per_class(answers.labels, predicted, len(group.classes)) for predicted in answers.predicted]
+        row = _head(group) | _spread("accuracy", answers.correct.mean(1))
+        for name in ("precision", "recall", "f1"):
+            row |= _spread(f"macro_{name}", [values[name].mean() for values in found])
+        for label, name in enumerate(group.classes):
+            row[f"recall_{name}"] = _mean([values["recall"][label] for values in found])
+        rows.append(row)
+    macro = [f"macro_{name}{sd}" for name in ("precision", "recall", "f1") for sd in ("", "_sd")]
+    return _table(rows, ("accuracy", "accuracy_sd", *macro, *recalls))
+
+
+def calibration_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """How far the nets' confidence can be believed, on the test part, from the recorded 8-bit probabilities.
+
+    Returns:
+        One row per recipe: accuracy, mean confidence, ``overconfidence`` (their difference), expected calibration
+        error (Guo et al. 2017, 15 intervals) and negative log-likelihood (nats).
+    """
+    rows = []
+    for group in _spoken_for(records):
+        seeds = [_test_shares(group, seed) for seed in group.seeds]
+        accuracy = np.array([(shares.argmax(1) == truth).mean() for truth, shares in seeds])
+        confidence = np.array([shares.max(1).mean() for _, shares in seeds])
+        likelihoods = [negative_log_likelihood(truth, shares) for truth, shares in seeds]
+        rows.append(
+            _head(group)
+            | {"accuracy": _mean(accuracy), "confidence": _mean(confidence)}
+            | _spread("overconfidence", confidence - accuracy)
+            | _spread("ece", [expected_calibration_error(truth, shares) for truth, shares in seeds])
+            | {"nll": float(np.mean(likelihoods)), "nll_sd": sample_sd(likelihoods)}
+        )
+    names = ("accuracy", "confidence", "overconfidence", "overconfidence_sd", "ece", "ece_sd", "nll", "nll_sd")
+    return _table(rows, names)
+
+
+def reliability_table(records: Sequence[RunRecord], bins: int = 10) -> pd.DataFrame:
+    """Confidence beside accuracy, in equal intervals of confidence, all seeds and folds of a recipe together.
+
+    Returns:
+        One row per recipe and interval that has pictures: recipe, system, dataset, pictures, confidence, accuracy.
+    """
+    rows = []
+    for group in _spoken_for(records):
+        seeds = [_test_shares(group, seed) for seed in group.seeds]
+        truth, shares = (np.concatenate(arrays) for arrays in zip(*seeds, strict=True))
+        found = reliability(truth, shares, bins)
+        for interval in np.flatnonzero(found["pictures"]):
+            head = {name: value for name, value in _head(group).items() if name in ("recipe", "system", "dataset")}
+            rows.append(
+                head
+                | {"pictures": int(found["pictures"][interval])}
+                | {name: 100 * found[name][interval] for name in ("confidence", "accuracy")}
+            )
+    return pd.DataFrame(rows, columns=["recipe", "system", "dataset", "pictures", "confidence", "accuracy"])
+
+
+# ---------------------------------------------------------------- what rows are made of
+
+HEAD = ("recipe", "system", "dataset", "protocol", "seeds", "epochs", "recipe_epochs")
+
+
+def _spoken_for(records: Sequence[RunRecord]) -> list[Group]:
+    return longest_groups(group_records(records))
+
+
+def _of_fer2013(records: Sequence[RunRecord]) -> list[Group]:
+    return [g for g in _spoken_for(records) if g.records[0].spec["recipe"]["dataset"] == "fer2013"]
+
+
+def _head(group: Group) -> dict[str, object]:
+    return _empty_head(list_recipes()[group.recipe]) | {"seeds": len(group.seeds), "epochs": group.epochs}
+
+
+def _empty_head(recipe: Recipe) -> dict[str, object]:
+    values = (recipe.name, recipe.title, recipe.dataset, recipe.protocol, 0, None, recipe.epochs)
+    return dict(zip(HEAD, values, strict=True))
+
+
+def _table(rows: list[dict[str, object]], names: Sequence[str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=[*HEAD, *names])
+    empty = [name for name in names if table[name].dtype == object]  # None is no number to pandas
+    return table.astype(dict.fromkeys(empty, float))
+
+
+def _mean(fractions: Sequence[float] | np.ndarray) -> float | None:
+    """In percent; None of nothing."""
+    return 100 * float(np.mean(fractions)) if len(fractions) else None
+
+
+def _spread(name: str, fractions: Sequence[float] | np.ndarray) -> dict[str, float | None]:
+    """Mean and sd over seeds, in percent or points."""
+    sd = sample_sd(list(fractions))
+    return {name: _mean(fractions), f"{name}_sd": None if sd is None else 100 * sd}
+
+
+def _difference(ours: Sequence[float], theirs: Sequence[float]) -> np.ndarray:
+    return np.array(ours) - np.array(theirs)
+
+
+def _ferplus_labels(facts: Facts, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The class that most FER+ annotators chose, int64 [N], -1 where it is none of FER2013's, and FER2013's own."""
+    faces = facts.faces
+    chosen = faces.indices(split)
+    numbers = {name: label for label, name in enumerate(faces.classes)}
+    return np.array([numbers.get(name, -1) for name in majority(faces)[chosen].tolist()]), faces.labels[chosen]
+
+
+def _copies_agree(facts: Facts) -> tuple[float, int]:
+    """The share of pairs of copies with equal labels, each picture with copies weighing one, and their number."""
+    by_picture: dict[int, list[int]] = {}
+    for picture, label in zip(facts.picture.tolist(), facts.faces.labels.tolist(), strict=True):
+        by_picture.setdefault(picture, []).append(label)
+    shares = []
+    for labels in by_picture.values():
+        if (n := len(labels)) > 1:
+            counts = np.bincount(labels)
+            shares.append((counts * (counts - 1)).sum() / (n * (n - 1)))
+    return float(np.mean(shares)), len(shares)
+
+
+def _accuracy_of_label(agreement: float, classes: int) -> float:
+    """The larger solution a of agreement = a² + (1 - a)² / (classes - 1)."""
+    others = classes - 1
+    return (1 + np.sqrt(1 - (1 + others) * (1 - others * agreement))) / (1 + others)
+
+
+def _protocol_variants() -> list[list[Recipe]]:
+    """CK+ recipes that differ in the protocol alone, the subject-independent first."""
+    families: dict[str, list[Recipe]] = {}
+    for recipe in list_recipes().values():
+        if recipe.dataset == "ckplus":
+            families.setdefault(_key(recipe, "protocol"), []).append(recipe)
+    return [
+        sorted(variants, key=lambda recipe: recipe.protocol != "subject_10fold")
+        for variants in families.values()
+        if len(variants) > 1
+    ]
+
+
+def _key(recipe: Recipe, *without: str) -> str:
+    """All that defines a training but its name and these fields."""
+    return json.dumps({k: v for k, v in recipe.training().items() if k not in ("name", *without)}, sort_keys=True)
+
+
+def _test_shares(group: Group, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels int64 [N] and probabilities float64 [N, C] of a seed's test pictures, folds joined."""
+    arrays = [record.predictions for record in group.records if record.spec["seed"] == seed]
+    labels = np.concatenate([found["test/labels"] for found in arrays]).astype(np.int64)
+    return labels, restore_probabilities(np.concatenate([found["test/probabilities"] for found in arrays]))
