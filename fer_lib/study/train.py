@@ -26,7 +26,6 @@ from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
 from fer_lib.study.lock import locked
 from fer_lib.training import Outcome, Stop, autocast_dtype, choose_device, device_name, fit
-from fer_lib.training.checkpoint import read_failure
 
 
 def train_run(
@@ -50,17 +49,18 @@ def train_run(
 
     Raises:
         fer_lib.errors.UserError: the data are missing or unfit, or do not fit the device's memory.
-        fer_lib.training.Diverged: the training failed, now or when it was last tried; see :func:`find_failure`.
+        fer_lib.training.Diverged: the training failed, now or when it was last tried: it is not
+            tried again before its unfinished folder is deleted.
         fer_lib.study.lock.Busy: another process is training this run.
         fer_lib.training.Interrupted: stopped early; the same call continues.
     """
-    folder = (results or results_dir()) / "runs" / spec.run_id
+    runs = (results or results_dir()) / "runs"
+    folder, partial = runs / spec.run_id, runs / f"{spec.run_id}.partial"
     if record := find_run(spec, results):
         say(f"{spec.run_id}: complete, loaded from its record")
         return record
     choose_device(device)
     dataset = dataset or load_dataset(spec.recipe.dataset)
-    partial = _partial(spec, results)
     with locked(partial):
         record = find_run(spec, results)  # another process may have finished it while this one read the data
         if record is None:
@@ -78,19 +78,6 @@ def find_run(spec: RunSpec, results: Path | None = None) -> RunRecord | None:
     """The record of a run, or None if it has not been completed."""
     folder = (results or results_dir()) / "runs" / spec.run_id
     return read_record(folder) if folder.exists() else None
-
-
-def find_failure(spec: RunSpec, results: Path | None = None) -> str | None:
-    """Why a run failed when it was last tried, in one line; None if it did not.
-
-    :func:`train_run` refuses such a run until its unfinished folder is deleted.
-    """
-    return read_failure(_partial(spec, results))
-
-
-def _partial(spec: RunSpec, results: Path | None) -> Path:
-    """The folder of a run that is not complete."""
-    return (results or results_dir()) / "runs" / f"{spec.run_id}.partial"
 
 
 def longest_run(records: Iterable[RunRecord], recipe: str) -> RunRecord | None:

@@ -249,11 +249,11 @@ class _Trainer:
         else:
             set_random(resume_random, self.device)
 
-        started, spent = time.monotonic(), at.epoch_seconds
         self.model.train()
         self.train_step.begin(order, draws, torch.tensor(self.rates), at.step, at.totals)
         if self.can_record and self.train_step.graph is None:
             self._record_step()
+        started, spent = time.monotonic(), at.epoch_seconds
         while at.step < self.steps:
             self.train_step()
             at.step += 1

@@ -9,7 +9,8 @@ from tiny import tiny_dataset, tiny_recipe
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import read_record, verify_record
 from fer_lib.study.lock import Busy
-from fer_lib.study.train import find_failure, find_run, train_run
+from fer_lib.study.plan import run_status
+from fer_lib.study.train import train_run
 from fer_lib.training import Diverged
 
 SPEC = RunSpec(tiny_recipe(epochs=1))
@@ -26,14 +27,16 @@ def quiet(line):
 
 def test_a_failed_run_is_not_tried_again_until_its_folder_is_deleted(tmp_path, dataset):
     spec = RunSpec(tiny_recipe(epochs=1, optimizer={"name": "sgd", "lr": 1e38}, clamp_gradient=None))
-    assert find_failure(spec, tmp_path) is None
+    runs = tmp_path / "runs"
     for words in ("step 2 of 4, learning rate 1e\\+38; delete", "when it was last tried; delete"):
         with pytest.raises(Diverged, match=words):
             train_run(spec, results=tmp_path, device="cpu", say=quiet, dataset=dataset)
-        assert find_failure(spec, tmp_path).startswith("the loss became NaN or infinite at epoch 1, step 2 of 4")
-        assert find_run(spec, tmp_path) is None
-    shutil.rmtree(tmp_path / "runs" / f"{spec.run_id}.partial")
-    assert find_failure(spec, tmp_path) is None
+        status = run_status(spec, runs)
+        assert status.state == "failed"
+        assert status.note.startswith("the loss became NaN or infinite at epoch 1, step 2 of 4")
+        assert not (runs / spec.run_id).exists()
+    shutil.rmtree(runs / f"{spec.run_id}.partial")
+    assert run_status(spec, runs).state == "missing"
     with pytest.raises(Diverged, match="delete"):
         train_run(spec, results=tmp_path, device="cpu", say=quiet, dataset=dataset)
 
