@@ -14,8 +14,8 @@ from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.paths import results_dir, write_atomically
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
-from fer_lib.runs import read_records
 from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
+from fer_lib.study.verify import sound_records
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLE = "Do attention modules improve facial-expression recognition?"
@@ -97,7 +97,7 @@ def _index(sources: list[Path], scale: str) -> str:
         notebook = nbformat.read(source, as_version=4)
         title, lead = title_and_lead(notebook)
         cards.append({"href": f"{source.stem}.html", "title": title, "text": lead, "stamp": _stamp(notebook)})
-    records, _ = read_records(results_dir() / "runs")
+    records, problems = sound_records(results_dir() / "runs")
     table = headline_claims(claim_table(records))
     figure = plots.svg(plots.claims(table)).decode()
     figure = figure[figure.index("<svg") :].replace(
@@ -112,7 +112,10 @@ def _index(sources: list[Path], scale: str) -> str:
         figure=Markup(figure),
         claims=Markup(readable_claims(table)[list(BRIEF)].to_html(index=False, border=0)),
         cards=cards,
-        stamp=f"{len(records)} recorded runs; data: {', '.join(data) or 'none'}",
+        stamp="; ".join(
+            [f"{len(records)} recorded runs", f"data: {', '.join(data) or 'none'}"]
+            + [f"left out: {problem.removeprefix(f'{results_dir()}/')}" for problem in problems]
+        ),
     )
 
 
