@@ -65,11 +65,16 @@ def test_readings_need_the_interval_and_the_corrected_test(demo, tmp_path):
     swapped = gain_table(records, [NONE], SE)
     assert swapped["reading"].tolist() == ["baseline", "loss"]
     assert swapped["gain"][1] == pytest.approx(-table.loc[SE, "gain"])
-    # The same gain, after one seed in three went the other way: the interval still excludes zero, the test does not.
-    unsure = records_of(tmp_path / "unsure", {NONE: BASELINE, SE: {0: 150, 1: 196, 2: 127}})
-    found = gain_table(unsure, [SE], NONE).iloc[1]
-    assert found["p_holm"] > 0.05
-    assert found["reading"] == "no difference seen"
+    # The interval excludes zero, the test says 2 %: a gain alone, and none among five modules, four of them to come.
+    gains = dict(zip(BASELINE, (60, 20, 50, 10, 45), strict=True))
+    records = records_of(
+        tmp_path / "unsure", {NONE: BASELINE, SE: {s: BASELINE[s] + gain for s, gain in gains.items()}}
+    )
+    others = [f"control/{module}/synthetic" for module in ("eca", "cbam", "simam", "bam")]
+    alone, among = (gain_table(records, family, NONE).iloc[1] for family in ([SE], [SE, *others]))
+    assert alone["low"] == among["low"] > 0
+    assert (alone["p_holm"], among["p_holm"]) == pytest.approx((alone["p"], 5 * alone["p"]))
+    assert (alone["reading"], among["reading"]) == ("gain", "no difference seen")
 
 
 def test_one_seed_and_a_short_training_are_shown_and_not_judged(demo, tmp_path):
