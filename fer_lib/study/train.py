@@ -18,7 +18,7 @@ import torchvision
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.metrics import summary
-from fer_lib.models import create_model
+from fer_lib.models import create_model, list_models
 from fer_lib.models.base import Classifier
 from fer_lib.models.describe import milliseconds
 from fer_lib.paths import ROOT, results_dir
@@ -26,6 +26,7 @@ from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
 from fer_lib.study.lock import locked
 from fer_lib.training import Outcome, Stop, autocast_dtype, choose_device, device_name, fit
+from fer_lib.training.classical import classical_environment, fit_classical
 
 
 def train_run(
@@ -66,8 +67,15 @@ def train_run(
         if record is None:
             say(f"{spec.run_id}: {spec.recipe.epochs} epochs on {dataset.name}")
             started, code = datetime.now(UTC), code_version()  # before the training, during which the tree may change
-            outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
-            record = _write(folder, partial, spec, dataset, outcome, choose_device(device), started, code)
+            if spec.recipe.model in list_models(classical=True):
+                outcome, target = fit_classical(spec, dataset, stop=stop, say=say), torch.device("cpu")
+                where = environment(target) | classical_environment()
+            else:
+                outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
+                target = choose_device(device)
+                where = environment(target)
+            latency = _latency(spec, dataset, target)
+            record = _write(folder, partial, spec, dataset, outcome, where, latency, started, code)
     shutil.rmtree(partial, ignore_errors=True)  # the record is there: from now on nobody needs the lock
     epoch = record.content["metrics"]["val_selected"]["epoch"]
     say(f"{record.id}: test accuracy {record.accuracy():.2%} at the selected epoch {epoch}")
@@ -92,7 +100,8 @@ def _write(
     spec: RunSpec,
     dataset: FaceDataset,
     outcome: Outcome,
-    device: torch.device,
+    where: dict[str, Any],
+    latency: float | None,
     started: datetime,
     code: dict[str, Any],
 ) -> RunRecord:
@@ -121,7 +130,7 @@ def _write(
             "counts": outcome.sizes,
         },
         "pretrained": outcome.pretrained,
-        "environment": environment(device),
+        "environment": where,
         "code": code,
         "time": {
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -129,13 +138,14 @@ def _write(
             "sessions": outcome.sessions,
             "seconds": round(outcome.seconds, 1),
             "train_images_per_second": round(outcome.images / outcome.train_seconds, 1),
-            "milliseconds_per_picture": _latency(spec, dataset, device),
+            "milliseconds_per_picture": latency,
         },
     }
     # What is needed to build the net again travels with its weights.
     metadata = {"run": spec.run_id, "model": spec.recipe.model, "classes": ",".join(dataset.classes)}
     weights = {name: value.contiguous() for name, value in outcome.weights.items()}
-    return write_record(folder, content, outcome.history, arrays, partial, safetensors.torch.save(weights, metadata))
+    file = safetensors.torch.save(weights, metadata) if weights else None  # a classical pipeline has none
+    return write_record(folder, content, outcome.history, arrays, partial, file)
 
 
 def _latency(spec: RunSpec, dataset: FaceDataset, device: torch.device) -> float | None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.errors import UserError
-from fer_lib.models import create_model
+from fer_lib.models import create_model, list_models
 from fer_lib.models.export import export_onnx
 from fer_lib.paths import results_dir
 from fer_lib.runs import RunRecord
@@ -25,12 +25,14 @@ def load_trained(record: RunRecord) -> nn.Module:
     """A run's net with its ``val_selected`` weights, in evaluation mode on the CPU.
 
     Raises:
-        UserError: the weight file is not there, or does not fit the run's net.
+        UserError: the weight file is not there or does not fit the run's net, or the run fitted a classical pipeline.
     """
+    recipe = record.spec["recipe"]
+    if recipe["model"] in list_models(classical=True):
+        raise UserError(f"{record.id}: {recipe['model']} leaves no weights; name a run that trained a net")
     path = weight_file(record)
     if not path.exists():
         raise UserError(f"{path}: missing; records are shared without weights, `fer train` makes them")
-    recipe = record.spec["recipe"]
     model = create_model(recipe["model"], num_classes=len(record.classes), **recipe.get("model_options", {}))
     try:
         model.load_state_dict(safetensors.torch.load_file(path))
