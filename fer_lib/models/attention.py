@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_lib.errors import UserError
+from fer_lib.models.base import check_count, check_odd
 
 
 def hidden_width(channels: int, reduction: int, block: str) -> int:
     """Width ``channels // reduction`` of a bottleneck inside an attention block.
 
     Raises:
-        UserError: the width would be zero. The official codes build a layer without units then, whose gate
-            ignores the picture.
+        UserError: ``reduction`` is no positive integer, or the width would be zero. The official codes build a layer
+            without units then, whose gate ignores the picture.
     """
+    check_count(f"{block}: reduction", reduction)
     width = channels // reduction
     if width < 1:
         raise UserError(f"{block}: channels must be at least reduction ({reduction}): got {channels} channels")
@@ -67,8 +69,7 @@ class ECA(nn.Module):
         if kernel_size is None:
             t = int(abs((math.log2(channels) + 1) / 2))
             kernel_size = t if t % 2 else t + 1
-        if kernel_size % 2 == 0:
-            raise UserError(f"ECA: kernel_size must be odd: got {kernel_size}")
+        check_odd("ECA: kernel_size", kernel_size)
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,6 +111,7 @@ class SpatialAttention(nn.Module):
 
     def __init__(self, kernel_size: int = 7, norm: bool = True):
         super().__init__()
+        check_odd("spatial attention: kernel_size", kernel_size)
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.bn = nn.BatchNorm2d(1, momentum=0.01) if norm else nn.Identity()
         if norm:
@@ -196,6 +198,7 @@ class CoordAtt(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 32):
         super().__init__()
+        check_count("coordinate attention: reduction", reduction)
         hidden = max(8, channels // reduction)
         self.conv1 = nn.Conv2d(channels, hidden, 1)
         self.bn1 = nn.BatchNorm2d(hidden)

@@ -92,6 +92,13 @@ def check_count(argument: str, value: int, at_least: int = 1) -> None:
         raise UserError(f"{argument} must be an integer of at least {at_least}: got {value!r}")
 
 
+def check_odd(argument: str, value: int) -> None:
+    """Raise a UserError naming the argument unless it is an odd integer of at least 1, as centred kernels are."""
+    check_count(argument, value)
+    if value % 2 == 0:
+        raise UserError(f"{argument} must be odd: got {value}")
+
+
 def check_share(argument: str, value: float) -> None:
     """Raise a UserError naming the argument unless it lies in [0, 1)."""
     if not 0 <= value < 1:

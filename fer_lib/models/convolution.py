@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from fer_lib.errors import UserError
 from fer_lib.models.attention import SE
+from fer_lib.models.base import check_count, check_odd
 
 
 def conv(inputs: int, outputs: int, kernel_size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -86,10 +87,11 @@ class ACmix(nn.Module):
         stride: int = 1,
     ):
         super().__init__()
+        check_count("ACmix: heads", heads)
         if out_channels % heads:
             raise UserError(f"ACmix: out_channels must be a multiple of heads ({heads}): got {out_channels}")
-        if kernel_att % 2 == 0 or kernel_conv % 2 == 0:
-            raise UserError(f"ACmix: kernel_att and kernel_conv must be odd: got {kernel_att}, {kernel_conv}")
+        check_odd("ACmix: kernel_att", kernel_att)
+        check_odd("ACmix: kernel_conv", kernel_conv)
         self.heads, self.stride = heads, stride
         self.kernel_att, self.kernel_conv = kernel_att, kernel_conv
         depth = out_channels // heads

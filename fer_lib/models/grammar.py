@@ -76,6 +76,8 @@ def build_resnet(
     for block in blocks:
         slot, make = BLOCKS[block]
         options = block_options.pop(block, {})
+        if not isinstance(options, dict):
+            raise UserError(f"{block} must be a dictionary of that block's arguments: got {options!r}")
         if slot == "downsampling":
             slots, stem = _space_to_depth(block, slots, stem)
             continue

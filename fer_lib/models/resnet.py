@@ -194,7 +194,9 @@ class ResNet(Classifier):
         check_share("dropout", dropout)
         if stem not in STEMS:
             raise unknown("stem", stem, STEMS)
-        if len(layers) != 4:
+        if pool is not None:
+            check_count("pool", pool)
+        if not isinstance(layers, Sequence) or len(layers) != 4:
             raise UserError(f"layers must be four numbers of blocks: got {layers!r}")
         self.pool = pool
         self._build_stem(stem, in_channels, width)

@@ -119,6 +119,9 @@ class LBCNN(Classifier):
         super().__init__(num_classes, in_channels, full)
         check_share("dropout", dropout)
         check_count("pixels", pixels, at_least=5)
+        check_count("channels", channels)
+        check_count("num_weights", num_weights)
+        check_count("depth", depth)
         self.input_size = pixels
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)

@@ -194,7 +194,7 @@ def test_space_to_depth_goes_down_rows_first():
         (lambda: PSA(40, 64), "PSA: in_channels"),
         (lambda: PSA(64, 64, groups=(1, 2)), "PSA: kernels and groups must be four"),
         (lambda: ACmix(16, 18), "ACmix: out_channels must be a multiple of heads"),
-        (lambda: ACmix(16, 16, kernel_att=4), "kernel_att and kernel_conv must be odd"),
+        (lambda: ACmix(16, 16, kernel_att=4), "kernel_att must be odd"),
         (lambda: ECA(64, 4), "ECA: kernel_size must be odd"),
     ],
 )
