@@ -114,8 +114,8 @@ def comparison_table(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
         interval = "–" if found.low is None else f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
         rows[name] = {
             "pairs of seeds": found.seeds,
-            "heat in the region without, %": f"{100 * found.without:.1f}",
-            "with, %": f"{100 * found.with_:.1f}",
+            "heat in the region without it, %": f"{100 * found.without:.1f}" if found.seeds else "–",
+            "with it, %": f"{100 * found.with_:.1f}" if found.seeds else "–",
             "gain of each seed, points": ", ".join(f"{100 * gain:+.1f}" for gain in found.gains),
             "95 % interval": interval,
             "verdict": found.verdict,
