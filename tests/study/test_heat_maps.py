@@ -10,11 +10,12 @@ import torch
 from fer_lib.checkpoints import write_checkpoint
 from fer_lib.data import FaceDataset, synthetic
 from fer_lib.errors import UserError
+from fer_lib.paths import ROOT
 from fer_lib.recipe import RunSpec, get_recipe, with_changes
-from fer_lib.runs import RunRecord
+from fer_lib.runs import RunRecord, read_record
 from fer_lib.study import heat_scores
 from fer_lib.study.heat_pictures import heat_figure, mistakes_figure, recorded_figure
-from fer_lib.study.heat_scores import MEASURES
+from fer_lib.study.heat_scores import MEASURES, drawn_recipe
 from fer_lib.study.heat_verdict import compare, comparison_table, measure_table, right_and_wrong
 from fer_lib.study.train import train_run
 
@@ -188,3 +189,19 @@ def test_right_and_wrong_pictures_are_told_apart():
     assert table.loc["right", "pictures"] == 450
     assert table.loc["wrong", "pictures"] == 150
     assert table.loc["right", "energy"] == pytest.approx(0.4)
+
+
+DRAWN = ROOT / "results" / "drawn" / "runs"
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in DRAWN.glob("*/run.json")))
+def test_committed_scores_belong_to_their_run(name):
+    record = read_record(DRAWN / name)
+    recipe = record.spec["recipe"]
+    assert RunSpec(drawn_recipe(recipe["model"], recipe["epochs"]), record.spec["seed"]).run_id == record.id == name
+    table = heat_scores.scores(record, None)
+    for _, rows in table.groupby("method"):
+        assert rows["picture"].tolist() == list(range(350))
+        assert rows["label"].tolist() == record.predictions["test/labels"].tolist()
+        # On the machine that scored them, which may round a tie otherwise than the training did.
+        assert (rows["predicted"].to_numpy() == record.predictions["test/val_selected/plain"]).mean() > 0.99
