@@ -61,6 +61,9 @@ def test_the_most_urgent_run_first(whole):
         for spec in whole[first_control:]
     ]
     assert list(dict.fromkeys(waves)) == ["control", "headline", "row", "best", "narrow"]
+    datasets = [spec.recipe.dataset for spec in whole if paper(spec) == "control"]
+    assert list(dict.fromkeys(datasets)) == ["fer2013", "ckplus"]
+    assert datasets == sorted(datasets, reverse=True)  # FER2013 with all seeds before CK+
     control = [spec.seed for spec in fer2013 if paper(spec) == "control"]
     assert control == sorted(control)  # all modules of a seed before the next seed
 
