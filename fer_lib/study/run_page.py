@@ -11,9 +11,10 @@ from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.metrics import confusion_matrix, per_class
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
-from fer_lib.runs import RunRecord, read_records
+from fer_lib.runs import RunRecord
 from fer_lib.study.tables import rule_table
 from fer_lib.study.train import find_run, longest_run, train_run
+from fer_lib.study.verify import sound_records
 
 
 def open_run(
@@ -60,7 +61,7 @@ def open_run(
         return train_run(spec, results=results, device=device, say=say)
     if record := find_run(spec, results):
         return record
-    record = longest_run(read_records(results / "runs")[0], recipe)
+    record = longest_run(sound_records(results / "runs")[0], recipe)
     if record:
         say(f"{spec.run_id} ({changed.epochs} epochs) is not recorded yet; below is the recipe's longest run")
     else:
