@@ -67,7 +67,7 @@ class Checkpoint:
     def title(self) -> str:
         """One line for people: name, net, data and accuracy."""
         accuracy = self.accuracy.get("test", {}).get("tta")
-        shown = "accuracy not recorded" if accuracy is None else f"{accuracy:.1%} on the test pictures"
+        shown = "accuracy not recorded" if accuracy is None else f"{100 * accuracy:.1f} % of the test pictures right"
         return f"{self.name}: {self.recipe['model']}, {self.data['name']}, {shown}"
 
 

@@ -57,7 +57,7 @@ def test_the_header_tells_what_the_net_is_worth(weight_files, record):
     assert checkpoint.accuracy["test"]["tta"] == record.accuracy()
     assert checkpoint.accuracy["val"]["plain"] == record.accuracy("val", kind="plain")
     assert (checkpoint.run, checkpoint.classes, checkpoint.view_pixels) == (record.id, record.classes, 24)
-    assert f"{record.accuracy():.1%}" in checkpoint.title
+    assert f"{100 * record.accuracy():.1f} % of the test pictures" in checkpoint.title
 
 
 def test_a_net_is_shown_faces_as_large_as_in_its_training(weight_files):

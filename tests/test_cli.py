@@ -89,7 +89,7 @@ def test_the_commands():
     assert set(commands()) >= {
         ("data", "check"), ("data", "download"), ("recipes",), ("train",), ("notebook",), ("report",),
         ("study", "run"), ("study", "status"), ("study", "tables"), ("study", "table"), ("study", "verify"),
-        ("study", "show"),
+        ("study", "show"), ("checkpoint",), ("predict",), ("demo",),
     }  # fmt: skip
 
 

@@ -42,10 +42,13 @@ def test_a_picture_of_the_data_comes_back_unchanged(pictures):
     assert cut_faces(frame, []).shape == (0, 48, 48)
 
 
-def test_a_square_may_leave_the_picture():
-    frame = np.full((60, 60, 3), 90, np.uint8)
-    cut = cut_faces(frame, [face(-20.5, -30.2, 70.3), face(50, 50, 40), face(-200, -200, 48)])
-    assert (cut == 90).all()
+def test_outside_the_picture_its_rim_is_repeated():
+    ramp = np.repeat(4 * np.arange(60, dtype=np.uint8)[None, :, None], 60, 0).repeat(3, 2)
+    for picture, far in ((ramp, [(-200, 5), (100, 5)]), (ramp.swapaxes(0, 1), [(5, -200), (5, 100)])):
+        before, after, partly = cut_faces(picture, [face(*place, 48) for place in [*far, (-10.5, -10.5)]])
+        assert (before == 0).all()
+        assert (after == 236).all()
+        assert np.corrcoef(partly.mean(0) + partly.mean(1), np.arange(48))[0, 1] > 0.9
 
 
 def test_fractions_of_pixels_count():
@@ -84,6 +87,13 @@ def test_every_frame_keeps_its_own_faces(predictor, pictures):
             expected = predictor.probabilities(np.full((1, 48, 48), n, np.uint8))[0]
             np.testing.assert_allclose(list(readings[-1].probabilities.values()), expected, atol=0.02)
             assert readings[-1].label == max(readings[-1].probabilities, key=readings[-1].probabilities.get)
+
+
+def test_a_long_film_is_never_held_whole(predictor):
+    asked = []
+    frames = (asked.append(n) or Frame(Path("film"), n, n / 25, np.zeros((48, 48, 3), np.uint8)) for n in range(300))
+    next(read_faces(frames, lambda picture: [], predictor))
+    assert len(asked) < 100
 
 
 def test_heat_lies_within_the_view_the_net_is_shown(predictor, pictures):

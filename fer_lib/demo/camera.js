@@ -3,7 +3,7 @@
 const IN_FLIGHT = 2; // pictures under way at once: one in the kernel, one on the wire; others are never taken
 const LIVE_WIDTH = 640; // pixels
 const BUSY_AFTER = 3000; // ms without an answer
-const GIVE_UP_AFTER = 20000;
+const GIVE_UP_AFTER = 30000; // loading what Grad-CAM needs takes seconds
 const SMOOTHING = 500; // ms in which a bar covers two thirds of the way
 const LARGEST_UPLOAD = 8e6; // bytes; the notebook server closes a connection on messages above 10 MiB
 const GREEN = "#009e73";
@@ -194,7 +194,12 @@ function render({ model, el }) {
 
   function watch() {
     if (!stream || !flying.size) return;
-    const silence = performance.now() - lastAnswer;
+    const now = performance.now();
+    const silence = now - Math.max(lastAnswer, Math.min(...flying.values()));
+    for (const [id, time] of flying) {
+      // Lost on the way, since later ones were answered: its place is free again.
+      if (now - time > GIVE_UP_AFTER && silence < BUSY_AFTER) flying.delete(id);
+    }
     if (silence > GIVE_UP_AFTER) {
       stop(`The kernel has not answered for ${GIVE_UP_AFTER / 1000} s; the camera was stopped.`);
     } else if (silence > BUSY_AFTER) {

@@ -100,7 +100,7 @@ def lab(tmp_path_factory, weight_files):
                 server.kill()
 
 
-def _wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float = 90) -> None:
+def _wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float = 180) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until and server.poll() is None:
         try:

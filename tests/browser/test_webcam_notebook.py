@@ -10,7 +10,7 @@ from PIL import Image
 from fer_lib.demo.example import example_picture
 
 pytestmark = pytest.mark.heavy
-PATIENCE = 60_000  # ms; what is tested is that things happen, not how fast
+PATIENCE = 120_000  # ms; what is tested is that things happen, not how fast
 
 # Keeps every track of the camera, so that the test sees whether it was really released.
 KEEP_TRACKS = """

@@ -45,7 +45,7 @@ def test_no_picture_is_part_of_the_state(camera):
 
 def test_models_are_shown_with_their_accuracy_and_changed(camera):
     assert [model["name"] for model in camera.models] == ["other", "tiny"]
-    assert all("% on the test pictures" in model["title"] for model in camera.models)
+    assert all("% of the test pictures right" in model["title"] for model in camera.models)
     assert len(camera.classes) == 7
     camera.model = "other"
     assert camera.service.predictor.checkpoint.name == "other"
