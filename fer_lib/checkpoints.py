@@ -25,6 +25,7 @@ from fer_lib.runs import RunRecord
 
 MAX_BYTES = 16_000_000
 FACE_PIXELS = 48  # side of the pictures of every dataset of the study
+PARTS = {"val": "validation", "test": "test"}  # how people call them
 NO_CHECKPOINT = "no weight file in results/checkpoints; make one from a trained run with: fer checkpoint RUN"
 _CHECKSUM = re.compile(r"^sha256: ([0-9a-f]{64})$", re.MULTILINE)
 
@@ -203,9 +204,8 @@ _TERMS = {
 
 def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, size: int) -> str:
     recipe, data, metrics = content["recipe"], content["data"], record.content["metrics"]["val_selected"]
-    parts = {"val": "validation", "test": "test"}
     rows = [
-        f"| {parts[part]} | {data['counts'][part]:,} | {values['plain']:.2%} | {values['tta']:.2%} |"
+        f"| {PARTS[part]} | {data['counts'][part]:,} | {values['plain']:.2%} | {values['tta']:.2%} |"
         for part, values in content["accuracy"].items()
     ]
     recall = metrics["test"]["tta"]["per_class_recall"]

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
-from fer_lib.checkpoints import NO_CHECKPOINT, Checkpoint
+from fer_lib.checkpoints import NO_CHECKPOINT, PARTS, Checkpoint
 from fer_lib.data import load_dataset
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import create_detector
@@ -21,7 +21,7 @@ def checkpoint_table(checkpoint: Checkpoint | None) -> pd.DataFrame:
     if checkpoint is None:
         return _sentence(NO_CHECKPOINT)
     accuracy = {
-        f"accuracy, {part} pictures, {views}": f"{checkpoint.accuracy[part][kind]:.2%}"
+        f"accuracy, {PARTS[part]} part, {views}": f"{checkpoint.accuracy[part][kind]:.2%}"
         for part in checkpoint.accuracy
         for kind, views in (("plain", "one view"), ("tta", f"{checkpoint.recipe['test_views']} views"))
     }

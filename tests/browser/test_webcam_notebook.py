@@ -36,13 +36,21 @@ class Visit:
         self.page.on("console", lambda line: self.wrong.append(line.text) if line.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", lambda request: self._check(request.url))
-        self.page.on("websocket", lambda socket: self._check(socket.url))
+        self.page.on("websocket", self._watch)
+        self.sent = 0  # live pictures
         self.page.add_init_script(KEEP_TRACKS)
         self.page.goto(f"{address}/lab/tree/08_webcam_demo.ipynb")
 
     def _check(self, url):
         if urlparse(url).scheme not in ("data", "blob") and urlparse(url).hostname != "127.0.0.1":
             self.wrong.append(f"request to {url}")
+
+    def _watch(self, socket):
+        self._check(socket.url)
+        socket.on("framesent", self._count)
+
+    def _count(self, payload):
+        self.sent += b'"type":"frame"' in (payload.encode() if isinstance(payload, str) else payload)
 
     def command(self, name):
         self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
@@ -196,6 +204,9 @@ def test_a_busy_kernel_is_said_and_survived(visit):
     freeze = "f'kill -STOP {os.getpid()}; sleep 6; kill -CONT {os.getpid()}'"
     run_code(visit, f"import os, subprocess; subprocess.Popen(['sh', '-c', {freeze}])")
     visit.status("The kernel is busy")
+    sent = visit.sent
+    visit.page.wait_for_timeout(1500)
+    assert visit.sent == sent > 0, "pictures pile up before a busy kernel"
     count = visit.page.evaluate("Number(document.querySelector('.fer-camera').dataset.answered)")
     visit.until("Number(root.dataset.answered) > argument + 3", count)
     visit.press("Stop")

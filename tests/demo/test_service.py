@@ -127,6 +127,8 @@ def test_only_the_photo_shown_is_saved_whatever_its_name(service, tmp_path):
     service.answer({"type": "picture", "id": "a", "name": "../../evil.jpg"}, FACES)
     assert service.answer({"type": "save", "id": "b", "still": "z"})[0]["type"] == "error"
     service.answer({"type": "save", "id": "b", "still": "a", "name": "../../evil.jpg"})
+    (photo,) = (tmp_path / "photos").iterdir()
+    assert photo.name.startswith("photo-")
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
