@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 
 from fer_lib.augment import test_views
 from fer_lib.checkpoints import FACE_PIXELS, Checkpoint, load_net
@@ -64,8 +65,6 @@ def cut_faces(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     Returns:
         uint8 [len(faces), 48, 48].
     """
-    from PIL import Image
-
     cut = np.empty((len(faces), FACE_PIXELS, FACE_PIXELS), np.uint8)
     height, width = picture.shape[:2]
     for i, face in enumerate(faces):
