@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from fer_lib.augment import VIEWS
 from fer_lib.checkpoints import NO_CHECKPOINT, best_checkpoint, read_checkpoint
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import create_detector
@@ -27,6 +28,7 @@ def predict_command(
     output: Path | None = None,
     detector: str = "mtcnn",
     every: int = 1,
+    views: str | None = None,
     device: str = "auto",
     say: Callable[[str], None],
     warn: Callable[[str], None],
@@ -40,6 +42,7 @@ def predict_command(
         output: file, or folder for pictures; None for the terminal, or the folder ``drawn``.
         detector: see :func:`fer_lib.demo.faces.create_detector`.
         every: of a video, take every so-manyth frame.
+        views: test views averaged, a name of :data:`fer_lib.augment.VIEWS`; None for the recipe's own.
         device: see :func:`fer_lib.training.choose_device`.
         say: receives the name of every picture written.
         warn: receives a line for each file that cannot be read.
@@ -54,6 +57,8 @@ def predict_command(
         raise unknown("format", form, FORMATS)
     if every < 1:
         raise UserError(f"--every {every}: must be 1 or more")
+    if views not in (None, *VIEWS):
+        raise unknown("kind of test views", str(views), VIEWS)
     checkpoint = read_checkpoint(model) if model else best_checkpoint()
     if checkpoint is None:
         raise UserError(NO_CHECKPOINT)
@@ -64,7 +69,7 @@ def predict_command(
         warn(line)
 
     predictor = Predictor(checkpoint, device)
-    results = predict_files(paths, create_detector(detector), predictor, every=every, warn=report)
+    results = predict_files(paths, create_detector(detector), predictor, every=every, views=views, warn=report)
     if form == "pictures":
         for path in write_pictures(results, output or Path("drawn")):
             say(str(path))
@@ -94,6 +99,7 @@ def predict_files(
     predictor: Predictor,
     *,
     every: int = 1,
+    views: str | None = None,
     warn: Callable[[str], None] = lambda line: None,
 ) -> Iterator[tuple[Frame, list[Reading]]]:
     """Read the faces of files; what cannot be read is named and left out.
@@ -103,6 +109,7 @@ def predict_files(
         detector: finds the faces.
         predictor: names their expressions.
         every: of a video, take every so-manyth frame.
+        views: see :meth:`fer_lib.predict.Predictor.probabilities`.
         warn: receives a line for each file that cannot be read.
 
     Raises:
@@ -117,7 +124,7 @@ def predict_files(
                 warn(str(error))
 
     files = find_files(paths)
-    yield from read_faces(frames(), detector, predictor)
+    yield from read_faces(frames(), detector, predictor, views)
 
 
 def write_json(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO) -> None:
