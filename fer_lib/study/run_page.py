@@ -15,6 +15,7 @@ from fer_lib.runs import RunRecord
 from fer_lib.study.tables import rule_table
 from fer_lib.study.train import find_run, longest_run, train_run
 from fer_lib.study.verify import sound_records
+from fer_lib.training import Stop
 
 
 def open_run(
@@ -58,7 +59,8 @@ def open_run(
         changed, seed, None if fold < 0 else fold, limit_train=limit_train or None, limit_test=limit_test or None
     )
     if train_missing:
-        return train_run(spec, results=results, device=device, say=say)
+        with Stop() as stop:  # the kernel's interrupt ends it between two steps, with a checkpoint
+            return train_run(spec, results=results, device=device, stop=stop, say=say)
     if record := find_run(spec, results):
         return record
     record = longest_run(sound_records(results / "runs")[0], recipe)
