@@ -13,9 +13,9 @@ NAME = "zhang/cbam_ends/fer2013"
 
 def test_the_run_asked_for_is_loaded_and_else_the_longest(tmp_path):
     said = []
-    options = {"results": tmp_path, "say": said.append}
+    options = {"results": tmp_path, "say": said.append, "dataset": "synthetic"}
     assert run_page.open_run(NAME, **options) is None
-    recipe = get_recipe(NAME)
+    recipe = with_changes(get_recipe(NAME), dataset="synthetic")
     assert f"TRAIN_MISSING = True trains {RunSpec(recipe).run_id} (500 epochs)" in said.pop()
     for epochs in (2, 5):
         write_run(tmp_path / "runs", RunSpec(with_changes(recipe, epochs=epochs)), correct=9)

@@ -26,6 +26,15 @@ def test_handlers_are_restored_even_after_an_error():
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.fixture
+def ctrl_c_heard():
+    """Python's own handler, also where a shell started the tests in the background, deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_heard")
 def test_a_second_ctrl_c_acts_at_once():
     with pytest.raises(KeyboardInterrupt), Stop():  # noqa: PT012
         os.kill(os.getpid(), signal.SIGINT)
