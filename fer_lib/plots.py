@@ -228,7 +228,7 @@ def pictures(images: np.ndarray, titles: Sequence[str] | None = None, columns: i
     for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if index < len(images):
-            axes.imshow(images[index], cmap="gray", vmin=low, vmax=high)
+            axes.imshow(images[index], cmap="gray", vmin=low, vmax=high, interpolation="nearest")  # every pixel as it is
             if titles:
                 axes.set_title(titles[index], fontsize=8)
     return figure

@@ -109,7 +109,7 @@ def epoch_counts(recipe: str, dataset: FaceDataset) -> dict[str, dict[str, int]]
     }
 
 
-def augmentation_sheet(recipe: str, dataset: FaceDataset, seed: int = 0, rows: int = 4, draws: int = 6) -> Figure:
+def augmentation_sheet(recipe: str, dataset: FaceDataset, seed: int = 0, rows: int = 3, draws: int = 6) -> Figure:
     """Some training pictures as they are, each followed by what a recipe's augmentation makes of it.
 
     Args:
