@@ -6,21 +6,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
+from fer_lib import commands
 from fer_lib.errors import UserError
 
-if TYPE_CHECKING:
-    from fer_lib.recipe import Recipe, RunSpec
-    from fer_lib.runs import RunRecord
-    from fer_lib.study.pace import Pace
-    from fer_lib.study.plan import Status
-
-# Each command imports what it needs when it runs, so that `fer --help` answers at once and training needs
-# none of the packages that analysis and reports do.
-
 RESULTS_HELP = "folder that holds runs/ (default: FER_RESULTS, else results)"
-STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -84,19 +75,19 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__.splitlines()[0].replace("``", ""),
         epilog=_examples("fer recipes", "fer train zhang/cbam_ends/fer2013 --seed 0", "fer study tables"),
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    group = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    data = commands.add_parser(
+    data = group.add_parser(
         "data", help="check or download the datasets", epilog=_examples("fer data check", "fer data download fer2013")
     ).add_subparsers(metavar="COMMAND", required=True)
     check = _command(
-        data, "check", _data_check, "compare the data at hand with what the papers state", "fer data check"
+        data, "check", commands.data_check, "compare the data at hand with what the papers state", "fer data check"
     )
     check.add_argument("--root", type=Path, help="folder of the data (default: FER_DATA, else data)")
     download = _command(
         data,
         "download",
-        _data_download,
+        commands.data_download,
         "fetch what may be fetched, and say where to get the rest",
         "fer data download fer2013",
     )
@@ -106,19 +97,19 @@ def build_parser() -> argparse.ArgumentParser:
     facts = _command(
         data,
         "facts",
-        _data_facts,
+        commands.data_facts,
         "write labels, votes and copies of the real data into the library, for audits without pictures",
         "fer data facts",
     )
     facts.add_argument("--root", type=Path, help="folder of the data (default: FER_DATA, else data)")
 
-    recipes = _command(commands, "recipes", _recipes, "list the recipes", "fer recipes", "fer recipes zhang")
+    recipes = _command(group, "recipes", commands.recipes, "list the recipes", "fer recipes", "fer recipes zhang")
     recipes.add_argument("paper", nargs="?", help="of this paper only")
 
     train = _command(
-        commands,
+        group,
         "train",
-        _train,
+        commands.train,
         "train one run, continue it, or load it if it is complete",
         "fer train zhang/cbam_ends/fer2013 --seed 0",
         "fer train zhang/cbam_ends/ckplus --fold 3 --time-limit 9m",
@@ -134,9 +125,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_changes(train)
 
     models = _command(
-        commands,
+        group,
         "models",
-        _models,
+        commands.models,
         "list the models, their size and cost",
         "fer models",
         "fer models resnet34_cbam_ends gu --device cpu",
@@ -146,9 +137,9 @@ def build_parser() -> argparse.ArgumentParser:
     models.add_argument("--device", default="auto", help="where to measure the time of a picture (default: auto)")
 
     export = _command(
-        commands,
+        group,
         "export",
-        _export,
+        commands.export,
         "write a run's net as ONNX",
         "fer export zhang-cbam_ends-fer2013-s0-1a2b3c4d --output zhang.onnx",
     )
@@ -157,9 +148,9 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--results", type=Path, help=RESULTS_HELP)
 
     checkpoint = _command(
-        commands,
+        group,
         "checkpoint",
-        _checkpoint,
+        commands.checkpoint,
         "make a small weight file and its model card from a run, for results/checkpoints",
         "fer checkpoint zhang-cbam_ends-fer2013-s0-1a2b3c4d --name zhang",
     )
@@ -168,9 +159,9 @@ def build_parser() -> argparse.ArgumentParser:
     checkpoint.add_argument("--results", type=Path, help=RESULTS_HELP)
 
     predict = _command(
-        commands,
+        group,
         "predict",
-        _predict,
+        commands.predict,
         "name the expressions in pictures, folders and videos",
         "fer predict party.jpg",
         "fer predict holidays/ --format csv --output holidays.csv",
@@ -192,9 +183,9 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
 
     demo = _command(
-        commands,
+        group,
         "demo",
-        _demo,
+        commands.demo,
         "open the webcam notebook in JupyterLab",
         "fer demo",
         "fer demo --no-browser --port 8899",
@@ -202,13 +193,13 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--no-browser", action="store_true", help="start the server only, and print its address")
     demo.add_argument("--port", type=int, default=8888, help="of the server on this machine (default: 8888)")
 
-    study = commands.add_parser(
+    study = group.add_parser(
         "study", help="the runs and what they say", epilog=_examples("fer study run --dry-run", "fer study tables")
     ).add_subparsers(metavar="COMMAND", required=True)
     queue = _command(
         study,
         "run",
-        _study_run,
+        commands.study_run,
         "train what the study still misses, most urgent first; one that was stopped goes on",
         "fer study run --dry-run",
         "fer study run --papers control --seeds 1 --time-limit 9m",
@@ -226,7 +217,7 @@ def build_parser() -> argparse.ArgumentParser:
     state = _command(
         study,
         "status",
-        _study_status,
+        commands.study_status,
         "which runs are done, running, failed or missing, and the minutes they will take",
         "fer study status",
         "fer study status --papers li gu",
@@ -235,15 +226,19 @@ def build_parser() -> argparse.ArgumentParser:
     state.add_argument("--results", type=Path, help=RESULTS_HELP)
     _add_changes(state)
     for name, run, text in (
-        ("tables", _study_tables, "rebuild tables, figures and the README's table from results/runs"),
-        ("verify", _study_verify, "recompute every run's metrics from its predictions, and name every bad record"),
+        ("tables", commands.study_tables, "rebuild tables, figures and the README's table from results/runs"),
+        (
+            "verify",
+            commands.study_verify,
+            "recompute every run's metrics from its predictions, and name every bad record",
+        ),
     ):
         command = _command(study, name, run, text, f"fer study {name}")
         command.add_argument("--results", type=_folder, help=RESULTS_HELP)
     table = _command(
         study,
         "table",
-        _study_table,
+        commands.study_table,
         "print one table: claims, control, ablations, ensemble, runs and more",
         "fer study table control",
         "fer study table claims --csv",
@@ -251,12 +246,14 @@ def build_parser() -> argparse.ArgumentParser:
     table.add_argument("name", help="a mistyped name lists the nearest")
     table.add_argument("--csv", action="store_true", help="every column, as CSV (default: Markdown)")
     table.add_argument("--results", type=_folder, help=RESULTS_HELP)
-    show = _command(study, "show", _study_show, "one run in full", "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d")
+    show = _command(
+        study, "show", commands.study_show, "one run in full", "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d"
+    )
     show.add_argument("run", help="a folder's name in results/runs")
     show.add_argument("--json", action="store_true", help="the whole run.json instead")
     show.add_argument("--results", type=_folder, help=RESULTS_HELP)
 
-    bench = commands.add_parser(
+    bench = group.add_parser(
         "bench",
         help="measure the speed beside the loop that people publish",
         epilog=_examples("fer bench train", "fer bench augment --seconds 20"),
@@ -267,7 +264,9 @@ def build_parser() -> argparse.ArgumentParser:
         ("data", "reading fer2013.csv, and bringing batches to the device"),
         ("predict", "probabilities, with one view and with ten"),
     ):
-        suite = _command(bench, name, _bench, text, f"fer bench {name}", f"fer bench {name} --device cpu --seconds 20")
+        suite = _command(
+            bench, name, commands.bench, text, f"fer bench {name}", f"fer bench {name} --device cpu --seconds 20"
+        )
         if name in ("train", "predict"):
             suite.add_argument(
                 "--models", nargs="+", default=["resnet18"], metavar="NAME[:BATCH]",
@@ -282,9 +281,9 @@ def build_parser() -> argparse.ArgumentParser:
         suite.set_defaults(suite=name)
 
     notebook = _command(
-        commands,
+        group,
         "notebook",
-        _notebook,
+        commands.notebook,
         "execute one notebook headlessly",
         "fer notebook 05_zhang_cbam --scale smoke",
         "fer notebook 05_zhang_cbam --scale paper -p SEED=1 -p EPOCHS=3",
@@ -301,7 +300,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     notebook.add_argument("--output", type=Path, help="executed copy (default: results/smoke or results, in executed/)")
 
-    pages = _command(commands, "report", _report, "render executed notebooks to HTML, with an index", "fer report")
+    pages = _command(group, "report", commands.report, "render executed notebooks to HTML, with an index", "fer report")
     pages.add_argument("--scale", choices=("smoke", "paper"), default="paper", help="default: paper")
     return parser
 
@@ -356,289 +355,6 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90s, 9m or 1h30m")
     hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return 3600 * hours + 60 * minutes + seconds
-
-
-# ---------------------------------------------------------------- data
-
-
-def _data_check(arguments: argparse.Namespace) -> int:
-    from fer_lib.data.check import check_report
-
-    text, sound = check_report(arguments.root)
-    print(text)
-    return 0 if sound else 1
-
-
-def _data_download(arguments: argparse.Namespace) -> None:
-    from fer_lib.data.download import download
-
-    print(download(arguments.dataset, arguments.root))
-
-
-def _data_facts(arguments: argparse.Namespace) -> None:
-    from fer_lib.data.facts import write_all_facts
-
-    for path in write_all_facts(arguments.root, say=_warn):
-        print(path)
-
-
-# ---------------------------------------------------------------- training
-
-
-def _recipes(arguments: argparse.Namespace) -> None:
-    from fer_lib.errors import unknown
-    from fer_lib.recipe import list_recipes, load_papers
-
-    if arguments.paper and arguments.paper not in load_papers():
-        raise unknown("paper", arguments.paper, load_papers())
-    for name, recipe in list_recipes().items():
-        if arguments.paper in (None, name.split("/")[0]):
-            print(f"{name:42} {recipe.title} ({recipe.epochs} epochs, {recipe.protocol})")
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    from fer_lib.recipe import RunSpec, get_recipe
-    from fer_lib.study.train import train_run
-    from fer_lib.training import Interrupted, Stop, choose_device
-
-    recipe = _changed(get_recipe(arguments.recipe), arguments)
-    spec = RunSpec(recipe, arguments.seed, arguments.fold, arguments.limit_train, arguments.limit_test)
-    choose_device(arguments.device)
-    if arguments.dry_run:
-        print(spec.run_id)
-        for name, value in recipe.training().items():
-            print(f"  {name:15} {value}")
-        return 0
-    try:
-        with Stop(arguments.time_limit) as stop:
-            train_run(spec, results=arguments.results, device=arguments.device, stop=stop, say=_say)
-    except Interrupted as stopped:
-        print(f"fer: {stopped}", file=sys.stderr)
-        return STOPPED
-    return 0
-
-
-def _changed(recipe: "Recipe", arguments: argparse.Namespace) -> "Recipe":
-    from fer_lib.recipe import with_changes
-
-    return with_changes(recipe, dataset=arguments.dataset, epochs=arguments.epochs, batch_size=arguments.batch_size)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-# ---------------------------------------------------------------- models
-
-
-def _models(arguments: argparse.Namespace) -> None:
-    from fer_lib.models.describe import describe
-    from fer_lib.study.weights import trained_models
-    from fer_lib.training import choose_device
-
-    device, trained = choose_device(arguments.device), trained_models()
-    print(f"{'model':24}{'parameters':>13}{'pixels':>8}{'MACs':>9}{'ms/picture':>12}  weights  serves")
-    for row in describe(arguments.name, pixels=arguments.pixels, device=device):
-        macs = "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M"
-        parameters = "–" if row.parameters is None else f"{row.parameters:,}"
-        time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
-        weights = "yes" if row.name in trained else "–"
-        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:7}  {row.papers}")
-
-
-def _export(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.weights import export_run
-
-    record = _find_record(arguments)
-    path = arguments.output or Path(f"{record.id}.onnx")
-    export_run(record, path)
-    print(path)
-
-
-def _checkpoint(arguments: argparse.Namespace) -> None:
-    from fer_lib.checkpoints import write_checkpoint
-
-    made = write_checkpoint(_find_record(arguments), arguments.name)
-    print(made.path)
-    print(made.path.with_suffix(".md"))
-
-
-# ---------------------------------------------------------------- pictures and camera
-
-
-def _predict(arguments: argparse.Namespace) -> int:
-    from fer_lib.demo.files import predict_command
-
-    return predict_command(
-        arguments.path,
-        model=arguments.model,
-        form=arguments.format,
-        output=arguments.output,
-        detector=arguments.detector,
-        every=arguments.every,
-        views=arguments.views,
-        device=arguments.device,
-        say=_say,
-        warn=_warn,
-    )
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from fer_lib.demo.server import open_notebook
-
-    return open_notebook(browser=not arguments.no_browser, port=arguments.port)
-
-
-# ---------------------------------------------------------------- study
-
-
-def _study_run(arguments: argparse.Namespace) -> int:
-    import torch
-
-    from fer_lib.paths import results_dir
-    from fer_lib.study.queue import run_queue, worker_threads
-    from fer_lib.study.status import plan_text, summary_line
-
-    specs = _plan(arguments)
-    if arguments.dry_run:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(worker_threads(arguments.jobs))
-        print(plan_text(*_progress(specs, arguments)))
-        torch.set_num_threads(threads)
-        return 0
-    report = run_queue(
-        specs,
-        results=arguments.results or results_dir(),
-        device=arguments.device,
-        jobs=arguments.jobs,
-        time_limit=arguments.time_limit,
-        say=_say,
-    )
-    print(summary_line(*_progress(specs, arguments)))
-    for line in report.failures:
-        _warn(line)
-    if report.failures:
-        return 1
-    if report.stopped:
-        _warn(f"stopped by {report.stopped}; start it again to continue")
-        return STOPPED
-    return 0
-
-
-def _study_status(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.status import status_text
-
-    print(status_text(*_progress(_plan(arguments), arguments)))
-
-
-def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
-    from fer_lib.study.plan import choose_recipes, matrix
-
-    recipes = [_changed(recipe, arguments) for recipe in choose_recipes(arguments.papers, arguments.recipes)]
-    return matrix(recipes, arguments.seeds, arguments.limit_train, arguments.limit_test)
-
-
-def _progress(specs: "list[RunSpec]", arguments: argparse.Namespace) -> "tuple[list[Status], Pace]":
-    from fer_lib.paths import results_dir
-    from fer_lib.runs import read_records
-    from fer_lib.study.pace import device_pace
-    from fer_lib.study.plan import run_status
-    from fer_lib.training import choose_device, device_name
-
-    results = arguments.results or results_dir()
-    records, _ = read_records(results / "runs")
-    pace = device_pace(records, results, device_name(choose_device(arguments.device)))
-    return [run_status(spec, results / "runs") for spec in specs], pace
-
-
-def _study_tables(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.tables import write_tables
-
-    for path in write_tables(arguments.results, _warn):
-        print(path)
-
-
-def _study_table(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.tables import build_table, csv_text, page
-
-    table = build_table(arguments.name, arguments.results, _warn)
-    print(csv_text(table) if arguments.csv else page(arguments.name, table), end="")
-
-
-def _study_verify(arguments: argparse.Namespace) -> int:
-    from fer_lib.paths import results_dir
-    from fer_lib.study.verify import sound_records
-
-    records, problems = sound_records((arguments.results or results_dir()) / "runs")
-    for problem in problems:
-        _warn(problem)
-    print(f"{len(records)} sound runs, {len(problems)} faults")
-    return 1 if problems else 0
-
-
-def _study_show(arguments: argparse.Namespace) -> None:
-    import json
-
-    from fer_lib.study.run_page import text
-
-    record = _find_record(arguments)
-    print(json.dumps(record.content, indent=1) if arguments.json else text(record))
-
-
-def _find_record(arguments: argparse.Namespace) -> "RunRecord":
-    from fer_lib.errors import unknown
-    from fer_lib.paths import results_dir
-    from fer_lib.runs import read_record
-
-    runs = (arguments.results or results_dir()) / "runs"
-    if not (runs / arguments.run / "run.json").exists():
-        raise unknown("run", arguments.run, (path.parent.name for path in runs.glob("*/run.json")))
-    return read_record(runs / arguments.run)
-
-
-def _warn(line: str) -> None:
-    print(f"fer: {line}", file=sys.stderr)
-
-
-# ---------------------------------------------------------------- benchmarks
-
-
-def _bench(arguments: argparse.Namespace) -> None:
-    from fer_lib.bench.suites import run_benchmark
-
-    path = run_benchmark(
-        arguments.suite,
-        models=getattr(arguments, "models", ()),
-        seconds=arguments.seconds,
-        device=arguments.device,
-        workers=arguments.workers,
-        results=arguments.results,
-        say=_say,
-    )
-    print(path)
-
-
-# ---------------------------------------------------------------- notebooks and report
-
-
-def _notebook(arguments: argparse.Namespace) -> None:
-    from fer_lib.report.notebooks import execute, parse_parameters
-
-    path = execute(
-        arguments.name,
-        scale=arguments.scale,
-        changes=parse_parameters(arguments.parameter),
-        output=arguments.output,
-        say=_say,
-    )
-    print(path)
-
-
-def _report(arguments: argparse.Namespace) -> None:
-    from fer_lib.report.pages import render
-
-    for path in render(arguments.scale):
-        print(path)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def gain_claims(table: pd.DataFrame) -> Figure:
 
 def _claims(table: pd.DataFrame, label: str) -> Figure:
     table = table[table["verdict"] != "not testable"]
-    figure = Figure(figsize=(9, 0.9 + 0.3 * max(len(table), 1)), layout="constrained")
+    figure = Figure(figsize=(9, 0.9 + 0.27 * max(len(table), 1)), layout="constrained")
     axes = figure.subplots()
     rows = np.arange(len(table))[::-1]
     axes.scatter(table["printed"], rows, marker="D", color=PAPER, label="printed", zorder=3)
@@ -65,13 +65,14 @@ def _claims(table: pd.DataFrame, label: str) -> Figure:
     axes.hlines(rows, table["low"], table["high"], color=OURS, linewidth=2, label="95 % interval")
     for row, verdict in zip(rows, table["verdict"], strict=True):
         color = QUIET if verdict.startswith("no run yet") else "black"
-        axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=color)
+        axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=color, fontsize=8)
     names = []
     for claim in table.itertuples():
         of = "" if claim.measure == "accuracy" or claim.kind == "gain" else f", {claim.measure}"
         data = claim.recipe.split("/")[-1] if claim.dataset == "own" else claim.dataset
-        names.append(f"{claim.paper}: {claim.system}{of}, {data}{' (val)' * (claim.split == 'val')}")
-    axes.set_yticks(rows, names)
+        name = f"{claim.paper}: {claim.system}{of}, {data}{' (val)' * (claim.split == 'val')}"
+        names.append(textwrap.fill(name, 52))
+    axes.set_yticks(rows, names, fontsize=8, linespacing=0.9)
     axes.set_ylim(-0.6, max(len(table), 1) - 0.4)
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
@@ -228,7 +229,8 @@ def pictures(images: np.ndarray, titles: Sequence[str] | None = None, columns: i
     for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if index < len(images):
-            axes.imshow(images[index], cmap="gray", vmin=low, vmax=high, interpolation="nearest")  # every pixel as it is
+            # Every pixel as it is; smooth enlargement would also double the file.
+            axes.imshow(images[index], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
             if titles:
                 axes.set_title(titles[index], fontsize=8)
     return figure
@@ -255,12 +257,12 @@ def heat(
         for index, axes in enumerate(line):
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            axes.imshow(images[index], cmap="gray", vmin=0, vmax=255)
+            axes.imshow(images[index], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             if maps is None:
                 axes.set_title(titles[index], fontsize=8)
                 continue
             color = np.broadcast_to(mpl.colors.to_rgb(PAPER), (*maps[index].shape, 3))
-            axes.imshow(np.dstack([color, 0.85 * maps[index]]))
+            axes.imshow(np.dstack([color, 0.85 * maps[index]]), interpolation="nearest")
             if regions is not None:
                 axes.contour(regions[index], [0.5], colors=[OURS], linewidths=0.8)
     return figure

@@ -36,6 +36,7 @@ FLOORS = {
     "fer_lib.demo": 3,
     "fer_lib.report": 4,
     "fer_lib.bench": 4,
+    "fer_lib.commands": 5,
     "fer_lib.cli": 5,
 }
 NOT_FOR_TRAINING = {
@@ -95,7 +96,7 @@ def test_every_module_stands_on_a_floor_and_imports_from_below(module):
 
 def test_this_file_reads_imports_rightly():
     assert "fer_lib.recipe" in set(imports("fer_lib.claims"))
-    assert {"fer_lib.study.train", "fer_lib.training"} <= set(imports("fer_lib.cli"))  # inside functions
+    assert {"fer_lib.study.train", "fer_lib.training"} <= set(imports("fer_lib.commands"))  # inside functions
     assert "fer_lib.plots" in set(imports("fer_lib.study.tables"))  # from fer_lib import plots
     assert floor("fer_lib.models.resnet") == 0
 
@@ -108,7 +109,7 @@ def test_no_circles():
 
 def test_only_the_command_line_prints():
     for module, path in MODULES.items():
-        if module == "fer_lib.cli":
+        if module in ("fer_lib.cli", "fer_lib.commands"):
             continue
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         printed = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import tiny_dataset, tiny_recipe, write_run
 
-from fer_lib import cli
+from fer_lib import cli, commands
 from fer_lib.recipe import RunSpec, list_recipes
 from fer_lib.runs import read_record, verify_record
 from fer_lib.study import queue, train
@@ -75,25 +75,25 @@ def same_outcome(one, other):
 # ---------------------------------------------------------------- help
 
 
-def commands(parser=None, path=()):
+def list_commands(parser=None, path=()):
     """Every command and group of commands, as a tuple of words."""
     parser = parser or cli.build_parser()
     yield path
     for action in parser._actions:
         if isinstance(action.choices, dict):
             for name, inner in action.choices.items():
-                yield from commands(inner, (*path, name))
+                yield from list_commands(inner, (*path, name))
 
 
 def test_the_commands():
-    assert set(commands()) >= {
+    assert set(list_commands()) >= {
         ("data", "check"), ("data", "download"), ("recipes",), ("train",), ("notebook",), ("report",),
         ("study", "run"), ("study", "status"), ("study", "tables"), ("study", "table"), ("study", "verify"),
         ("study", "show"), ("checkpoint",), ("predict",), ("demo",),
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", list(commands()), ids=" ".join)
+@pytest.mark.parametrize("path", list(list_commands()), ids=" ".join)
 def test_every_help_has_examples_that_parse(fer, path):
     status, out, err = fer(*path, "--help")
     assert (status, err) == (0, "")
@@ -294,18 +294,18 @@ def test_a_time_limit_stops_and_the_same_command_continues(fer, complete, tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_and_the_same_command_continues(fer, complete, tmp_path, monkeypatch, number):
     arguments = ("train", RECIPE, "--device", "cpu", "--results", tmp_path)
-    say = cli._say
+    say = commands._say
 
     def interrupt(line):
         say(line)
         if line.startswith("epoch   1/3"):
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(cli, "_say", interrupt)
+    monkeypatch.setattr(commands, "_say", interrupt)
     status, _, err = fer(*arguments)
     assert status == 75
     assert_one_line(err, f"stopped by {number.name} at epoch 2 of 3, step 1 of 4")
-    monkeypatch.setattr(cli, "_say", say)
+    monkeypatch.setattr(commands, "_say", say)
     assert fer(*arguments)[0] == 0
     same_outcome(read_record(tmp_path / "runs" / RUN), read_record(complete / "runs" / RUN))
 
@@ -418,7 +418,7 @@ def test_study_run_trains_what_is_missing(fer, tmp_path):
     assert out.endswith("2 runs: 2 missing; minutes left: ?\n")
     assert not list(tmp_path.iterdir())
     status, out, err = fer(*command, "--time-limit", "0s")
-    assert (status, list(tmp_path.iterdir())) == (cli.STOPPED, [])
+    assert (status, list(tmp_path.iterdir())) == (commands.STOPPED, [])
     assert_one_line(err, "the time limit", "start it again")
     status, out, _ = fer(*command)
     assert status == 0

@@ -10,7 +10,7 @@ import sys
 
 from tiny import tiny_dataset, tiny_recipe
 
-from fer_lib import cli
+from fer_lib import cli, commands
 from fer_lib.data import load_dataset
 from fer_lib.recipe import list_recipes
 from fer_lib.study import queue, train
@@ -38,5 +38,5 @@ if __name__ in ("__main__", "__mp_main__"):  # the second in the worker processe
 if __name__ == "__main__":
     if os.environ.get("FER_KILL_AT"):
         loop.CHECKPOINT_SECONDS = 0
-        cli._say = _say
+        commands._say = _say
     cli.main(sys.argv[1:])

@@ -1,0 +1,301 @@
+"""What each command of ``fer`` does: parsed arguments in, one call, lines out; returns the exit status.
+
+Each imports what it needs when it runs, so that `fer --help` answers at once and training needs none of the packages
+that analysis and reports do.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fer_lib.recipe import Recipe, RunSpec
+    from fer_lib.runs import RunRecord
+    from fer_lib.study.pace import Pace
+    from fer_lib.study.plan import Status
+
+STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
+
+
+# ---------------------------------------------------------------- data
+
+
+def data_check(arguments: argparse.Namespace) -> int:
+    from fer_lib.data.check import check_report
+
+    text, sound = check_report(arguments.root)
+    print(text)
+    return 0 if sound else 1
+
+
+def data_download(arguments: argparse.Namespace) -> None:
+    from fer_lib.data.download import download
+
+    print(download(arguments.dataset, arguments.root))
+
+
+def data_facts(arguments: argparse.Namespace) -> None:
+    from fer_lib.data.facts import write_all_facts
+
+    for path in write_all_facts(arguments.root, say=_warn):
+        print(path)
+
+
+# ---------------------------------------------------------------- training
+
+
+def recipes(arguments: argparse.Namespace) -> None:
+    from fer_lib.errors import unknown
+    from fer_lib.recipe import list_recipes, load_papers
+
+    if arguments.paper and arguments.paper not in load_papers():
+        raise unknown("paper", arguments.paper, load_papers())
+    for name, recipe in list_recipes().items():
+        if arguments.paper in (None, name.split("/")[0]):
+            print(f"{name:42} {recipe.title} ({recipe.epochs} epochs, {recipe.protocol})")
+
+
+def train(arguments: argparse.Namespace) -> int:
+    from fer_lib.recipe import RunSpec, get_recipe
+    from fer_lib.study.train import train_run
+    from fer_lib.training import Interrupted, Stop, choose_device
+
+    recipe = _changed(get_recipe(arguments.recipe), arguments)
+    spec = RunSpec(recipe, arguments.seed, arguments.fold, arguments.limit_train, arguments.limit_test)
+    choose_device(arguments.device)
+    if arguments.dry_run:
+        print(spec.run_id)
+        for name, value in recipe.training().items():
+            print(f"  {name:15} {value}")
+        return 0
+    try:
+        with Stop(arguments.time_limit) as stop:
+            train_run(spec, results=arguments.results, device=arguments.device, stop=stop, say=_say)
+    except Interrupted as stopped:
+        print(f"fer: {stopped}", file=sys.stderr)
+        return STOPPED
+    return 0
+
+
+def _changed(recipe: "Recipe", arguments: argparse.Namespace) -> "Recipe":
+    from fer_lib.recipe import with_changes
+
+    return with_changes(recipe, dataset=arguments.dataset, epochs=arguments.epochs, batch_size=arguments.batch_size)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+# ---------------------------------------------------------------- models
+
+
+def models(arguments: argparse.Namespace) -> None:
+    from fer_lib.models.describe import describe
+    from fer_lib.study.weights import trained_models
+    from fer_lib.training import choose_device
+
+    device, trained = choose_device(arguments.device), trained_models()
+    print(f"{'model':24}{'parameters':>13}{'pixels':>8}{'MACs':>9}{'ms/picture':>12}  weights  serves")
+    for row in describe(arguments.name, pixels=arguments.pixels, device=device):
+        macs = "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M"
+        parameters = "–" if row.parameters is None else f"{row.parameters:,}"
+        time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
+        weights = "yes" if row.name in trained else "–"
+        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:7}  {row.papers}")
+
+
+def export(arguments: argparse.Namespace) -> None:
+    from fer_lib.study.weights import export_run
+
+    record = _find_record(arguments)
+    path = arguments.output or Path(f"{record.id}.onnx")
+    export_run(record, path)
+    print(path)
+
+
+def checkpoint(arguments: argparse.Namespace) -> None:
+    from fer_lib.checkpoints import write_checkpoint
+
+    made = write_checkpoint(_find_record(arguments), arguments.name)
+    print(made.path)
+    print(made.path.with_suffix(".md"))
+
+
+# ---------------------------------------------------------------- pictures and camera
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    from fer_lib.demo.files import predict_command
+
+    return predict_command(
+        arguments.path,
+        model=arguments.model,
+        form=arguments.format,
+        output=arguments.output,
+        detector=arguments.detector,
+        every=arguments.every,
+        views=arguments.views,
+        device=arguments.device,
+        say=_say,
+        warn=_warn,
+    )
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    from fer_lib.demo.server import open_notebook
+
+    return open_notebook(browser=not arguments.no_browser, port=arguments.port)
+
+
+# ---------------------------------------------------------------- study
+
+
+def study_run(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from fer_lib.paths import results_dir
+    from fer_lib.study.queue import run_queue, worker_threads
+    from fer_lib.study.status import plan_text, summary_line
+
+    specs = _plan(arguments)
+    if arguments.dry_run:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(worker_threads(arguments.jobs))
+        print(plan_text(*_progress(specs, arguments)))
+        torch.set_num_threads(threads)
+        return 0
+    report = run_queue(
+        specs,
+        results=arguments.results or results_dir(),
+        device=arguments.device,
+        jobs=arguments.jobs,
+        time_limit=arguments.time_limit,
+        say=_say,
+    )
+    print(summary_line(*_progress(specs, arguments)))
+    for line in report.failures:
+        _warn(line)
+    if report.failures:
+        return 1
+    if report.stopped:
+        _warn(f"stopped by {report.stopped}; start it again to continue")
+        return STOPPED
+    return 0
+
+
+def study_status(arguments: argparse.Namespace) -> None:
+    from fer_lib.study.status import status_text
+
+    print(status_text(*_progress(_plan(arguments), arguments)))
+
+
+def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
+    from fer_lib.study.plan import choose_recipes, matrix
+
+    recipes = [_changed(recipe, arguments) for recipe in choose_recipes(arguments.papers, arguments.recipes)]
+    return matrix(recipes, arguments.seeds, arguments.limit_train, arguments.limit_test)
+
+
+def _progress(specs: "list[RunSpec]", arguments: argparse.Namespace) -> "tuple[list[Status], Pace]":
+    from fer_lib.paths import results_dir
+    from fer_lib.runs import read_records
+    from fer_lib.study.pace import device_pace
+    from fer_lib.study.plan import run_status
+    from fer_lib.training import choose_device, device_name
+
+    results = arguments.results or results_dir()
+    records, _ = read_records(results / "runs")
+    pace = device_pace(records, results, device_name(choose_device(arguments.device)))
+    return [run_status(spec, results / "runs") for spec in specs], pace
+
+
+def study_tables(arguments: argparse.Namespace) -> None:
+    from fer_lib.study.tables import write_tables
+
+    for path in write_tables(arguments.results, _warn):
+        print(path)
+
+
+def study_table(arguments: argparse.Namespace) -> None:
+    from fer_lib.study.tables import build_table, csv_text, page
+
+    table = build_table(arguments.name, arguments.results, _warn)
+    print(csv_text(table) if arguments.csv else page(arguments.name, table), end="")
+
+
+def study_verify(arguments: argparse.Namespace) -> int:
+    from fer_lib.paths import results_dir
+    from fer_lib.study.verify import sound_records
+
+    records, problems = sound_records((arguments.results or results_dir()) / "runs")
+    for problem in problems:
+        _warn(problem)
+    print(f"{len(records)} sound runs, {len(problems)} faults")
+    return 1 if problems else 0
+
+
+def study_show(arguments: argparse.Namespace) -> None:
+    import json
+
+    from fer_lib.study.run_page import text
+
+    record = _find_record(arguments)
+    print(json.dumps(record.content, indent=1) if arguments.json else text(record))
+
+
+def _find_record(arguments: argparse.Namespace) -> "RunRecord":
+    from fer_lib.errors import unknown
+    from fer_lib.paths import results_dir
+    from fer_lib.runs import read_record
+
+    runs = (arguments.results or results_dir()) / "runs"
+    if not (runs / arguments.run / "run.json").exists():
+        raise unknown("run", arguments.run, (path.parent.name for path in runs.glob("*/run.json")))
+    return read_record(runs / arguments.run)
+
+
+def _warn(line: str) -> None:
+    print(f"fer: {line}", file=sys.stderr)
+
+
+# ---------------------------------------------------------------- benchmarks
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    from fer_lib.bench.suites import run_benchmark
+
+    path = run_benchmark(
+        arguments.suite,
+        models=getattr(arguments, "models", ()),
+        seconds=arguments.seconds,
+        device=arguments.device,
+        workers=arguments.workers,
+        results=arguments.results,
+        say=_say,
+    )
+    print(path)
+
+
+# ---------------------------------------------------------------- notebooks and report
+
+
+def notebook(arguments: argparse.Namespace) -> None:
+    from fer_lib.report.notebooks import execute, parse_parameters
+
+    path = execute(
+        arguments.name,
+        scale=arguments.scale,
+        changes=parse_parameters(arguments.parameter),
+        output=arguments.output,
+        say=_say,
+    )
+    print(path)
+
+
+def report(arguments: argparse.Namespace) -> None:
+    from fer_lib.report.pages import render
+
+    for path in render(arguments.scale):
+        print(path)
