@@ -29,7 +29,7 @@ SEED, EPOCHS = 0, 1"""
     context = browser.new_context(viewport={"width": 1200, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{address}/lab/tree/{NAME}")
+    page.goto(f"{address}/lab/workspaces/training/tree/{NAME}")  # a desk of its own: others find theirs clean
     yield page
     context.close()
 

