@@ -180,7 +180,7 @@ def test_two_processes_one_of_them_killed(tmp_path, monkeypatch):
 def test_two_workers_share_a_queue(tmp_path):
     results = tmp_path / "results"
     process = start(results, "--seeds", "4", "--jobs", "2")
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=400)[0]
     assert process.returncode == 0, output
     assert "4 runs: 4 done" in output
     finished = re.findall(r"^\[[12]\] (\S+): test accuracy", output, re.MULTILINE)
