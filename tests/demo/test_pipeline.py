@@ -102,7 +102,7 @@ def real_loss(fer_data):
 @pytest.mark.data
 @pytest.mark.heavy
 def test_five_pasted_pictures_in_six_keep_their_class(real_loss):
-    """Measured: 84.8 %; on PublicTest 84 to 86 %. There the publisher's scale would give 90 %, his own square 95 %."""
+    """Measured: 84.8 %; on PublicTest 84 %. There the publisher's scale would give 90 %, his own square 95 %."""
     assert real_loss.agreement >= 5 / 6, real_loss
 
 

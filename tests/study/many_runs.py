@@ -90,9 +90,10 @@ def _shares(rng: np.random.Generator, part: str, truth: np.ndarray, skill: float
 
 
 def many_specs() -> Iterator[RunSpec]:
-    """Runs of the whole study, a seed at a time."""
+    """Runs of the whole study's nets, a seed at a time."""
+    nets = [recipe for recipe in list_recipes().values() if recipe.optimizer]  # pipelines are fitted, without epochs
     for seed in itertools.count():
-        for recipe in list_recipes().values():
+        for recipe in nets:
             folds = PROTOCOLS[recipe.protocol]
             for fold in range(folds) if folds > 1 else (None,):
                 yield RunSpec(recipe, seed, fold)
