@@ -12,14 +12,14 @@ CELLS = "window.jupyterapp.shell.currentWidget.content.model.cells"
 
 
 @pytest.fixture
-def page(browser, lab):
+def page(browser, lab, tmp_path):
     """The notebook of a paper, open in JupyterLab, set to train a long run on a few drawn faces."""
     address, shown = lab
     notebook = nbformat.read(ROOT / "notebooks" / NAME, 4)
     (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     parameters.source += f"""
 RECIPE, DATASET, TRAIN_MISSING = "narrow/none/fer2013", "synthetic", True
-LIMIT_TRAIN, LIMIT_TEST, RESULTS = 256, 35, {str(shown / "results")!r}
+LIMIT_TRAIN, LIMIT_TEST, RESULTS = 256, 35, {str(tmp_path)!r}
 SEED, EPOCHS = 0, 1"""
     # What comes before the training is read elsewhere; here it would only take time.
     notebook.cells = [
@@ -32,6 +32,7 @@ SEED, EPOCHS = 0, 1"""
     page.goto(f"{address}/lab/workspaces/training/tree/{NAME}")  # a desk of its own: others find theirs clean
     yield page
     context.close()
+    (shown / NAME).unlink()
 
 
 def idle(page):
