@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from fer_lib.augment import Augmentation
+from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
 from fer_lib.paths import results_dir, write_atomically
 from fer_lib.runs import RunRecord
 
 MAX_BYTES = 16_000_000
-FACE_PIXELS = 48  # side of the pictures of every dataset of the study
 PARTS = {"val": "validation", "test": "test"}  # how people call them
 NO_CHECKPOINT = "no weight file in results/checkpoints; make one from a trained run with: fer checkpoint RUN"
 _CHECKSUM = re.compile(r"^sha256: ([0-9a-f]{64})$", re.MULTILINE)
@@ -57,12 +57,12 @@ class Checkpoint:
     @property
     def view_pixels(self) -> int:
         """Side in pixels of the square that is cut from a face."""
-        return Augmentation.from_dict(self.recipe["augment"]).window_size(FACE_PIXELS)
+        return Augmentation.from_dict(self.recipe["augment"]).window_size(FACE_SIDE)
 
     @property
     def input_pixels(self) -> int:
         """Side in pixels to which the square is enlarged for the net."""
-        return Augmentation.from_dict(self.recipe["augment"]).output_size(FACE_PIXELS)
+        return Augmentation.from_dict(self.recipe["augment"]).output_size(FACE_SIDE)
 
     @property
     def title(self) -> str:
@@ -225,7 +225,7 @@ def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, 
             "## Data",
             "",
             f"Trained on {data['counts']['train']:,} pictures of {data['name']} (fingerprint"
-            f" `{data['fingerprint'][:12]}`): grey, {FACE_PIXELS} x {FACE_PIXELS} pixels, one face each."
+            f" `{data['fingerprint'][:12]}`): grey, {FACE_SIDE} x {FACE_SIDE} pixels, one face each."
             f" Classes: {', '.join(record.classes)}.",
             "",
             "## Accuracy",

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from fer_lib.augment import test_views
-from fer_lib.checkpoints import FACE_PIXELS, Checkpoint, load_net
+from fer_lib.checkpoints import Checkpoint, load_net
+from fer_lib.data import FACE_SIDE
 from fer_lib.frames import Frame
 from fer_lib.training import autocast_dtype, choose_device, predict_probabilities
 
@@ -65,7 +66,7 @@ def cut_faces(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     Returns:
         uint8 [len(faces), 48, 48].
     """
-    cut = np.empty((len(faces), FACE_PIXELS, FACE_PIXELS), np.uint8)
+    cut = np.empty((len(faces), FACE_SIDE, FACE_SIDE), np.uint8)
     height, width = picture.shape[:2]
     for i, face in enumerate(faces):
         left, top, side = face.square
@@ -75,7 +76,7 @@ def cut_faces(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
         columns, rows = np.arange(x0, x1).clip(0, width - 1), np.arange(y0, y1).clip(0, height - 1)
         grey = Image.fromarray(picture[rows[:, None], columns]).convert("L")
         box = (left - x0, top - y0, left - x0 + side, top - y0 + side)
-        cut[i] = np.asarray(grey.resize((FACE_PIXELS, FACE_PIXELS), Image.Resampling.BICUBIC, box=box))
+        cut[i] = np.asarray(grey.resize((FACE_SIDE, FACE_SIDE), Image.Resampling.BICUBIC, box=box))
     return cut
 
 
@@ -135,7 +136,7 @@ class Predictor:
         pixels = self.checkpoint.view_pixels
         shown = test_views(torch.from_numpy(pictures).to(self.device), "one", pixels, self.checkpoint.input_pixels)[0]
         maps = np.zeros(pictures.shape, np.float32)
-        start = round((FACE_PIXELS - pixels) / 2)
+        start = round((FACE_SIDE - pixels) / 2)
         window = slice(start, start + pixels)
         found = torch.from_numpy(heat_maps(self.net, shown, self.probabilities(pictures, "one").argmax(1)))
         if found.shape[-1] != pixels:

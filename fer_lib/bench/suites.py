@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from fer_lib.augment import Augmentation, Draws
 from fer_lib.bench import published
 from fer_lib.bench.measure import Laps, compare, matmul_flops, table, write_report
+from fer_lib.data import FACE_SIDE
 from fer_lib.data.fer2013 import read_csv
 from fer_lib.errors import UserError
 from fer_lib.losses import create_loss
@@ -25,7 +26,7 @@ from fer_lib.training.optimisers import create_optimizer
 from fer_lib.training.step import TrainStep
 
 RECIPE = "control/none/fer2013"
-PIXELS, CLASSES = 48, 7
+CLASSES = 7
 
 
 def run_benchmark(
@@ -72,7 +73,7 @@ class _Setting:
     def pictures(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Noise, uint8 [n, 48, 48], and labels, int64 [n]."""
         random = np.random.default_rng(0)
-        return random.integers(0, 256, (n, PIXELS, PIXELS), dtype=np.uint8), random.integers(0, CLASSES, n)
+        return random.integers(0, 256, (n, FACE_SIDE, FACE_SIDE), dtype=np.uint8), random.integers(0, CLASSES, n)
 
     def loader(self, n: int, batch: int, transform: str, shuffle: bool) -> DataLoader:
         dataset = published.Pictures(*self.pictures(n), transform)
@@ -151,7 +152,7 @@ class _Epochs:
 
         def epoch() -> None:
             order = torch.randperm(n, generator=generator)
-            step.begin(order, self.augmentation.draw(n, PIXELS, generator), rates, 0, [0.0, 0.0])
+            step.begin(order, self.augmentation.draw(n, FACE_SIDE, generator), rates, 0, [0.0, 0.0])
             if device.type == "cuda" and laps is None and step.graph is None:
                 step.record()
             for _ in range(rounds):
@@ -200,7 +201,7 @@ def _augment(setting: _Setting, models: Sequence[str], seconds: float) -> tuple[
 
             def act() -> None:
                 for _ in range(rounds):
-                    draws = augmentation.draw(batch, PIXELS, generator).to(setting.device)
+                    draws = augmentation.draw(batch, FACE_SIDE, generator).to(setting.device)
                     augmentation.apply(images, draws)
 
             return act
@@ -268,7 +269,7 @@ def _data(setting: _Setting, models: Sequence[str], seconds: float) -> tuple[lis
 
     def resident(rounds: int) -> Callable[[], None]:
         stored = torch.from_numpy(setting.pictures(rounds * batch)[0]).to(setting.device)
-        draws = augmentation.draw(batch, PIXELS, generator).to(setting.device)
+        draws = augmentation.draw(batch, FACE_SIDE, generator).to(setting.device)
 
         def act() -> None:
             order = torch.randperm(rounds * batch, generator=generator).to(setting.device)

@@ -1,12 +1,13 @@
 """From publishers' files to `FaceDataset`, the one type that data comes in."""
 
 from fer_lib.data.catalog import data_root, load_dataset
-from fer_lib.data.dataset import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset
+from fer_lib.data.dataset import CKPLUS_CLASSES, FACE_SIDE, FER2013_CLASSES, FaceDataset
 from fer_lib.data.folds import PROTOCOLS, Parts, split_indices
 from fer_lib.data.synthetic import synthetic
 
 __all__ = [
     "CKPLUS_CLASSES",
+    "FACE_SIDE",
     "FER2013_CLASSES",
     "PROTOCOLS",
     "FaceDataset",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib.data.dataset import CKPLUS_CLASSES, FaceDataset
+from fer_lib.data.dataset import CKPLUS_CLASSES, FACE_SIDE, FaceDataset
 from fer_lib.data.folder import list_pictures, read_pictures
 from fer_lib.errors import UserError
 
@@ -81,7 +81,7 @@ def _dataset(found: list[tuple[int, Path]], path: Path, crop: bool) -> FaceDatas
         names.append(name)
     return FaceDataset(
         name="ckplus",
-        images=read_pictures([file for _, file in found], 48, crop),
+        images=read_pictures([file for _, file in found], FACE_SIDE, crop),
         labels=np.array([label for label, _ in found], np.int64),
         classes=CKPLUS_CLASSES,
         split=np.full(len(found), ""),

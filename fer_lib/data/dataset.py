@@ -11,6 +11,8 @@ from fer_lib.errors import UserError
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CKPLUS_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "contempt")
 SPLITS = ("train", "val", "test")
+FACE_SIDE = 48
+"""Height and width in pixels that every face is brought to: FER2013's own."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ is a float32 array [B, 1, 1], every shape one of [B, 48, 48].
 
 import numpy as np
 
-SIDE = 48
+from fer_lib.data.dataset import FACE_SIDE
+
 PARTS = ("brows", "eyes", "nose", "mouth")
 
 
@@ -49,7 +50,7 @@ class _Canvas:
     """
 
     def __init__(self, f: dict[str, np.ndarray]) -> None:
-        raster = ((np.arange(SIDE) + 0.5) * (2 / SIDE) - 1).astype(np.float32)
+        raster = ((np.arange(FACE_SIDE) + 0.5) * (2 / FACE_SIDE) - 1).astype(np.float32)
         self.px, self.py = raster[None, None, :], raster[None, :, None]
         # f["rotate"] is the tangent of half the angle.
         squared = f["rotate"] * f["rotate"]
@@ -60,7 +61,7 @@ class _Canvas:
         self.u = self.x - f["turn"] * np.maximum(1 - across * across, 0)
         self.v = self.y - f["nod"] * np.maximum(1 - down * down, 0)
         self.side = np.abs(self.u)
-        self._pixels_per_unit = f["scale"] * (SIDE / 2)
+        self._pixels_per_unit = f["scale"] * (FACE_SIDE / 2)
         self.picture = f["ground"] + f["ground_x"] * self.px + f["ground_y"] * self.py
 
     def cover(self, distance: np.ndarray) -> np.ndarray:

@@ -20,12 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib.data.dataset import FER2013_CLASSES, SPLITS, FaceDataset
+from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
 from fer_lib.data.folder import list_pictures, read_pictures
 from fer_lib.errors import UserError
 
-SIDE = 48
-PIXELS = SIDE * SIDE
+PIXELS = FACE_SIDE**2
 USAGES = ("Training", "PublicTest", "PrivateTest")
 # Published pictures per class (FER2013_CLASSES) and split; zhang's Table I prints the same 21 numbers.
 PUBLISHED = {
@@ -103,7 +102,7 @@ def read_folders(path: Path) -> FaceDataset:
     split = [by_usage.get(file.name.split("_")[0], split) for split, _, file in found]
     return FaceDataset(
         name="fer2013",
-        images=read_pictures([file for _, _, file in found], SIDE),
+        images=read_pictures([file for _, _, file in found], FACE_SIDE),
         labels=np.array([label for _, label, _ in found], np.int64),
         classes=FER2013_CLASSES,
         split=np.array(split),
@@ -173,7 +172,7 @@ def _read_rows(path: Path, usage: str | None) -> tuple[np.ndarray, np.ndarray, n
     if not batches:
         raise UserError(f"{path}: no rows after the header")
     images, labels, usages = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return images.reshape(-1, SIDE, SIDE), labels, usages
+    return images.reshape(-1, FACE_SIDE, FACE_SIDE), labels, usages
 
 
 def _batches(file, path: Path, width: int, columns: dict[str, int], usage: str | None) -> Iterator[tuple]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_lib.data.dataset import FER2013_CLASSES, SPLITS, FaceDataset
+from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
 from fer_lib.errors import UserError, unknown
 
 # What other collections call the classes of ours.
@@ -32,7 +32,7 @@ SPLIT_FOLDERS = {
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
-def read_folder(path: Path, size: int = 48) -> FaceDataset:
+def read_folder(path: Path, size: int = FACE_SIDE) -> FaceDataset:
     """Read class folders, directly in ``path`` or below folders ``train``, ``val`` and ``test``.
 
     Pictures become grey (ITU-R 601 luma) and square (longer sides are squeezed, nothing is cut off). The

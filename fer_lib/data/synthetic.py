@@ -8,8 +8,8 @@ This file decides what is drawn: who, with which expression, how turned, lit and
 
 import numpy as np
 
-from fer_lib.data.dataset import FER2013_CLASSES, SPLITS, FaceDataset
-from fer_lib.data.drawing import PARTS, SIDE, draw
+from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
+from fer_lib.data.drawing import PARTS, draw
 
 _BLOCK = 24  # faces drawn at once: their canvases fit into a processor's cache
 
@@ -61,12 +61,12 @@ def synthetic(train: int = 2100, val: int = 350, test: int = 350, seed: int = 0)
     chance = _Chance(seed)
     people = _people(chance, subject)
     faces = people | _moves(chance, labels) | _circumstances(chance, len(labels))
-    images = np.empty((len(labels), SIDE, SIDE), np.uint8)
+    images = np.empty((len(labels), FACE_SIDE, FACE_SIDE), np.uint8)
     regions = np.empty(images.shape, bool)
     for start in range(0, len(labels), _BLOCK):
         block = slice(start, start + _BLOCK)
         face = {name: values[block, None, None].astype(np.float32) for name, values in faces.items()}
-        images[block], shapes = draw(face, chance.bell((len(labels[block]), SIDE, SIDE)))
+        images[block], shapes = draw(face, chance.bell((len(labels[block]), FACE_SIDE, FACE_SIDE)))
         shown = [[part in _SHOWS_IN[FER2013_CLASSES[label]] for part in PARTS] for label in labels[block]]
         regions[block] = (shapes & np.array(shown)[..., None, None]).any(1)
     return FaceDataset(

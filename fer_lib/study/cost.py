@@ -7,13 +7,13 @@ import pandas as pd
 import torch
 
 from fer_lib.augment import Augmentation
+from fer_lib.data import FACE_SIDE
 from fer_lib.models import create_model
 from fer_lib.models.base import Classifier
 from fer_lib.models.describe import count_macs, count_parameters
 from fer_lib.recipe import get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.groups import group_records, longest_groups
-from fer_lib.study.weights import SOURCE_PIXELS
 
 COLUMNS = (
     "recipe", "system", "model", "parameters", "pixels", "macs", "epochs", "recipe_epochs", "runs", "minutes",
@@ -87,5 +87,5 @@ def _size(name: str) -> tuple[int | None, int | None, int | None]:
         model = create_model(recipe.model, **recipe.model_options)
     if not isinstance(model, Classifier):
         return None, None, None
-    pixels = Augmentation.from_dict(recipe.augment).output_size(SOURCE_PIXELS)
+    pixels = Augmentation.from_dict(recipe.augment).output_size(FACE_SIDE)
     return count_parameters(model), pixels, count_macs(model.eval(), pixels)

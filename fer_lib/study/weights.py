@@ -7,13 +7,12 @@ import safetensors.torch
 from torch import nn
 
 from fer_lib.augment import MEAN, STD, Augmentation
+from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
 from fer_lib.models import create_model, list_models
 from fer_lib.models.export import export_onnx
 from fer_lib.paths import results_dir
 from fer_lib.runs import RunRecord
-
-SOURCE_PIXELS = 48  # what every dataset of the study is brought to
 
 
 def weight_file(record: RunRecord) -> Path:
@@ -56,12 +55,12 @@ def export_run(record: RunRecord, path: Path) -> None:
     export_onnx(
         load_trained(record),
         path,
-        size=augmentation.output_size(SOURCE_PIXELS),  # to which the crop is enlarged where it is smaller
+        size=augmentation.output_size(FACE_SIDE),  # to which the crop is enlarged where it is smaller
         classes=record.classes,
         preprocessing={
             "color": "grey",
-            "resize": SOURCE_PIXELS,
-            "center_crop": augmentation.window_size(SOURCE_PIXELS),
+            "resize": FACE_SIDE,
+            "center_crop": augmentation.window_size(FACE_SIDE),
             "scale": 1 / 255,
             "mean": MEAN,
             "std": STD,
