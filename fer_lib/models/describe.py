@@ -51,16 +51,31 @@ def describe(
         UserError: a name is unknown, or a net does not take pictures of ``pixels``.
     """
     for name in names or [*list_models(), *list_models(classical=True)]:
-        # On the meta device layers have shapes and no values, so that counting costs no memory.
-        with torch.device("meta"):
-            model = create_model(name)
-        if not isinstance(model, Classifier):
+        model = meta_net(name)
+        if model is None:
             yield ModelRow(name, paper_rows(name))
             continue
-        model.eval()
         side = model.input_size or pixels
         macs = count_macs(model, side)
         yield ModelRow(name, paper_rows(name), count_parameters(model), side, macs, milliseconds(model, side, device))
+
+
+def meta_net(name: str, **options) -> Classifier | None:
+    """A net on PyTorch's meta device, in evaluation mode: shapes without values, so that counting costs no memory.
+
+    Args:
+        name: of :func:`fer_lib.models.create_model`.
+        **options: of the same function.
+
+    Returns:
+        The net; None for a classical pipeline, which has no size before it is fitted.
+
+    Raises:
+        UserError: the name or an option is unknown.
+    """
+    with torch.device("meta"):
+        model = create_model(name, **options)
+    return model.eval() if isinstance(model, Classifier) else None
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from functools import cache
 
 import pandas as pd
-import torch
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
-from fer_lib.models import create_model
-from fer_lib.models.base import Classifier
-from fer_lib.models.describe import count_macs, count_parameters
+from fer_lib.models.describe import count_macs, count_parameters, meta_net
 from fer_lib.recipe import get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.groups import group_records, longest_groups
@@ -83,9 +80,8 @@ def _mean(values: Sequence[float]) -> float | None:
 def _size(name: str) -> tuple[int | None, int | None, int | None]:
     """Parameters, side of the input and multiply-accumulates of a recipe's net."""
     recipe = get_recipe(name)
-    with torch.device("meta"):  # shapes without values: counting costs no memory
-        model = create_model(recipe.model, **recipe.model_options)
-    if not isinstance(model, Classifier):
+    net = meta_net(recipe.model, **recipe.model_options)
+    if net is None:
         return None, None, None
     pixels = Augmentation.from_dict(recipe.augment).output_size(FACE_SIDE)
-    return count_parameters(model), pixels, count_macs(model.eval(), pixels)
+    return count_parameters(net), pixels, count_macs(net, pixels)

@@ -12,11 +12,9 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-import torch
 
 from fer_lib.errors import UserError
-from fer_lib.models import create_model
-from fer_lib.models.describe import count_parameters
+from fer_lib.models.describe import count_parameters, meta_net
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import CONFIDENCE, Comparison, compare, holm, sample_sd
@@ -275,6 +273,5 @@ def _points(fraction: float | None) -> float | None:
 @cache
 def _parameters(model: str, options: str) -> int | None:
     """Weights of a net for seven classes, its options given as JSON; None for a classical pipeline."""
-    with torch.device("meta"):  # shapes without values: counting costs no memory
-        net = create_model(model, **json.loads(options))
-    return count_parameters(net) or None
+    net = meta_net(model, **json.loads(options))
+    return count_parameters(net) if net else None

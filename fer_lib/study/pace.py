@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from fer_lib.augment import Augmentation
+from fer_lib.data import FACE_SIDE
+from fer_lib.models.describe import count_macs, meta_net
 from fer_lib.paths import write_atomically
 from fer_lib.runs import RunRecord
 from fer_lib.study.plan import Status
@@ -75,26 +78,15 @@ class MacCounter:
 
     def __call__(self, recipe: dict[str, Any]) -> int | None:
         """Multiply-accumulates of one picture's forward pass; None for a model that is fitted, not trained."""
-        augment = recipe.get("augment", {})
-        pixels = augment.get("resize") or augment.get("crop") or 48
-        key = json.dumps([recipe["model"], recipe.get("model_options", {}), pixels], sort_keys=True)
+        model, options = recipe["model"], recipe.get("model_options", {})
+        pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
+        key = json.dumps([model, options, pixels], sort_keys=True)
         if key not in self._known:
-            self._known[key] = _count(recipe["model"], recipe.get("model_options", {}), pixels)
+            net = meta_net(model, **options)
+            self._known[key] = count_macs(net, pixels) if net else None
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path, lambda file: file.write(json.dumps(self._known, indent=0).encode()))
         return self._known[key]
-
-
-def _count(model: str, options: dict[str, Any], pixels: int) -> int | None:
-    import torch
-
-    from fer_lib.models import create_model
-    from fer_lib.models.base import Classifier
-    from fer_lib.models.describe import count_macs
-
-    with torch.device("meta"):  # shapes without values
-        net = create_model(model, **options)
-    return count_macs(net.eval(), pixels) if isinstance(net, Classifier) else None
 
 
 def benchmark_path(results: Path, name: str, device: str) -> Path:

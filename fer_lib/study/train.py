@@ -18,9 +18,8 @@ import torchvision
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.metrics import summary
-from fer_lib.models import create_model, list_models
-from fer_lib.models.base import Classifier
-from fer_lib.models.describe import milliseconds
+from fer_lib.models import list_models
+from fer_lib.models.describe import meta_net, milliseconds
 from fer_lib.paths import ROOT, results_dir
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
@@ -151,12 +150,11 @@ def _write(
 def _latency(spec: RunSpec, dataset: FaceDataset, device: torch.device) -> float | None:
     """Milliseconds of one float32 pass of one picture, on the device that trained; None for a classical pipeline."""
     recipe = spec.recipe
-    with torch.device("meta"):
-        model = create_model(recipe.model, num_classes=len(dataset.classes), **recipe.model_options)
-    if not isinstance(model, Classifier):
+    net = meta_net(recipe.model, num_classes=len(dataset.classes), **recipe.model_options)
+    if net is None:
         return None
     side = Augmentation.from_dict(recipe.augment).output_size(dataset.images.shape[1])
-    return round(milliseconds(model.eval(), side, device), 3)
+    return round(milliseconds(net, side, device), 3)
 
 
 def environment(device: torch.device) -> dict[str, Any]:
