@@ -24,7 +24,7 @@ from fer_lib.explain import (
     road,
 )
 from fer_lib.models.base import Classifier
-from fer_lib.paths import write_atomically
+from fer_lib.paths import npz_bytes, write_atomically
 from fer_lib.recipe import Recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.train import longest_run
@@ -161,7 +161,8 @@ def scores(
     say(f"{record.id}: scoring its heat maps")
     table = _score(load_run(record), show(record, dataset, pictures), road_pictures)
     columns = {name: _compact(table[name]) for name in table}
-    write_atomically(path, lambda file: np.savez_compressed(file, **columns))
+    data = npz_bytes(columns)
+    write_atomically(path, lambda file: file.write(data))
     return pd.DataFrame(columns)  # to the last digit what the next call reads
 
 

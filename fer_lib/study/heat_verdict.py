@@ -90,10 +90,6 @@ def compare(with_: Mapping[int, pd.DataFrame], without: Mapping[int, pd.DataFram
     )
 
 
-def _of_method(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["method"] == METHOD]
-
-
 def _verdict(pairs: list[list[pd.DataFrame]], low: float | None, high: float | None, num_classes: int) -> str:
     if len(pairs) < MIN_SEEDS:
         return f"not judged: {len(pairs)} of {MIN_SEEDS} seeds"
@@ -154,7 +150,7 @@ def right_and_wrong(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     Args:
         runs: :func:`fer_lib.study.heat_scores.scores` of the runs.
     """
-    together = _of_method(pd.concat(runs))
+    together = pd.concat(runs).query("method == @METHOD")
     right = np.where(together["label"] == together["predicted"], "right", "wrong")
     columns = ["pointing", "energy", "area"]
     table = together.groupby(right)[columns].mean().round(3)
