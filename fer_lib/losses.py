@@ -354,21 +354,6 @@ def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **o
     return make(num_classes, **options)
 
 
-def balanced_weights(counts: Sequence[int]) -> list[float]:
-    """Class weights that give every class the same say: N / (C n_c), of mean 1 over the pictures.
-
-    Args:
-        counts: training pictures of each class.
-
-    Raises:
-        UserError: a class has no picture.
-    """
-    if min(counts) < 1:
-        raise UserError(f"balanced class weights need a picture of every class: counts are {list(counts)}")
-    total = sum(counts)
-    return [total / (len(counts) * n) for n in counts]
-
-
 def _arguments(make: Callable) -> list[str]:
     return [p for p in inspect.signature(make).parameters if p not in ("num_classes", "feature_dim", "term")]
 

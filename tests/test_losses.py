@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_lib.losses import LOSSES, CenterTerm, IslandTerm, balanced_weights, create_loss
+from fer_lib.losses import LOSSES, CenterTerm, IslandTerm, create_loss
 
 C, D = 7, 5
 GOLDEN = Path(__file__).parent / "golden"
@@ -96,14 +96,6 @@ def test_class_weights_give_the_weighted_mean():
     loss = build("focal", class_weights=weights)(torch.from_numpy(logits), torch.from_numpy(labels))
     expected = reference("focal", logits, np.eye(C)[labels], None, None, weights=weights)
     assert loss.item() == pytest.approx(expected, rel=1e-10)
-
-
-def test_balanced_weights_give_every_class_the_same_total():
-    counts = [3995, 436, 4097, 7215, 4830, 3171, 4965]
-    totals = np.array(counts) * balanced_weights(counts)
-    assert np.allclose(totals, sum(counts) / 7)
-    with pytest.raises(ValueError, match="a picture of every class"):
-        balanced_weights([1, 0])
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])

@@ -81,19 +81,3 @@ def export_onnx(
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Read ``preprocessing``, ``classes`` and ``provenance`` out of an exported file.
-
-    Raises:
-        UserError: the file was not written by :func:`export_onnx`.
-    """
-    import onnx
-
-    proto = onnx.load(str(path), load_external_data=False)
-    found = {entry.key: entry.value for entry in proto.metadata_props}
-    missing = {"preprocessing", "classes", "provenance"} - found.keys()
-    if missing:
-        raise UserError(f"{path}: no metadata {', '.join(sorted(missing))}: not a file of fer export")
-    return {key: json.loads(found[key]) for key in ("preprocessing", "classes", "provenance")}
