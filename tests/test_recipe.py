@@ -46,8 +46,7 @@ def test_every_recipe_builds(name):
     if isinstance(model, ClassicalModel):  # fitted once by its own solver
         assert (recipe.epochs, recipe.augment, recipe.test_views) == (1, {}, "one")
         return
-    options = {key: value for key, value in recipe.loss.items() if key != "name"}
-    create_loss(recipe.loss["name"], CLASSES, model.num_features, **options)
+    create_loss(**recipe.loss, num_classes=CLASSES, feature_dim=model.num_features)
     size = Augmentation.from_dict(recipe.augment).output_size(48)
     assert size >= model.min_size
     assert size == model.input_size or not model.fixed_size

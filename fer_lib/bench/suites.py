@@ -128,8 +128,7 @@ class _Epochs:
         device, n = self.setting.device, rounds * self.batch
         images, labels = (torch.from_numpy(array).to(device) for array in self.setting.pictures(n))
         net = create_model(self.model, num_classes=CLASSES).to(device, memory_format=torch.channels_last)
-        options = {key: value for key, value in self.recipe.loss.items() if key != "name"}
-        loss = create_loss(self.recipe.loss["name"], num_classes=CLASSES, feature_dim=net.num_features, **options)
+        loss = create_loss(**self.recipe.loss, num_classes=CLASSES, feature_dim=net.num_features)
         optimizer = create_optimizer(self.recipe.optimizer, net.parameters())
         step = TrainStep(
             self.recipe,

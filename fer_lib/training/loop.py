@@ -189,10 +189,8 @@ class _Trainer:
         classes = len(dataset.classes)
         self.model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
         self.model.to(device, memory_format=torch.channels_last)
-        options = {k: v for k, v in recipe.loss.items() if k != "name"}
-        self.loss = create_loss(
-            recipe.loss["name"], num_classes=classes, feature_dim=self.model.num_features, **options
-        ).to(device)
+        loss = create_loss(**recipe.loss, num_classes=classes, feature_dim=self.model.num_features)
+        self.loss = loss.to(device)
         self.optimizer = create_optimizer(recipe.optimizer, [*self.model.parameters(), *self.loss.parameters()])
         self.average = None if recipe.ema is None else MovingAverage(self.model, recipe.ema)
         # What is evaluated and kept.

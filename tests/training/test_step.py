@@ -82,8 +82,7 @@ def on_fake_gpu(module):
 def fake_gpu_step(recipe):
     """A TrainStep on a GPU that PyTorch pretends to have: shapes and devices are real, values are not."""
     model = on_fake_gpu(create_model(recipe.model, num_classes=7, **recipe.model_options))
-    options = {key: value for key, value in recipe.loss.items() if key != "name"}
-    loss = on_fake_gpu(create_loss(recipe.loss["name"], 7, model.num_features, **options))
+    loss = on_fake_gpu(create_loss(**recipe.loss, num_classes=7, feature_dim=model.num_features))
     return TrainStep(
         recipe,
         model=model,
