@@ -13,7 +13,6 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-import torchvision
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
@@ -159,6 +158,8 @@ def _latency(spec: RunSpec, dataset: FaceDataset, device: torch.device) -> float
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions and device, for the record."""
+    import torchvision  # takes longer to import than all the rest
+
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
