@@ -113,7 +113,7 @@ def test_it_can_be_stopped_before_the_fit(results):
     ],
 )
 def test_real_faces_are_told_apart(fer_data, tmp_path, name, fold, least):
-    spec = RunSpec(get_recipe(name), fold=fold, limit_train=2000, limit_test=1000)
+    spec = RunSpec(get_recipe(name), fold=fold, limit_train=1000, limit_test=1000)
     record = train_run(spec, results=tmp_path, dataset=load_dataset(spec.recipe.dataset), say=lambda line: None)
     assert verify_record(record) == []
     assert record.accuracy() > least
