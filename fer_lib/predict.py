@@ -14,6 +14,9 @@ from fer_lib.frames import Frame
 from fer_lib.training import autocast_dtype, choose_device, predict_probabilities
 
 BATCH = 256  # views shown to the net at once
+# What a face is looked at with unless said otherwise. A detector does not frame as the publisher of the training
+# pictures did; views of several sizes make the answer depend less on the frame.
+FACE_VIEWS = "sizes"
 LOOK_AHEAD = 64  # frames whose faces are classified together
 
 
@@ -99,12 +102,12 @@ class Predictor:
         self.net = load_net(checkpoint).to(self.device, memory_format=torch.channels_last)
         self._dtype = autocast_dtype(self.device)
 
-    def probabilities(self, pictures: np.ndarray, views: str | None = None) -> np.ndarray:
+    def probabilities(self, pictures: np.ndarray, views: str = FACE_VIEWS) -> np.ndarray:
         """Class probabilities of cut-out faces.
 
         Args:
             pictures: uint8 [N, 48, 48].
-            views: test views averaged, see :func:`fer_lib.augment.test_views`; None for the recipe's own.
+            views: test views averaged, see :func:`fer_lib.augment.test_views`.
 
         Returns:
             float32 [N, len(classes)].
@@ -114,7 +117,7 @@ class Predictor:
         found = predict_probabilities(
             self.net,
             torch.from_numpy(pictures).to(self.device),
-            views=views or self.checkpoint.recipe["test_views"],
+            views=views,
             size=self.checkpoint.view_pixels,
             resize=self.checkpoint.input_pixels,
             dtype=self._dtype,
@@ -147,7 +150,7 @@ class Predictor:
 
 
 def read_faces(
-    frames: Iterable[Frame], detector: Detector, predictor: Predictor, views: str | None = None
+    frames: Iterable[Frame], detector: Detector, predictor: Predictor, views: str = FACE_VIEWS
 ) -> Iterator[tuple[Frame, list[Reading]]]:
     """Detect and classify all faces of a stream of frames, many at a time.
 
@@ -173,7 +176,7 @@ def read_faces(
 
 
 def _classify(
-    waiting: list[tuple[Frame, list[Face], np.ndarray]], predictor: Predictor, views: str | None
+    waiting: list[tuple[Frame, list[Face], np.ndarray]], predictor: Predictor, views: str
 ) -> Iterator[tuple[Frame, list[Reading]]]:
     if not waiting:
         return

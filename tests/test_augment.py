@@ -444,6 +444,29 @@ def test_views_are_torchvisions(size):
         torch.testing.assert_close(raw(enlarged), expected_large, atol=TOLERANCE, rtol=0)
 
 
+def test_views_of_several_sizes_are_center_crops_resized_and_their_mirror_images():
+    images = pictures(5)
+    views = augment.test_views(images, "sizes", 40)
+    assert views.shape == (6, 5, 1, 40, 40)
+    inside = slice(1, -1)  # the rim of a smaller window sees its outer neighbours, which a crop lacks
+    for i, side in enumerate((32, 40, 48)):
+        cropped = V.center_crop(images, [side, side])[:, None] / 255
+        expected = V.resize(cropped, [40, 40], antialias=False)
+        torch.testing.assert_close(raw(views[i])[..., inside, inside], expected[..., inside, inside], atol=1e-4, rtol=0)
+    assert torch.equal(views[3:], views[:3].flip(4))
+    assert augment.test_views(images, "sizes", 40, 84).shape == (6, 5, 1, 84, 84)
+
+
+def test_views_larger_than_the_picture_repeat_its_rim():
+    ramp = torch.arange(0, 240, 5, dtype=torch.uint8).expand(1, 48, 48)
+    _, same, larger, *_ = raw(augment.test_views(ramp, "sizes", 48)) * 255
+    torch.testing.assert_close(same[0], ramp.float(), atol=1e-2, rtol=0)
+    row = larger[0, 0, 20]  # 57.6 pixels wide: 4.8 pixels on each side are rim
+    assert row[:4].eq(0).all()
+    torch.testing.assert_close(row[-4:], torch.full((4,), 235.0), atol=1e-2, rtol=0)
+    torch.testing.assert_close(row[5:-5].diff(), torch.full((37,), 5 * 1.2), atol=1e-2, rtol=0)
+
+
 def test_views_that_cannot_be_are_refused():
     with pytest.raises(UserError, match="unknown kind of test views 'fiv': did you mean five"):
         augment.test_views(pictures(1), "fiv", 44)

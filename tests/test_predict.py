@@ -59,16 +59,22 @@ def test_fractions_of_pixels_count():
     assert 0.8 < (half - whole)[:, 2:-2].mean() < 1.2
 
 
-def test_probabilities_are_those_of_the_recipe_s_views(predictor, pictures):
-    """Against the two lines that define them: softmax of center and mirror image, averaged."""
-    views = views_of(torch.from_numpy(pictures), "flip", 24)
+@pytest.mark.parametrize("kind", ["flip", "sizes"])
+def test_probabilities_are_the_mean_over_the_views(predictor, pictures, kind):
+    """Against the two lines that define them."""
     net = load_net(predictor.checkpoint)
     with torch.inference_mode():
-        expected = torch.stack([net(view).softmax(1) for view in views]).mean(0).numpy()
-    found = predictor.probabilities(pictures)
+        seen = [net(view).softmax(1) for view in views_of(torch.from_numpy(pictures), kind, 24)]
+    found = predictor.probabilities(pictures, kind)
     assert (found.shape, found.dtype) == ((50, 7), np.float32)
-    np.testing.assert_allclose(found, expected, atol=0.02)  # bfloat16 where the CPU has it
-    assert predictor.probabilities(pictures[:0]).shape == (0, 7)
+    np.testing.assert_allclose(found, torch.stack(seen).mean(0), atol=0.02)  # bfloat16 where the CPU has it
+    assert predictor.probabilities(pictures[:0], kind).shape == (0, 7)
+
+
+def test_a_face_is_looked_at_in_several_sizes_unless_said_otherwise(predictor, pictures):
+    found = predictor.probabilities(pictures)
+    assert (found == predictor.probabilities(pictures, "sizes")).all()
+    assert np.abs(found - predictor.probabilities(pictures, "flip")).max() > 1e-3
 
 
 def test_one_by_one_and_all_at_once_agree(predictor, pictures):

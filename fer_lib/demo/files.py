@@ -15,7 +15,7 @@ from fer_lib.demo.faces import create_detector
 from fer_lib.errors import UserError, unknown
 from fer_lib.frames import Frame, find_files, read_frames
 from fer_lib.paths import write_atomically
-from fer_lib.predict import Detector, Predictor, Reading, read_faces
+from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
 
 FORMATS = ("json", "csv", "pictures")
 
@@ -28,7 +28,7 @@ def predict_command(
     output: Path | None = None,
     detector: str = "mtcnn",
     every: int = 1,
-    views: str | None = None,
+    views: str = FACE_VIEWS,
     device: str = "auto",
     say: Callable[[str], None],
     warn: Callable[[str], None],
@@ -42,7 +42,7 @@ def predict_command(
         output: file, or folder for pictures; None for the terminal, or the folder ``drawn``.
         detector: see :func:`fer_lib.demo.faces.create_detector`.
         every: of a video, take every so-manyth frame.
-        views: test views averaged, a name of :data:`fer_lib.augment.VIEWS`; None for the recipe's own.
+        views: test views averaged, a name of :data:`fer_lib.augment.VIEWS`.
         device: see :func:`fer_lib.training.choose_device`.
         say: receives the name of every picture written.
         warn: receives a line for each file that cannot be read.
@@ -57,8 +57,8 @@ def predict_command(
         raise unknown("format", form, FORMATS)
     if every < 1:
         raise UserError(f"--every {every}: must be 1 or more")
-    if views not in (None, *VIEWS):
-        raise unknown("kind of test views", str(views), VIEWS)
+    if views not in VIEWS:
+        raise unknown("kind of test views", views, VIEWS)
     checkpoint = read_checkpoint(model) if model else best_checkpoint()
     if checkpoint is None:
         raise UserError(NO_CHECKPOINT)
@@ -99,7 +99,7 @@ def predict_files(
     predictor: Predictor,
     *,
     every: int = 1,
-    views: str | None = None,
+    views: str = FACE_VIEWS,
     warn: Callable[[str], None] = lambda line: None,
 ) -> Iterator[tuple[Frame, list[Reading]]]:
     """Read the faces of files; what cannot be read is named and left out.

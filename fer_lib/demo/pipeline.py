@@ -60,7 +60,7 @@ def measure_loss(
     Args:
         images: uint8 [N, 48, 48].
         labels: true classes, int [N], indices into the predictor's classes.
-        predictor: with its recipe's test views.
+        predictor: with the views of a photo.
         detector: finds the faces.
         seed: of size, place and background.
     """

@@ -14,10 +14,10 @@ from fer_lib.demo.annotate import annotate
 from fer_lib.demo.files import save_new
 from fer_lib.errors import UserError
 from fer_lib.frames import decode_picture
-from fer_lib.predict import Detector, Face, Predictor, Reading, cut_faces, named
+from fer_lib.predict import FACE_VIEWS, Detector, Face, Predictor, Reading, cut_faces, named
 
 MAX_FACES = 8  # of a live picture; more would make every answer late
-LIVE_VIEWS = "one"  # a live picture is shown to the net once, a photo as often as the recipe says
+LIVE_VIEWS = "one"  # a live picture is shown to the net once; the next ones vary the frame
 Answer = tuple[dict[str, Any], list[bytes]]
 
 
@@ -63,9 +63,9 @@ class Service:
         self.predictor = Predictor(read_checkpoint(name, self._checkpoints))
 
     def read(self, picture: np.ndarray) -> list[Reading]:
-        """The faces of a picture, uint8 RGB [H, W, 3], with the recipe's test views."""
+        """The faces of a picture, uint8 RGB [H, W, 3], with the views of a photo."""
         faces = self.detector(picture)
-        return self._classify(faces, cut_faces(picture, faces), None)
+        return self._classify(faces, cut_faces(picture, faces), FACE_VIEWS)
 
     def answer(self, message: dict[str, Any], content: bytes = b"") -> Answer:
         """Answer one message of the camera; never raises.
@@ -130,7 +130,7 @@ class Service:
         path = save_new(self._still[1], self.folder, f"photo-{datetime.now():%Y%m%d-%H%M%S}")
         return {"type": "saved", "text": f"saved as {path}"}, []
 
-    def _classify(self, faces: list[Face], cut: np.ndarray, views: str | None) -> list[Reading]:
+    def _classify(self, faces: list[Face], cut: np.ndarray, views: str) -> list[Reading]:
         if self.predictor is None:
             return [Reading(face, {}) for face in faces]
         rows = self.predictor.probabilities(cut, views)
