@@ -101,9 +101,9 @@ def real_loss(fer_data):
 
 @pytest.mark.data
 @pytest.mark.heavy
-def test_five_pasted_pictures_in_six_keep_their_class(real_loss):
-    """Measured: 84.8 %; on PublicTest 84 %. There the publisher's scale would give 90 %, his own square 95 %."""
-    assert real_loss.agreement >= 5 / 6, real_loss
+def test_seven_pasted_pictures_in_eight_keep_their_class(real_loss):
+    """Measured: 90.0 % of 441 found. Of 2,508 found on PublicTest 86.1 %; 83.5 % without views of several sizes."""
+    assert real_loss.agreement >= 7 / 8, real_loss
 
 
 @pytest.mark.data
