@@ -42,17 +42,20 @@ report: env  ## execute every notebook at paper scale from the recorded runs, re
 study: env  ## train what the study still misses, then as `make report`; STUDY="workers=2 jobs=3 papers=control"
 	$(SNAKEMAKE) report --config workers=1 $(STUDY) --forcerun notebook
 
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
 # nbval executes the executed copies again and compares the outputs that the text relies on.
 NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider
 
 test: env  ## the tests, the notebooks' marked outputs included
-	$(BIN)/python -m pytest -m "not heavy"
+	$(PARALLEL) -m "not heavy"
 	$(SNAKEMAKE) smoke
 	$(NBVAL) results/smoke/executed
 	$(if $(wildcard results/executed),$(NBVAL) results/executed --ignore results/executed/01_data_exploration.ipynb)
 
 heavy: env  ## the tests that need minutes: every net trained, exported and compared
-	$(BIN)/python -m pytest -m heavy
+	$(PARALLEL) -m heavy tests/models
+	$(BIN)/python -m pytest -m heavy --ignore tests/models
 
 lint: env  ## what pre-commit checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
