@@ -97,13 +97,13 @@ def models(arguments: argparse.Namespace) -> None:
     from fer_lib.training import choose_device
 
     device, trained = choose_device(arguments.device), trained_models()
-    print(f"{'model':24}{'parameters':>13}{'pixels':>8}{'MACs':>9}{'ms/picture':>12}  weights  serves")
+    print(f"{'model':24}{'parameters':>13}{'pixels':>8}{'MACs':>9}{'ms/picture':>12}  {'weights':18}serves")
     for row in describe(arguments.name, pixels=arguments.pixels, device=device):
         macs = "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M"
         parameters = "–" if row.parameters is None else f"{row.parameters:,}"
         time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
-        weights = "yes" if row.name in trained else "–"
-        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:7}  {row.papers}")
+        weights = " ".join(trained.get(row.name, "–"))
+        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:18}{row.papers}")
 
 
 def export(arguments: argparse.Namespace) -> None:

@@ -77,10 +77,10 @@ def export_run(record: RunRecord, path: Path) -> None:
     )
 
 
-def trained_models() -> set[str]:
-    """Names of the models with a weight file in ``results/checkpoints``."""
-    names = set()
-    for path in (results_dir() / "checkpoints").glob("*.safetensors"):
+def trained_models() -> dict[str, list[str]]:
+    """Name of a model to the names of its weight files in ``results/checkpoints``, of whatever options."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((results_dir() / "checkpoints").glob("*.safetensors")):
         with safetensors.safe_open(path, "pt") as file:
-            names.add((file.metadata() or {}).get("model", ""))
-    return names
+            found.setdefault((file.metadata() or {}).get("model", ""), []).append(path.stem)
+    return found

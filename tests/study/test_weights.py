@@ -71,7 +71,7 @@ def test_missing_or_foreign_weights_are_named(record, tmp_path, monkeypatch):
 
 def test_models_with_shipped_weights_are_known_by_name(record, tmp_path, monkeypatch):
     monkeypatch.setenv("FER_RESULTS", str(tmp_path))
-    assert trained_models() == set()
+    assert trained_models() == {}
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "x.safetensors").write_bytes(weight_file(record).read_bytes())
-    assert trained_models() == {"resnet18"}
+    assert trained_models() == {"resnet18": ["x"]}
