@@ -42,7 +42,8 @@ report: env  ## execute every notebook at paper scale from the recorded runs, re
 study: env  ## train what the study still misses, then as `make report`; STUDY="workers=2 jobs=3 papers=control"
 	$(SNAKEMAKE) report --config workers=1 $(STUDY) --forcerun notebook
 
-PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+# Each process takes a run of neighbouring tests, which share what they prepare.
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 # nbval executes the executed copies again and compares the outputs that the text relies on.
 NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider

@@ -18,11 +18,7 @@ from fer_lib.models.base import Classifier
 from fer_lib.models.export import export_onnx
 
 QUICK = ("resnet18_cbam", "li", "microexpnet", "parallel_cnn")
-# One process runs all tests of a net where several share the work, since they share its training.
-NAMES = [
-    pytest.param(n, marks=[pytest.mark.xdist_group(n), *([] if n in QUICK else [pytest.mark.heavy])])
-    for n in list_models()
-]
+NAMES = [pytest.param(n, marks=() if n in QUICK else (pytest.mark.heavy,)) for n in list_models()]
 every_net = pytest.mark.parametrize("name", NAMES)
 
 
