@@ -14,6 +14,7 @@ from fer_lib.recipe import get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
 from fer_lib.study import audits
+from fer_lib.study.answer import answer
 from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
@@ -160,7 +161,8 @@ def build_table(name: str, results: Path | None = None, warn: Callable[[str], No
 
 
 def write_tables(results: Path | None = None, warn: Callable[[str], None] = print) -> list[Path]:
-    """Rebuild ``tables/`` and ``figures/`` of a results folder; for the checkout's own, the README's table too.
+    """Rebuild ``tables/`` and ``figures/`` of a results folder; for the checkout's own, the README's answer and
+    table too.
 
     The same records give the same bytes.
 
@@ -185,7 +187,8 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     readme = ROOT / "README.md"
     if results.resolve() == ROOT / "results" and readme.exists():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
-        written[readme] = _replace_section(readme.read_text(), "claims", headline).encode()
+        text = _replace_section(readme.read_text(), "answer", answer(records) + "\n")
+        written[readme] = _replace_section(text, "claims", headline).encode()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         # An unchanged file keeps its time, so that nothing downstream is rebuilt.
