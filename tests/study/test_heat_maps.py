@@ -198,10 +198,16 @@ DRAWN = ROOT / "results" / "drawn" / "runs"
 def test_committed_scores_belong_to_their_run(name):
     record = read_record(DRAWN / name)
     recipe = record.spec["recipe"]
-    assert RunSpec(drawn_recipe(recipe["model"], recipe["epochs"]), record.spec["seed"]).run_id == record.id == name
+    whole = recipe["model"] in heat_scores.PAPER_NETS
+    # The whole nets have learned little, so that rounding decides between more of their classes.
+    limit, pictures, alike = (700, 70, 0.85) if whole else (None, 350, 0.99)
+    spec = RunSpec(drawn_recipe(recipe["model"], recipe["epochs"]), record.spec["seed"], limit_train=limit)
+    assert spec.run_id == record.id == name
     table = heat_scores.scores(record, None)
     for _, rows in table.groupby("method"):
-        assert rows["picture"].tolist() == list(range(350))
-        assert rows["label"].tolist() == record.predictions["test/labels"].tolist()
+        assert rows["picture"].tolist() == list(range(pictures))
+        assert rows["label"].tolist() == record.predictions["test/labels"][:pictures].tolist()
         # On the machine that scored them, which may round a tie otherwise than the training did.
-        assert (rows["predicted"].to_numpy() == record.predictions["test/val_selected/plain"]).mean() > 0.99
+        assert (
+            rows["predicted"].to_numpy() == record.predictions["test/val_selected/plain"][:pictures]
+        ).mean() >= alike
