@@ -1,5 +1,6 @@
 """What a run costs: size of the net, time to train it, time to use it."""
 
+import json
 from collections.abc import Sequence
 from functools import cache
 
@@ -8,7 +9,7 @@ import pandas as pd
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
 from fer_lib.models.describe import count_macs, count_parameters, meta_net
-from fer_lib.recipe import get_recipe
+from fer_lib.recipe import Recipe, get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.groups import group_records, longest_groups
 
@@ -33,7 +34,7 @@ def cost_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     rows = []
     for group in longest_groups(group_records(records)):
         recipe = get_recipe(group.recipe)
-        parameters, pixels, macs = _size(group.recipe)
+        parameters, pixels, macs = _size(recipe)
         devices: dict[str, list[dict]] = {}
         for record in group.records:
             devices.setdefault(record.content["environment"]["device"], []).append(record.content["time"])
@@ -76,12 +77,13 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-@cache
-def _size(name: str) -> tuple[int | None, int | None, int | None]:
+def _size(recipe: Recipe) -> tuple[int | None, int | None, int | None]:
     """Parameters, side of the input and multiply-accumulates of a recipe's net."""
-    recipe = get_recipe(name)
-    net = meta_net(recipe.model, **recipe.model_options)
-    if net is None:
-        return None, None, None
     pixels = Augmentation.from_dict(recipe.augment).output_size(FACE_SIDE)
-    return count_parameters(net), pixels, count_macs(net, pixels)
+    return _counted(recipe.model, json.dumps(recipe.model_options), pixels)
+
+
+@cache  # most recipes share their net with others, and counting takes a second
+def _counted(model: str, options: str, pixels: int) -> tuple[int | None, int | None, int | None]:
+    net = meta_net(model, **json.loads(options))
+    return (count_parameters(net), pixels, count_macs(net, pixels)) if net else (None, None, None)
