@@ -22,6 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT, results_dir
+from fer_lib.report.pictures import slim_pictures
 from fer_lib.runs import read_records
 from fer_lib.study.train import code_version
 
@@ -99,6 +100,7 @@ def execute(
         )  # fmt: skip
         notebook = nbformat.read(draft, as_version=4)
         _stamp(notebook, source, scale, parameters)
+        slim_pictures(notebook)
         nbformat.write(notebook, draft)
         os.replace(draft, output)
     except PapermillExecutionError as error:
