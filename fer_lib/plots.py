@@ -12,9 +12,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
+UNKNOWN = "#707070"  # words about what no run has measured yet: quiet, but dark enough to read
+FEW = 20
+"""Pictures below which a share is not drawn."""
 
 
 def svg(figure: Figure) -> bytes:
@@ -26,7 +30,9 @@ def svg(figure: Figure) -> bytes:
 
 
 def claims(table: pd.DataFrame) -> Figure:
-    """Printed accuracies and recalls beside ours; claims that cannot be tested are left out.
+    """Printed accuracies and recalls beside ours, a panel per paper and dataset.
+
+    What no run has measured yet is grey; claims that cannot be tested are left out.
 
     Args:
         table: a claim table, see :func:`fer_lib.study.claim_table.claim_table`.
@@ -35,56 +41,78 @@ def claims(table: pd.DataFrame) -> Figure:
 
 
 def gain_claims(table: pd.DataFrame) -> Figure:
-    """Printed gains beside ours.
+    """Printed gains beside ours, in the same way.
 
     Args:
         table: a claim table, see :func:`fer_lib.study.claim_table.claim_table`.
     """
     figure = _claims(table[table["kind"] == "gain"], "gain in accuracy, points")
-    figure.axes[0].axvline(0, color=QUIET, linewidth=1, zorder=1)
+    for axes in figure.axes:
+        axes.axvline(0, color=QUIET, linewidth=1, zorder=1)
     return figure
 
 
 def _claims(table: pd.DataFrame, label: str) -> Figure:
     table = table[table["verdict"] != "not testable"]
-    figure = Figure(figsize=(9, 0.9 + 0.27 * max(len(table), 1)), layout="constrained")
-    axes = figure.subplots()
-    rows = np.arange(len(table))[::-1]
-    axes.scatter(table["printed"], rows, marker="D", color=PAPER, label="printed", zorder=3)
-    full = (table["epochs"] == table["recipe_epochs"]).to_numpy()
-    ours = table["ours"].to_numpy(float)
-    axes.scatter(ours[full], rows[full], color=OURS, label="ours", zorder=3)
-    axes.scatter(
-        ours[~full],
-        rows[~full],
-        facecolors="none",
-        edgecolors=OURS,
-        label="ours, fewer epochs than the paper",
-        zorder=3,
-    )
-    axes.hlines(rows, table["low"], table["high"], color=OURS, linewidth=2, label="95 % interval")
-    for row, verdict in zip(rows, table["verdict"], strict=True):
-        color = QUIET if verdict.startswith("no run yet") else "black"
-        axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=color, fontsize=8)
-    names = []
-    for claim in table.itertuples():
-        of = "" if claim.measure == "accuracy" or claim.kind == "gain" else f", {claim.measure}"
-        data = claim.recipe.split("/")[-1] if claim.dataset == "own" else claim.dataset
-        name = f"{claim.paper}: {claim.system}{of}, {data}{' (val)' * (claim.split == 'val')}"
-        names.append(textwrap.fill(name, 52))
-    axes.set_yticks(rows, names, fontsize=8, linespacing=0.9)
-    axes.set_ylim(-0.6, max(len(table), 1) - 0.4)
-    axes.set_xlabel(label)
-    axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize="small")
+    data = table["dataset"].mask(table["dataset"] == "own", table["recipe"].str.split("/").str[-1])
+    panels = [rows for _, rows in table.assign(data=data).groupby(["data", "paper"], sort=False)]
+    panels.sort(key=lambda rows: list(data).index(rows["data"].iloc[0]))  # stable: what shares its data is together
+    heights = [len(rows) + 1.1 for rows in panels] or [1]
+    figure = Figure(figsize=(9, 0.9 + 0.21 * sum(heights)), layout="constrained")
+    grid = figure.subplots(len(heights), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
+    for axes, rows in zip(grid, panels, strict=False):
+        _claim_panel(axes, rows)
+    grid[-1].set_xlabel(label)
+    _legend(figure, ncols=5)
     return figure
+
+
+def _claim_panel(axes: Axes, table: pd.DataFrame) -> None:
+    rows, printed, ours = np.arange(len(table))[::-1], table["printed"].to_numpy(float), table["ours"].to_numpy(float)
+    full, found = (table["epochs"] == table["recipe_epochs"]).to_numpy(), ~np.isnan(ours)
+    axes.hlines(rows[found], printed[found], ours[found], color=QUIET, linewidth=0.7, zorder=1)
+    for shown, color, name in ((found, PAPER, "printed"), (~found, QUIET, "printed, no run yet")):
+        axes.scatter(printed[shown], rows[shown], s=24, marker="D", color=color, label=name, zorder=3)
+    for shown, color, name in ((full, OURS, "ours"), (~full & found, "white", "ours, fewer epochs")):
+        axes.scatter(ours[shown], rows[shown], s=28, color=color, edgecolors=OURS, label=name, zorder=3)
+    axes.hlines(rows, table["low"], table["high"], color=OURS, linewidth=2, label="95 % interval")
+    for row, verdict in zip(rows[found], table["verdict"][found], strict=True):
+        axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    for tick, known in zip(_row_names(axes, rows, _claim_names(table)), found, strict=True):
+        tick.set_color("black" if known else UNKNOWN)
+    axes.set_title(f"{table['paper'].iloc[0]}, {table['data'].iloc[0]}", loc="left", fontsize="medium")
+
+
+def _claim_names(table: pd.DataFrame) -> list[str]:
+    """What each claim is about; where two are about the same, with the place that prints it."""
+    of = table["measure"].where((table["measure"] != "accuracy") & (table["kind"] != "gain"), "")
+    names = table["system"] + (", " + of).where(of != "", "") + table["split"].map({"val": " (val)"}).fillna("")
+    place = table["place"].str.split("[,;]").str[0]
+    return names.where(~names.duplicated(keep=False), names + ", " + place).tolist()
+
+
+def _row_names(axes: Axes, rows: np.ndarray, names: Sequence[str]) -> list[Text]:
+    """Name the rows of a panel and fit it to them."""
+    axes.set_yticks(rows, names, fontsize=8)
+    axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
+    axes.grid(axis="x", alpha=0.3)
+    return axes.get_yticklabels()
+
+
+def _legend(figure: Figure, ncols: int) -> None:
+    """One legend for all panels, of what is drawn in any."""
+    handles = {}
+    for axes in figure.axes:
+        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    if handles:
+        figure.legend(handles.values(), handles, loc="outside upper center", ncols=ncols, frameon=False, fontsize=8)
 
 
 def gains(table: pd.DataFrame) -> Figure:
     """What each module adds to its baseline, seed by seed, against what another seed alone changes.
 
-    One panel per baseline, best gain first. The grey band is what two runs of one recipe differ by: twice the standard
-    deviation of such a difference, from the spread of the seeds in the panel.
+    One panel per baseline, best gain first; one without any gain yet is a line of text. The grey band is what two runs
+    of one recipe differ by: twice the standard deviation of such a difference, from the spread of the panel's seeds.
 
     Args:
         table: a gain table, see :func:`fer_lib.study.gains.gain_table`.
@@ -92,18 +120,34 @@ def gains(table: pd.DataFrame) -> Figure:
     table = table.reset_index(drop=True)
     first = table.index[table["baseline"] == ""].tolist()
     panels = [table.iloc[start:end] for start, end in pairwise([*first, len(table)])]
-    heights = [max(len(panel) - 1, 1) + 1.2 for panel in panels] or [1]
-    figure = Figure(figsize=(9, 1.1 + 0.34 * sum(heights)), layout="constrained")
-    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    for panel, ax in zip(panels, axes, strict=False):
-        _gain_panel(ax, panel.iloc[0], panel.iloc[1:].sort_values("gain", ascending=False, kind="stable"))
-    axes[-1].set_xlabel("gain in accuracy, points")
-    handles = {}
-    for ax in axes:
-        handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    if handles:
-        figure.legend(handles.values(), handles, loc="outside upper center", ncols=4, frameon=False, fontsize="small")
+    notes = ["" if panel["gain"].notna().any() else _reasons(panel.iloc[1:]) for panel in panels]
+    sizes = [note.count("\n") + 0.4 if note else len(panel) - 1 for panel, note in zip(panels, notes, strict=True)]
+    heights = [size + 1.2 for size in sizes] or [1]
+    figure = Figure(figsize=(9, 1.1 + 0.3 * sum(heights)), layout="constrained")
+    grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for panel, note, axes in zip(panels, notes, grid, strict=False):
+        baseline, modules = panel.iloc[0], panel.iloc[1:].sort_values("gain", ascending=False, kind="stable")
+        value = "no run yet" if np.isnan(baseline["accuracy"]) else f"{baseline['accuracy']:.1f} %"
+        title = f"over {baseline['system']} ({value}), {baseline['dataset']}"
+        title = f"{baseline['paper']}: {title}" if "paper" in baseline else title
+        axes.set_title(title, loc="left", fontsize="medium")
+        if note:
+            axes.axis("off")
+            axes.text(0, 1, note, transform=axes.transAxes, va="top", fontsize=8, color=UNKNOWN)
+        else:
+            _gain_panel(axes, baseline, modules)
+    lowest = [axes for axes, note in zip(grid, notes, strict=False) if not note][-1:]
+    for axes in lowest:
+        axes.set_xlabel("gain in accuracy, points")
+        axes.tick_params(labelbottom=True)
+    _legend(figure, ncols=4)
     return figure
+
+
+def _reasons(modules: pd.DataFrame) -> str:
+    """Why there is no gain to show, a paragraph a reason."""
+    found = modules.groupby("reading", sort=False)["system"].agg("; ".join)
+    return "\n".join(textwrap.fill(f"{reading}: {systems}", 120) for reading, systems in found.items())
 
 
 def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
@@ -113,11 +157,14 @@ def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
         width = 2 * np.sqrt(2 * np.nanmean(sds**2))
         axes.axvspan(-width, width, color=QUIET, alpha=0.2, linewidth=0, label="two runs of one recipe (2 sd)")
     axes.axvline(0, color=QUIET, linewidth=1)
-    for row, module in zip(rows, table.itertuples(), strict=True):
+    ticks = _row_names(axes, rows, table["system"].tolist())
+    for row, tick, module in zip(rows, ticks, table.itertuples(), strict=True):
         judged = module.reading in ("gain", "loss", "no difference seen")
-        if not judged:
-            axes.annotate(module.reading, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=QUIET)
+        reason = {"xy": (1.01, row), "xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8}
+        if module.reading != "no difference seen":
+            axes.annotate(module.reading, color="black" if judged else UNKNOWN, **reason)
         if np.isnan(module.gain):
+            tick.set_color(UNKNOWN)
             continue
         color, label = QUIET, "mean gain, not judged"
         if judged:
@@ -128,12 +175,6 @@ def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
         axes.scatter(each, [row - 0.25] * len(each), s=9, color=color, alpha=0.6, linewidth=0, label="one seed")
         axes.hlines(row, module.low, module.high, color=color, linewidth=2, label="95 % interval")
         axes.scatter(module.gain, row, color=color, label=label, zorder=3)
-    axes.set_yticks(rows, table["system"])
-    axes.set_ylim(-0.6, max(len(table), 1) - 0.4)
-    value = "no run yet" if np.isnan(baseline["accuracy"]) else f"{baseline['accuracy']:.1f} %"
-    paper = f"{baseline['paper']}: " if "paper" in baseline else ""
-    axes.set_title(f"{paper}over {baseline['system']} ({value}), {baseline['dataset']}", loc="left", fontsize="medium")
-    axes.grid(axis="x", alpha=0.3)
 
 
 def curves(histories: Mapping[str, Mapping[str, np.ndarray]], selected: Mapping[str, int] | None = None) -> Figure:
@@ -292,12 +333,16 @@ def heat_gains(table: pd.DataFrame) -> Figure:
 
 
 def reliability(table: pd.DataFrame) -> Figure:
-    """Confidence beside accuracy: a thin line per recipe, a thick one for all of a panel's recipes together.
+    """Confidence beside accuracy: a thin line per recipe, a thick one for those of a panel together.
+
+    A training shorter than its recipe's is dashed, and left out of the thick line. An interval of fewer than
+    :data:`FEW` pictures says nothing and is not drawn.
 
     Args:
         table: as :func:`fer_lib.study.audits.reliability_table`.
     """
-    panels = list(table.assign(paper=table["recipe"].str.split("/").str[0]).groupby(["dataset", "paper"], sort=False))
+    table = table.assign(paper=table["recipe"].str.split("/").str[0], short=table["epochs"] < table["recipe_epochs"])
+    panels = list(table[table["pictures"] >= FEW].groupby(["dataset", "paper"], sort=False))
     columns = min(4, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
     figure = Figure(figsize=(2.6 * columns + 0.6, 2.6 * rows + 0.9), layout="constrained")
@@ -306,25 +351,25 @@ def reliability(table: pd.DataFrame) -> Figure:
         axes.axis("off")
     for ((dataset, paper), lines), axes in zip(panels, grid.flat, strict=False):
         axes.plot([0, 100], [0, 100], color=QUIET, linestyle=":", label="confidence = accuracy")
-        for _, line in lines.groupby("recipe", sort=False):
-            axes.plot(line["confidence"], line["accuracy"], color=OURS, linewidth=0.7, alpha=0.5, label="one recipe")
-        interval = np.ceil(lines["confidence"] / 10)
-        weighed = lines[["confidence", "accuracy"]].mul(lines["pictures"], axis=0).groupby(interval).sum()
-        together = weighed.div(lines.groupby(interval)["pictures"].sum(), axis=0)
-        axes.plot(together["confidence"], together["accuracy"], color=OURS, linewidth=2.5, label="all together")
+        for (short, _), line in lines.groupby(["short", "recipe"], sort=False):
+            style = {"linestyle": "--", "label": "one recipe, fewer epochs"} if short else {"label": "one recipe"}
+            axes.plot(line["confidence"], line["accuracy"], color=OURS, linewidth=0.8, alpha=0.7, **style)
+        full = lines[~lines["short"]]
+        if full["recipe"].nunique() > 1:
+            interval = np.ceil(full["confidence"] / 10)
+            weighed = full[["confidence", "accuracy"]].mul(full["pictures"], axis=0).groupby(interval).sum()
+            together = weighed.div(full.groupby(interval)["pictures"].sum(), axis=0)
+            axes.plot(together["confidence"], together["accuracy"], color=OURS, linewidth=2.5, label="all together")
         axes.set(title=f"{paper}, {dataset}", xlim=(0, 100), ylim=(0, 100), aspect="equal")
         axes.grid(alpha=0.3)
     figure.supxlabel("confidence, %")
     figure.supylabel("accuracy, %")
-    if panels:
-        handles, labels = grid.flat[0].get_legend_handles_labels()
-        shown = dict(zip(labels, handles, strict=True))
-        figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=3, frameon=False)
+    _legend(figure, ncols=4)
     return figure
 
 
 def protocols(table: pd.DataFrame) -> Figure:
-    """CK+ accuracies under several protocols, a line of dots per system.
+    """CK+ accuracies under several protocols, a line of dots per system; hollow ones are shorter than their recipe.
 
     Args:
         table: as :func:`fer_lib.study.audits.protocol_audit`.
@@ -341,14 +386,14 @@ def protocols(table: pd.DataFrame) -> Figure:
             spread = 0 if pd.isna(row.accuracy_sd) else row.accuracy_sd
             label = f"{row.protocol}: {row.same_subject:.0f} % of pictures show a trained subject"
             style = {"color": colors[row.protocol], "marker": "o", "label": label}
+            style["markerfacecolor"] = "white" if row.epochs < row.recipe_epochs else colors[row.protocol]
             axes.errorbar(row.accuracy, height, xerr=spread, **style, linestyle="none", capsize=3)
     axes.set_yticks(range(len(families))[::-1], [rows["recipe"].iloc[0].rsplit("/", 1)[0] for rows in families])
     if not families:
-        axes.annotate("no run yet", (0.5, 0.5), xycoords="axes fraction", ha="center", color=QUIET)
+        axes.annotate("no run yet", (0.5, 0.5), xycoords="axes fraction", ha="center", color=UNKNOWN)
+        axes.set_xticks([])
     axes.set_ylim(-0.6, max(1, len(families)) - 0.4)
-    axes.set_xlabel("accuracy on CK+, % (bar: sd over seeds)")
+    axes.set_xlabel("accuracy on CK+, % (bar: sd over seeds; hollow: fewer epochs than the recipe has)")
     axes.grid(axis="x", alpha=0.3)
-    handles, labels = axes.get_legend_handles_labels()
-    shown = dict(zip(labels, handles, strict=True))
-    figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=2, frameon=False, fontsize="small")
+    _legend(figure, ncols=2)
     return figure

@@ -229,21 +229,22 @@ def reliability_table(records: Sequence[RunRecord], bins: int = 10) -> pd.DataFr
     """Confidence beside accuracy, in equal intervals of confidence, all seeds and folds of a recipe together.
 
     Returns:
-        One row per recipe and interval that has pictures: recipe, system, dataset, pictures, confidence, accuracy.
+        One row per recipe and interval that has pictures: recipe, system, dataset, epochs, recipe_epochs, pictures,
+        confidence, accuracy.
     """
+    head = ("recipe", "system", "dataset", "epochs", "recipe_epochs")
     rows = []
     for group in _spoken_for(records):
         seeds = [_test_shares(group, seed) for seed in group.seeds]
         truth, shares = (np.concatenate(arrays) for arrays in zip(*seeds, strict=True))
         found = reliability(truth, shares, bins)
         for interval in np.flatnonzero(found["pictures"]):
-            head = {name: value for name, value in _head(group).items() if name in ("recipe", "system", "dataset")}
             rows.append(
-                head
+                {name: value for name, value in _head(group).items() if name in head}
                 | {"pictures": int(found["pictures"][interval])}
                 | {name: 100 * found[name][interval] for name in ("confidence", "accuracy")}
             )
-    return pd.DataFrame(rows, columns=["recipe", "system", "dataset", "pictures", "confidence", "accuracy"])
+    return pd.DataFrame(rows, columns=[*head, "pictures", "confidence", "accuracy"])
 
 
 # ---------------------------------------------------------------- what rows are made of

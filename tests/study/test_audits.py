@@ -166,6 +166,8 @@ def test_inflation_is_over_the_subject_independent_folds(ckplus):
     figure = plots.protocols(table.reset_index())
     (axes,) = figure.axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["control/none"]
+    hollow = {bar.get_label().split(":")[0]: bar.lines[0].get_markerfacecolor() == "white" for bar in axes.containers}
+    assert hollow == {"subject_10fold": False, "copied_10fold": True, "picture_2to1": False}
 
 
 def test_every_family_of_protocols_has_its_honest_one():
@@ -242,6 +244,15 @@ def test_two_nets_are_two_rows(tmp_path):
     records = [write_fake(tmp_path, RunSpec(get_recipe(name))) for name in (NET, OTHER)]
     for build in (audits.rule_audit, audits.leak_audit, audits.class_audit, audits.calibration_audit):
         assert build(records)["recipe"].tolist() == [name for name in list_recipes() if name in (NET, OTHER)]
-    figure = plots.reliability(audits.reliability_table(records))
-    lines = figure.axes[0].get_lines()
-    assert len(lines) == 1 + 2 + 1  # the diagonal, a line for each, all together
+    short = dataclasses.replace(get_recipe("control/se/fer2013"), epochs=7)
+    table = audits.reliability_table([*records, write_fake(tmp_path, RunSpec(short))])
+    assert table.groupby("recipe")["epochs"].first().to_dict() == {NET: 60, OTHER: 60, short.name: 7}
+    lines = plots.reliability(table).axes[0].get_lines()
+    assert [line.get_label() for line in lines] == [
+        "confidence = accuracy", "one recipe", "one recipe, fewer epochs", "one recipe", "all together"
+    ]  # fmt: skip
+    full = table[(table["recipe"] != short.name) & (table["pictures"] >= plots.FEW)]
+    weighed = full.assign(hits=full["pictures"] * full["accuracy"]).groupby(np.ceil(full["confidence"] / 10)).sum()
+    assert lines[-1].get_ydata() == pytest.approx((weighed["hits"] / weighed["pictures"]).to_numpy())
+    few = table.assign(pictures=table["pictures"].where(table["confidence"] > 50, plots.FEW - 1))
+    assert min(min(line.get_xdata()) for line in plots.reliability(few).axes[0].get_lines()[1:]) > 50

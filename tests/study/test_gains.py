@@ -179,7 +179,7 @@ def test_the_figure_shows_every_gain_in_order_with_the_spread_of_seeds(demo, tmp
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "ResNet18 + SE", "ResNet18 + ECA", "ResNet18 + BAM"
     ]  # fmt: skip
-    assert [text.get_text() for text in axes.texts] == ["no run yet"]
+    assert [text.get_text() for text in axes.texts] == ["gain", "no run yet"]
     band = axes.patches[0]
     sds = table["sd"].dropna()
     assert band.get_width() / 2 == pytest.approx(2 * (2 * (sds**2).mean()) ** 0.5)
@@ -194,7 +194,12 @@ def test_the_figure_shows_every_gain_in_order_with_the_spread_of_seeds(demo, tmp
 def test_the_figure_needs_no_runs(demo, tmp_path, records):
     runs = records_of(tmp_path, {NONE: {0: 120}, SE: {0: 150}}) if records else []
     axes = plots.gains(ablation_table(runs, "control")).axes[0]
-    reasons = {"no run yet", "not judged: 1 of 3 seeds"} if records else {"no run yet"}
-    assert {text.get_text() for text in axes.texts} == reasons
+    if records:
+        assert {text.get_text() for text in axes.texts} == {"no run yet", "not judged: 1 of 3 seeds"}
+        assert axes.axison
+    else:  # no empty axes, a line of text
+        (text,) = axes.texts
+        assert text.get_text().startswith("no run yet: ResNet18 + SE; ResNet18 + ECA; ")
+        assert not axes.axison
     assert not axes.patches  # one run has no spread
     plots.svg(plots.gains(pd.DataFrame(columns=ablation_table([], "control").columns)))

@@ -83,15 +83,36 @@ def test_the_same_records_give_the_same_bytes(mini):
 
 def test_the_figures_show_every_claim_that_can_be_tested(mini):
     table = claim_table(read_records(mini / "runs")[0])
-    levels, gains = (draw(table).axes[0] for draw in (plots.claims, plots.gain_claims))
-    for axes, shown in ((levels, table["kind"] != "gain"), (gains, table["kind"] == "gain")):
+    for draw, shown in ((plots.claims, table["kind"] != "gain"), (plots.gain_claims, table["kind"] == "gain")):
         expected = table[shown & (table["verdict"] != "not testable")]
-        assert axes.collections[0].get_offsets()[:, 0].data == pytest.approx(expected["printed"].to_numpy())
-        assert [text.get_text() for text in axes.texts] == expected["verdict"].tolist()
-        labels = [label.get_text() for label in axes.get_yticklabels()]
-        assert all(system in label for system, label in zip(expected["system"], labels, strict=True))
-    assert "demo: Good, recall of happy, synthetic" in [label.get_text() for label in levels.get_yticklabels()]
-    assert "demo: Short, synthetic (val)" in [label.get_text() for label in levels.get_yticklabels()]
+        (axes,) = draw(expected).axes
+        assert axes.get_title(loc="left") == "demo, synthetic"
+        run, no_run = (expected[expected["ours"].notna() == known] for known in (True, False))
+        dots = {c.get_label(): np.asarray(c.get_offsets())[:, 0] for c in axes.collections if len(c.get_offsets())}
+        assert dots["printed"] == pytest.approx(run["printed"].to_numpy())
+        assert dots.get("printed, no run yet", []) == pytest.approx(no_run["printed"].to_numpy())
+        full = run["epochs"] == run["recipe_epochs"]
+        assert dots["ours"] == pytest.approx(run["ours"][full].to_numpy())
+        assert dots.get("ours, fewer epochs", []) == pytest.approx(run["ours"][~full].to_numpy())
+        assert [text.get_text() for text in axes.texts] == run["verdict"].tolist()
+        labels = axes.get_yticklabels()
+        assert all(system in label.get_text() for system, label in zip(expected["system"], labels, strict=True))
+        assert [label.get_color() == "black" for label in labels] == expected["ours"].notna().tolist()
+        if draw == plots.claims:
+            assert {"Good, recall of happy", "Short (val)"} <= {label.get_text() for label in labels}
+
+
+def test_claims_have_a_panel_per_paper_and_dataset():
+    columns = ["paper", "dataset", "recipe", "kind", "system", "measure", "split", "place", "printed", "ours", "low",
+               "high", "epochs", "recipe_epochs", "verdict"]  # fmt: skip
+    rest = ("level", "Net", "accuracy", "test", "Table 1, row Net", 70, np.nan, np.nan, np.nan, np.nan, 9, "no run yet")
+    rows = [(*of, *rest) for of in (("b", "fer2013", ""), ("b", "ckplus", ""), ("a", "fer2013", ""),
+                                    ("a", "own", "a/net/fer2013"))]  # fmt: skip
+    rows[-1] = (*rows[-1][:7], "section 2; Table 1 has 71", *rows[-1][8:])
+    axes = plots.claims(pd.DataFrame(rows, columns=columns)).axes
+    assert [panel.get_title(loc="left") for panel in axes] == ["b, fer2013", "a, fer2013", "b, ckplus"]
+    names = [[label.get_text() for label in panel.get_yticklabels()] for panel in axes]
+    assert names == [["Net"], ["Net, Table 1", "Net, section 2"], ["Net"]]  # two of one name: where each is printed
 
 
 def changed_figures(before, after, key):
