@@ -209,7 +209,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_choice(queue)
     queue.add_argument("--time-limit", type=_seconds, metavar="T", help="stop after T (90s, 9m, 1h30m), resumable")
     queue.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="processes that share the device and the runs (default: 1)"
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that share the device and the runs (default: 1); on a CPU, one for each core trains most "
+        "pictures a second",
     )
     queue.add_argument("--results", type=Path, help=RESULTS_HELP)
     queue.add_argument("--dry-run", action="store_true", help="list what would be trained, and train nothing")

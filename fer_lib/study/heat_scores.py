@@ -50,7 +50,6 @@ def drawn_recipe(model: str, epochs: int) -> Recipe:
         epochs: how long.
     """
     whole = model in PAPER_NETS
-    crop = {"crop": PAPER_NETS.get(model, 44)}
     return Recipe(
         name=f"drawn/{model}/synthetic",
         title=f"{model}, whole" if whole else f"{model}, small",
@@ -58,7 +57,7 @@ def drawn_recipe(model: str, epochs: int) -> Recipe:
         protocol="official",
         model=model,
         model_options={} if whole else {"width": 16, "layers": [1, 1, 1, 1]},
-        augment=crop | {"flip": 0.5},
+        augment={"crop": PAPER_NETS.get(model, 44), "flip": 0.5},
         test_views="flip",
         loss={"name": "cross_entropy"},
         optimizer={"name": "adam", "lr": 1e-3 if whole else 3e-3},
