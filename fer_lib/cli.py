@@ -11,6 +11,11 @@ from typing import NoReturn
 from fer_lib import commands
 from fer_lib.errors import UserError
 
+TABLES = (
+    "claims", "control", "ablations", "ensemble", "rules", "leaks", "ferplus", "ceiling", "protocols", "cleaning",
+    "classes", "calibration", "reliability", "cost", "runs",
+)  # fmt: skip
+"""Names of :data:`fer_lib.study.tables.TABLES`, which is slow to import for a text of help."""
 RESULTS_HELP = "folder that holds runs/ (default: FER_RESULTS, else results)"
 
 
@@ -194,7 +199,9 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=8888, help="of the server on this machine (default: 8888)")
 
     study = group.add_parser(
-        "study", help="the runs and what they say", epilog=_examples("fer study run --dry-run", "fer study tables")
+        "study",
+        help="the runs and what they say",
+        epilog=_examples("fer study status", "fer study run --dry-run", "fer study table control", "fer study tables"),
     ).add_subparsers(metavar="COMMAND", required=True)
     queue = _command(
         study,
@@ -228,7 +235,7 @@ def build_parser() -> argparse.ArgumentParser:
         "fer study status --papers li gu",
     )
     _add_choice(state)
-    state.add_argument("--results", type=Path, help=RESULTS_HELP)
+    state.add_argument("--results", type=_folder, help=RESULTS_HELP)
     _add_changes(state)
     for name, run, text in (
         ("tables", commands.study_tables, "rebuild tables, figures and the README's table from results/runs"),
@@ -238,21 +245,26 @@ def build_parser() -> argparse.ArgumentParser:
             "recompute every run's metrics from its predictions, and name every bad record",
         ),
     ):
-        command = _command(study, name, run, text, f"fer study {name}")
+        command = _command(study, name, run, text, f"fer study {name}", f"fer study {name} --results /tmp/try")
         command.add_argument("--results", type=_folder, help=RESULTS_HELP)
     table = _command(
         study,
         "table",
         commands.study_table,
-        "print one table: claims, control, ablations, ensemble, runs and more",
+        "print one table",
         "fer study table control",
         "fer study table claims --csv",
     )
-    table.add_argument("name", help="a mistyped name lists the nearest")
+    table.add_argument("name", metavar="TABLE", help=f"one of {', '.join(TABLES)}")
     table.add_argument("--csv", action="store_true", help="every column, as CSV (default: Markdown)")
     table.add_argument("--results", type=_folder, help=RESULTS_HELP)
     show = _command(
-        study, "show", commands.study_show, "one run in full", "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d"
+        study,
+        "show",
+        commands.study_show,
+        "one run in full",
+        "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d",
+        "fer study show zhang-cbam_ends-fer2013-s0-1a2b3c4d --json",
     )
     show.add_argument("run", help="a folder's name in results/runs")
     show.add_argument("--json", action="store_true", help="the whole run.json instead")

@@ -206,7 +206,9 @@ def _progress(specs: "list[RunSpec]", arguments: argparse.Namespace) -> "tuple[l
     from fer_lib.training import choose_device, device_name
 
     results = arguments.results or results_dir()
-    records, _ = read_records(results / "runs")
+    records, problems = read_records(results / "runs")
+    for problem in problems:
+        _warn(problem)
     pace = device_pace(records, results, device_name(choose_device(arguments.device)))
     return [run_status(spec, results / "runs") for spec in specs], pace
 
@@ -226,10 +228,14 @@ def study_table(arguments: argparse.Namespace) -> None:
 
 
 def study_verify(arguments: argparse.Namespace) -> int:
+    from fer_lib.errors import UserError
     from fer_lib.paths import results_dir
     from fer_lib.study.verify import sound_records
 
-    records, problems = sound_records((arguments.results or results_dir()) / "runs")
+    runs = (arguments.results or results_dir()) / "runs"
+    if not runs.is_dir():
+        raise UserError(f"{runs}: no such folder, so there is nothing to verify; --results takes the folder above runs")
+    records, problems = sound_records(runs)
     for problem in problems:
         _warn(problem)
     print(f"{len(records)} sound runs, {len(problems)} faults")
@@ -239,10 +245,17 @@ def study_verify(arguments: argparse.Namespace) -> int:
 def study_show(arguments: argparse.Namespace) -> None:
     import json
 
+    from fer_lib.errors import UserError
     from fer_lib.study.run_page import text
+    from fer_lib.study.verify import faults_of_one
 
     record = _find_record(arguments)
-    print(json.dumps(record.content, indent=1) if arguments.json else text(record))
+    if arguments.json:
+        print(json.dumps(record.content, indent=1))
+    elif faults := faults_of_one(record):
+        raise UserError(f"{record.path}: {faults[0]}; --json shows its run.json as it is")
+    else:
+        print(text(record))
 
 
 def _find_record(arguments: argparse.Namespace) -> "RunRecord":

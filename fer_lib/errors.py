@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+MANY = 20
+"""Names that an error still lists."""
+
 
 class UserError(ValueError):
     """A mistake in the input, described in one line that says what is wrong, where, and what to do.
@@ -24,6 +27,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         The error, for the caller to raise.
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from: {', '.join(known) or 'there are none'}"
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or [k for k in known if name and name in k][:3]
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    else:
+        more = f" and {len(known) - MANY} more" if len(known) > MANY else ""
+        hint = f"choose from: {', '.join(known[:MANY])}{more}" if known else "there are none"
     return UserError(f"unknown {kind} {name!r}: {hint}")

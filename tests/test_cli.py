@@ -20,7 +20,7 @@ from tiny import tiny_dataset, tiny_recipe, write_run
 from fer_lib import cli, commands
 from fer_lib.recipe import RunSpec, list_recipes
 from fer_lib.runs import read_record, verify_record
-from fer_lib.study import queue, train
+from fer_lib.study import queue, tables, train
 from fer_lib.training import Diverged, loop
 
 TESTS = Path(__file__).parent
@@ -139,6 +139,10 @@ def test_help_loads_neither_torch_nor_numpy():
         ("study show nothing", ["unknown run 'nothing'"]),
         ("study table contrl", ["unknown table 'contrl': did you mean control"]),
         ("study tables --results nowhere", ["--results", "'nowhere' is no folder"]),
+        ("study status --results nowhere", ["--results", "'nowhere' is no folder"]),
+        ("study status --papers lii", ["unknown paper 'lii': did you mean li?"]),
+        ("study table", ["required: TABLE"]),
+        ("study verify", ["/runs: no such folder, so there is nothing to verify"]),
         ("notebook 05_zhang_cbma", ["unknown notebook '05_zhang_cbma': did you mean 05_zhang_cbam"]),
         ("notebook 05_zhang_cbam --scale smok", ["--scale", "'smok'", "smoke"]),
         ("notebook 05_zhang_cbam -p SEDE=1", ["05_zhang_cbam.ipynb: unknown parameter 'SEDE': did you mean SEED"]),
@@ -389,6 +393,31 @@ def test_study_show_suggests_the_nearest_run(fer, complete):
     status, _, err = fer("study", "show", RUN[:-1] + "x", "--results", complete)
     assert status == 2
     assert_one_line(err, "unknown run", f"did you mean {RUN}")
+
+
+@pytest.mark.parametrize(("part", "near"), [(RUN[:9], f"did you mean {RUN}?"), ("nothing", f"choose from: {RUN}")])
+def test_study_show_knows_a_run_by_a_part_of_its_name(fer, tmp_path, part, near):
+    write_run(tmp_path / "runs", RunSpec(tiny_recipe(), 0), correct=13)
+    assert near in fer("study", "show", part, "--results", tmp_path)[2]
+
+
+def test_study_show_and_status_name_a_broken_record(fer, tmp_path):
+    record = write_run(tmp_path / "runs", RunSpec(tiny_recipe(), 0), correct=13)
+    (record.path / "predictions.npz").write_text("no predictions")
+    status, out, err = fer("study", "show", record.id, "--results", tmp_path)
+    assert (status, out) == (2, "")
+    assert_one_line(err, str(record.path), "predictions.npz: unreadable", "--json shows its run.json")
+    assert fer("study", "show", record.id, "--json", "--results", tmp_path)[0] == 0
+    (record.path / "run.json").write_text("{")
+    status, out, err = fer("study", "status", "--recipes", RECIPE, "--results", tmp_path)
+    assert (status, "family" in out) == (0, True)
+    assert_one_line(err, str(record.path / "run.json"), "unreadable")
+
+
+def test_help_names_every_table(fer):
+    assert set(cli.TABLES) == set(tables.TABLES)
+    words = fer("study", "table", "--help")[1].split()
+    assert all(name in words or f"{name}," in words for name in tables.TABLES)
 
 
 def test_study_verify_names_every_fault(fer, tmp_path):

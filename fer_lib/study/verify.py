@@ -44,10 +44,11 @@ Faults = dict[Path, list[str]]
 
 
 def _faults_of_itself(records: list[RunRecord]) -> Faults:
-    return {record.path: _faults_of_one(record) for record in records}
+    return {record.path: faults_of_one(record) for record in records}
 
 
-def _faults_of_one(record: RunRecord) -> list[str]:
+def faults_of_one(record: RunRecord) -> list[str]:
+    """What is wrong with a record in itself, one line a fault."""
     try:
         faults = verify_record(record)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
