@@ -1,13 +1,14 @@
 """Made-up records of real size: trained on nothing, but with the labels, epochs and confidence of real runs.
 
-Tests of audits and the benchmark of checks and tables use them. ``python tests/study/many_runs.py FOLDER 300`` writes
-as many into FOLDER/runs.
+Tests of audits use them. ``python tests/study/many_runs.py FOLDER 300`` writes as many into FOLDER/runs, then says how
+large they are and how long the checks, tables and figures of them take.
 """
 
 import itertools
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from fer_lib.data.facts import load_facts
 from fer_lib.metrics import summary
 from fer_lib.recipe import RunSpec, list_recipes
 from fer_lib.runs import KINDS, RULES, RunRecord, metrics_of, predictions_of, write_record
+from fer_lib.study.tables import write_tables
+from fer_lib.study.verify import sound_records
 
 SKILL = 1.9  # makes some 70 %
 Answers = Mapping[str, Mapping[str, np.ndarray]]
@@ -109,5 +112,18 @@ def write_many(results: Path, count: int) -> None:
         write_fake(results / "runs", spec)
 
 
+def benchmark(results: Path, say: Callable[[str], None] = print) -> None:
+    """Time what ``fer study verify`` and ``fer study tables`` do with the records of a results folder."""
+    sizes = [file.stat().st_size for file in (results / "runs").glob("*/*")]
+    say(f"{len(list((results / 'runs').iterdir()))} records: {sum(sizes) / 1e6:.1f} MB")
+    started = time.perf_counter()
+    records, problems = sound_records(results / "runs")
+    say(f"verified in {time.perf_counter() - started:.1f} s: {len(records)} sound runs, {len(problems)} faults")
+    started = time.perf_counter()
+    written = write_tables(results, say)
+    say(f"{len(written)} tables and figures in {time.perf_counter() - started:.1f} s, verification included")
+
+
 if __name__ == "__main__":
     write_many(Path(sys.argv[1]), int(sys.argv[2]))
+    benchmark(Path(sys.argv[1]))

@@ -192,6 +192,12 @@ def cut_the_predictions(record):
     np.savez_compressed(record.path / "predictions.npz", **arrays)
 
 
+def say_nan(record):
+    arrays = dict(record.predictions)
+    arrays["test/probabilities"] = arrays["test/probabilities"] * np.float32("nan")
+    np.savez_compressed(record.path / "predictions.npz", **arrays)
+
+
 def rename_the_folder(record):
     shutil.copytree(record.path, record.path.with_name(record.path.name + "-copy"))
 
@@ -204,6 +210,7 @@ def rename_the_folder(record):
         (change_a_metric, "accuracy of test, val_selected, tta is 0.99, predictions give 0.725"),
         (shuffle_the_labels, "labels or their order differ"),
         (cut_the_predictions, "has 39 rows, the test part has 40"),
+        (say_nan, "test/probabilities is float32, not uint8"),
         (rename_the_folder, "folder is named demo-good-synthetic-s1-b7f96ca5-copy"),
     ],
 )
