@@ -63,7 +63,7 @@ def _claims(table: pd.DataFrame, label: str) -> Figure:
     for axes, rows in zip(grid, panels, strict=False):
         _claim_panel(axes, rows)
     grid[-1].set_xlabel(label)
-    _legend(figure, ncols=5)
+    _legend(figure, ncols=6)
     return figure
 
 
@@ -75,6 +75,9 @@ def _claim_panel(axes: Axes, table: pd.DataFrame) -> None:
         axes.scatter(printed[shown], rows[shown], s=24, marker="D", color=color, label=name, zorder=3)
     for shown, color, name in ((full, OURS, "ours"), (~full & found, "white", "ours, fewer epochs")):
         axes.scatter(ours[shown], rows[shown], s=28, color=color, edgecolors=OURS, label=name, zorder=3)
+    each = [(float(value), row - 0.3) for row, of in zip(rows, table["values"], strict=True) for value in of.split()]
+    if len(each) > found.sum():
+        axes.scatter(*zip(*each, strict=True), s=5, color=OURS, alpha=0.6, linewidth=0, label="one seed")
     axes.hlines(rows, table["low"], table["high"], color=OURS, linewidth=2, label="95 % interval")
     for row, verdict in zip(rows[found], table["verdict"][found], strict=True):
         axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)

@@ -29,8 +29,9 @@ def claim_table(records: Sequence[RunRecord], paper: str | None = None) -> pd.Da
     Returns:
         One row per claim of a level, a gain or a recall: claim, paper, system, kind, measure (in words), dataset (the
         claim's), split, place, printed and ours (percent, of a gain points; on the validation set where the claim is
-        about it, else on the test set), sd (points), seeds, gap (points), low and high (ends of the interval),
-        protocol (ours), epochs, recipe_epochs, verdict, footnote, recipe, runs (their names, separated by spaces).
+        about it, else on the test set), sd (points), values (ours, seed by seed), seeds, gap (points), low and high
+        (ends of the interval), protocol (ours), epochs, recipe_epochs, verdict, footnote, recipe, runs (their names,
+        separated by spaces).
     """
     groups = group_records(records)
     judged = [claim for claim in list_claims(paper) if claim.kind != "count"]
@@ -54,7 +55,7 @@ def _level_row(claim: Claim, groups: Sequence[Group]) -> dict[str, object]:
     values, variance = _measured(claim, answers, group.classes)
     verdict = judge_level(claim, values, variance, group.epochs, group.recipe_epochs, group.chance)
     runs = [record for record in group.records if record.spec["seed"] in group.seeds]
-    return _row(claim, verdict, len(group.seeds), group, runs)
+    return _row(claim, verdict, values, group, runs)
 
 
 def _gain_row(claim: Claim, groups: Sequence[Group]) -> dict[str, object]:
@@ -66,7 +67,7 @@ def _gain_row(claim: Claim, groups: Sequence[Group]) -> dict[str, object]:
             row["footnote"] = "; ".join(filter(None, notes))
         return row
     verdict = judge_gain(claim, pair.comparison, pair.ours.epochs, pair.ours.recipe_epochs)
-    return _row(claim, verdict, len(pair.seeds), pair.ours, pair.records)
+    return _row(claim, verdict, pair.comparison.gains, pair.ours, pair.records)
 
 
 def _part(claim: Claim) -> str:
@@ -95,7 +96,7 @@ def _measured(claim: Claim, answers: Answers, classes: Sequence[str]) -> tuple[l
 def _row(
     claim: Claim,
     verdict: Verdict,
-    seeds: int = 0,
+    values: Sequence[float] = (),
     group: Group | None = None,
     runs: Sequence[RunRecord] = (),
 ) -> dict[str, object]:
@@ -115,7 +116,8 @@ def _row(
         "printed": claim.value * 100,
         "ours": _percent(verdict.mean),
         "sd": _percent(verdict.sd),
-        "seeds": seeds,
+        "values": " ".join(f"{100 * value:.2f}" for value in values),
+        "seeds": len(values),
         "gap": _percent(verdict.gap),
         "low": _percent(verdict.low),
         "high": _percent(verdict.high),

@@ -259,6 +259,7 @@ def readable_gains(table: pd.DataFrame) -> pd.DataFrame:
             "95 % interval": ["–" if pd.isna(low) else f"{low:+.2f} to {high:+.2f}" for low, high in bounds],
             "p": p_value("p"),
             "p, Holm": p_value("p_holm"),
+            "p, McNemar": p_value("p_pictures"),
             "gain / sd of a seed": number("{:+.1f}", "in_seed_sds"),
             "parameters": number("{:,.0f}", "parameters"),
             "reading": table["reading"],

@@ -86,6 +86,7 @@ def test_one_seed_and_a_short_training_are_shown_and_not_judged(demo, tmp_path):
     assert (table.loc[ECA, "accuracy"], table.loc[ECA, "reading"]) == (pytest.approx(95), "not judged: 1 of 3 epochs")
     assert np.isnan(table.loc[ECA, "gain"])  # a short training is not compared with a full one
     shown = readable_gains(table.reset_index()).set_index("system")
+    assert shown.loc["ResNet18 + SE", ["p", "p, Holm", "p, McNemar"]].tolist() == ["–"] * 3
     assert shown["accuracy, %"]["ResNet18 + ECA"] == "95.00 ± 0.00, n = 3 (1 of 3 epochs)"
 
 

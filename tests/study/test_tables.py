@@ -94,6 +94,8 @@ def test_the_figures_show_every_claim_that_can_be_tested(mini):
         full = run["epochs"] == run["recipe_epochs"]
         assert dots["ours"] == pytest.approx(run["ours"][full].to_numpy())
         assert dots.get("ours, fewer epochs", []) == pytest.approx(run["ours"][~full].to_numpy())
+        seeds = [float(value) for values in run["values"] for value in values.split()]
+        assert dots["one seed"] == pytest.approx(seeds)
         assert [text.get_text() for text in axes.texts] == run["verdict"].tolist()
         labels = axes.get_yticklabels()
         assert all(system in label.get_text() for system, label in zip(expected["system"], labels, strict=True))
@@ -103,16 +105,17 @@ def test_the_figures_show_every_claim_that_can_be_tested(mini):
 
 
 def test_claims_have_a_panel_per_paper_and_dataset():
-    columns = ["paper", "dataset", "recipe", "kind", "system", "measure", "split", "place", "printed", "ours", "low",
-               "high", "epochs", "recipe_epochs", "verdict"]  # fmt: skip
-    rest = ("level", "Net", "accuracy", "test", "Table 1, row Net", 70, np.nan, np.nan, np.nan, np.nan, 9, "no run yet")
-    rows = [(*of, *rest) for of in (("b", "fer2013", ""), ("b", "ckplus", ""), ("a", "fer2013", ""),
-                                    ("a", "own", "a/net/fer2013"))]  # fmt: skip
-    rows[-1] = (*rows[-1][:7], "section 2; Table 1 has 71", *rows[-1][8:])
-    axes = plots.claims(pd.DataFrame(rows, columns=columns)).axes
+    (claim,) = claim_table([]).query("claim == 'demo/synthetic/good'").to_dict("records")
+    rows = [
+        {"paper": "b", "dataset": "fer2013"},
+        {"paper": "b", "dataset": "ckplus"},
+        {"paper": "a", "dataset": "fer2013", "place": "Table 1, row Good"},
+        {"paper": "a", "dataset": "own", "recipe": "a/good/fer2013", "place": "section 2; Table 1 has 71"},
+    ]
+    axes = plots.claims(pd.DataFrame([claim | row for row in rows])).axes
     assert [panel.get_title(loc="left") for panel in axes] == ["b, fer2013", "a, fer2013", "b, ckplus"]
     names = [[label.get_text() for label in panel.get_yticklabels()] for panel in axes]
-    assert names == [["Net"], ["Net, Table 1", "Net, section 2"], ["Net"]]  # two of one name: where each is printed
+    assert names == [["Good"], ["Good, Table 1", "Good, section 2"], ["Good"]]  # two of one name: who prints which
 
 
 def changed_figures(before, after, key):
@@ -140,7 +143,7 @@ def test_a_changed_prediction_changes_only_its_own_figures(mini, no_figures):
 
     write_tables(mini)
     after = {name: pd.read_csv(mini / "tables" / f"{name}.csv") for name in tables_of}
-    numbers = {"ours", "sd", "gap", "low", "high"}
+    numbers = {"ours", "sd", "values", "gap", "low", "high"}
     assert changed_figures(before["claims"], after["claims"], "claim") == {
         "demo/synthetic/good": numbers | {"verdict"},
         "demo/synthetic/good_gain": numbers | {"verdict"},
@@ -274,6 +277,7 @@ def runs_of(tmp_path, name, counts, **changes):
 def test_ours_is_the_mean_over_seeds(tmp_path):
     found = row(runs_of(tmp_path, GOOD, (30, 29, 31)), "synthetic/good")
     assert (found["ours"], found["sd"], found["seeds"]) == (pytest.approx(75), pytest.approx(2.5), 3)
+    assert found["values"] == "75.00 72.50 77.50"
     assert found["verdict"] == "reproduced"
     assert len(found["runs"].split()) == 3
 
