@@ -77,7 +77,10 @@ def _split(dataset: FaceDataset, protocol: str, fold: int) -> Parts:
     if protocol == "official":
         parts = Parts(*(dataset.indices(split) for split in Parts._fields))
         if not (len(parts.train) and len(parts.test)):
-            raise UserError(f"{dataset.name} has no official split into train and test: choose another protocol")
+            raise UserError(
+                f"{dataset.name} has no official split into train and test; "
+                "pictures of your own get one by folders train, val and test"
+            )
         return parts
     if protocol == "copied_10fold":
         is_test = _copied(dataset, fold)

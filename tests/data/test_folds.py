@@ -107,7 +107,7 @@ def test_the_official_split_is_the_publishers():
         ("subject_10fold", 10, "has folds 0 to 9"),
         ("picture_2to1", 1, "has folds 0 to 0"),
         ("subject_10fold", -1, "fold -1"),
-        ("official", 0, "no official split"),
+        ("official", 0, "no official split into train and test; .* folders train, val and test"),
         ("subject_10fold", 0, "who is shown"),
         ("copied_10fold", 0, "981 pictures"),
     ],
