@@ -11,6 +11,7 @@ of 0..1.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -403,8 +404,9 @@ def mix(images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     return mixed, targets.roll(1, 0).lerp(targets, weight.view(-1, 1).to(targets.dtype))
 
 
-SIZES = (0.8, 1.0, 1.2)  # of the view "one": the sides of the views "sizes"
-VIEWS = {"one": 1, "flip": 2, "five": 5, "ten": 10, "sizes": 2 * len(SIZES)}  # how many views each kind has
+JITTER_SIZES = (0.8, 0.93, 1.07, 1.2)  # of the view "one": the sides of the views "jitter"
+JITTER_SHIFT = 2  # pixels by which these are moved off the center, along both axes
+VIEWS = {"one": 1, "flip": 2, "five": 5, "ten": 10, "jitter": 8 * len(JITTER_SIZES)}  # how many views each kind has
 
 
 def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) -> Tensor:  # noqa: PT028 no test
@@ -415,8 +417,9 @@ def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) 
         kind: ``"one"`` (center), ``"flip"`` (center and its mirror image), ``"five"`` (the corners top left,
             top right, bottom left, bottom right, then the center) or ``"ten"`` (the five, then those of the
             mirrored picture): the orders of torchvision's `center_crop`, `five_crop` and `ten_crop`; or
-            ``"sizes"`` (about the center, `SIZES` times as large, brought to the size of the others, then their
-            mirror images): for faces of a detector, whose boxes vary. Outside the picture its rim is repeated.
+            ``"jitter"`` (`JITTER_SIZES` times as large, each moved `JITTER_SHIFT` towards the four corners in the
+            order of ``"five"``, brought to the size of the others, then their mirror images): for faces of a
+            detector, whose boxes vary. Outside the picture its rim is repeated.
         size: side of the square that is cut, in pixels.
         resize: side to which each square is then enlarged, bilinearly; None to leave it.
 
@@ -431,9 +434,8 @@ def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) 
     far = _side(images) - size
     if size < 1 or far < 0:
         raise UserError(f"test views of {size} pixels do not fit into pictures of {images.shape[-1]}")
-    if kind == "sizes":
-        sides = torch.tensor([share * size for share in SIZES], device=images.device)
-        views = _centered(images.float().unsqueeze(1), sides, resize or size).div_(255)
+    if kind == "jitter":
+        views = _jittered(images.float().unsqueeze(1), size, resize or size).div_(255)
         return normalize(torch.cat([views, views.flip(4)]))
     middle = round(far / 2)
     corners = [(0, 0), (0, far), (far, 0), (far, far)] if kind in ("five", "ten") else []
@@ -447,11 +449,14 @@ def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) 
     return normalize(views.unsqueeze(2).div_(255))
 
 
-def _centered(x: Tensor, sides: Tensor, out: int) -> Tensor:
-    """Squares of V sides in pixels about the center, bilinear: from ``[B, 1, H, H]`` to ``[V, B, 1, out, out]``."""
-    shares = sides[:, None, None] / x.shape[-1] * torch.eye(2, 3, device=x.device)
-    grids = F.affine_grid(shares, (len(sides), 1, out, out), align_corners=False)
-    seen = [F.grid_sample(x, g.expand(len(x), -1, -1, -1), padding_mode="border", align_corners=False) for g in grids]
+def _jittered(x: Tensor, size: int, out: int) -> Tensor:
+    """The views "jitter" before they are mirrored, bilinear: from ``[B, 1, H, H]`` to ``[V, B, 1, out, out]``."""
+    side, seen = x.shape[-1], []
+    for share, down, right in itertools.product(JITTER_SIZES, (-1, 1), (-1, 1)):
+        shares = torch.eye(2, 3, device=x.device) * share * size / side
+        shares[:, 2] = torch.tensor([right, down], device=x.device) * (2 * JITTER_SHIFT / side)  # of half the side
+        grid = F.affine_grid(shares.expand(len(x), -1, -1), (len(x), 1, out, out), align_corners=False)
+        seen.append(F.grid_sample(x, grid, padding_mode="border", align_corners=False))
     return torch.stack(seen)
 
 

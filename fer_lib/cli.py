@@ -183,7 +183,9 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--detector", default="mtcnn", help="mtcnn, haar, or none for cut-out faces (default: mtcnn)")
     predict.add_argument("--every", type=int, default=1, metavar="N", help="of a video, every Nth frame (default: 1)")
     predict.add_argument(
-        "--views", default="sizes", help="looks at each face: one (fastest), flip, five, ten or sizes (default: sizes)"
+        "--views",
+        default="jitter",
+        help="looks at each face: one (fastest), flip, five, ten or jitter (the default)",
     )
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
 

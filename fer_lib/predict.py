@@ -15,8 +15,8 @@ from fer_lib.training import autocast_dtype, choose_device, predict_probabilitie
 
 BATCH = 256  # views shown to the net at once
 # What a face is looked at with unless said otherwise. A detector does not frame as the publisher of the training
-# pictures did; views of several sizes make the answer depend less on the frame.
-FACE_VIEWS = "sizes"
+# pictures did; views of several sizes and places make the answer depend less on the frame.
+FACE_VIEWS = "jitter"
 LOOK_AHEAD = 64  # frames whose faces are classified together
 
 
@@ -79,7 +79,7 @@ def cut_faces(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
         columns, rows = np.arange(x0, x1).clip(0, width - 1), np.arange(y0, y1).clip(0, height - 1)
         grey = Image.fromarray(picture[rows[:, None], columns]).convert("L")
         box = (left - x0, top - y0, left - x0 + side, top - y0 + side)
-        cut[i] = np.asarray(grey.resize((FACE_SIDE, FACE_SIDE), Image.Resampling.BICUBIC, box=box))
+        cut[i] = np.asarray(grey.resize((FACE_SIDE, FACE_SIDE), Image.Resampling.LANCZOS, box=box))
     return cut
 
 

@@ -34,7 +34,7 @@ class Recipe:
     augment: dict[str, Any]
     """Fields of :class:`fer_lib.augment.Augmentation`."""
     test_views: str
-    """The views averaged at test time: one, flip, five, ten or sizes."""
+    """The views averaged at test time: one, flip, five, ten or jitter."""
     loss: dict[str, Any]
     """``name`` and options of :func:`fer_lib.losses.create_loss`."""
     optimizer: dict[str, Any]

@@ -1,5 +1,6 @@
 """The augmentations against torchvision on the same drawn parameters, and what their draws must hold."""
 
+import itertools
 import math
 
 import numpy as np
@@ -444,27 +445,29 @@ def test_views_are_torchvisions(size):
         torch.testing.assert_close(raw(enlarged), expected_large, atol=TOLERANCE, rtol=0)
 
 
-def test_views_of_several_sizes_are_center_crops_resized_and_their_mirror_images():
+def test_jittered_views_are_crops_resized_and_their_mirror_images():
     images = pictures(5)
-    views = augment.test_views(images, "sizes", 40)
-    assert views.shape == (6, 5, 1, 40, 40)
+    views = augment.test_views(images, "jitter", 40)
+    assert views.shape == (32, 5, 1, 40, 40)
+    assert torch.equal(views[16:], views[:16].flip(4))
+    assert augment.test_views(images, "jitter", 40, 84).shape == (32, 5, 1, 84, 84)
     inside = slice(1, -1)  # the rim of a smaller window sees its outer neighbours, which a crop lacks
-    for i, side in enumerate((32, 40, 48)):
-        cropped = V.center_crop(images, [side, side])[:, None] / 255
+    for i, (top, left) in enumerate([(6, 6), (6, 10), (10, 6), (10, 10)]):  # the center's is 8, 8
+        cropped = images[:, None, top : top + 32, left : left + 32] / 255
         expected = V.resize(cropped, [40, 40], antialias=False)
         torch.testing.assert_close(raw(views[i])[..., inside, inside], expected[..., inside, inside], atol=1e-4, rtol=0)
-    assert torch.equal(views[3:], views[:3].flip(4))
-    assert augment.test_views(images, "sizes", 40, 84).shape == (6, 5, 1, 84, 84)
 
 
-def test_views_larger_than_the_picture_repeat_its_rim():
+def test_jittered_views_are_of_several_sizes_and_repeat_the_rim():
     ramp = torch.arange(0, 240, 5, dtype=torch.uint8).expand(1, 48, 48)
-    _, same, larger, *_ = raw(augment.test_views(ramp, "sizes", 48)) * 255
-    torch.testing.assert_close(same[0], ramp.float(), atol=1e-2, rtol=0)
-    row = larger[0, 0, 20]  # 57.6 pixels wide: 4.8 pixels on each side are rim
-    assert row[:4].eq(0).all()
-    torch.testing.assert_close(row[-4:], torch.full((4,), 235.0), atol=1e-2, rtol=0)
-    torch.testing.assert_close(row[5:-5].diff(), torch.full((37,), 5 * 1.2), atol=1e-2, rtol=0)
+    views = raw(augment.test_views(ramp, "jitter", 48)) * 255
+    for i, (size, shift) in enumerate(itertools.product((0.8, 0.93, 1.07, 1.2), (-2, 2, -2, 2))):
+        row, middle = views[i, 0, 0, 20], 5 * (23.5 + shift)  # 5 grey levels a pixel; the shifts down change nothing
+        torch.testing.assert_close(row[23:25].mean(), torch.tensor(middle), atol=1e-2, rtol=0)
+        torch.testing.assert_close(row[16:32].diff(), torch.full((15,), 5 * size), atol=1e-2, rtol=0)
+    left = views[12, 0, 0, 20]  # from 6.8 pixels left of the picture to 2.8 right of it
+    assert left[:5].eq(0).all()
+    torch.testing.assert_close(left[-2:], torch.full((2,), 235.0), atol=1e-2, rtol=0)
 
 
 def test_views_that_cannot_be_are_refused():

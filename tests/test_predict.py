@@ -59,7 +59,7 @@ def test_fractions_of_pixels_count():
     assert 0.8 < (half - whole)[:, 2:-2].mean() < 1.2
 
 
-@pytest.mark.parametrize("kind", ["flip", "sizes"])
+@pytest.mark.parametrize("kind", ["flip", "jitter"])
 def test_probabilities_are_the_mean_over_the_views(predictor, pictures, kind):
     """Against the two lines that define them."""
     net = load_net(predictor.checkpoint)
@@ -71,9 +71,9 @@ def test_probabilities_are_the_mean_over_the_views(predictor, pictures, kind):
     assert predictor.probabilities(pictures[:0], kind).shape == (0, 7)
 
 
-def test_a_face_is_looked_at_in_several_sizes_unless_said_otherwise(predictor, pictures):
+def test_a_face_is_looked_at_in_many_ways_unless_said_otherwise(predictor, pictures):
     found = predictor.probabilities(pictures)
-    assert (found == predictor.probabilities(pictures, "sizes")).all()
+    assert (found == predictor.probabilities(pictures, "jitter")).all()
     assert np.abs(found - predictor.probabilities(pictures, "flip")).max() > 1e-3
 
 

@@ -119,5 +119,5 @@ def read_picture(file: Path, size: int, crop: bool = False) -> np.ndarray:
         left, top = ((length - side) // 2 for length in grey.size)
         grey = grey.crop((left, top, left + side, top + side))
     if grey.size != (size, size):
-        grey = grey.resize((size, size), Image.Resampling.BICUBIC)
+        grey = grey.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(grey)

@@ -21,7 +21,7 @@ def predict_probabilities(
     Args:
         model: a net whose logits are float [B, C]; its training mode is restored afterwards.
         images: uint8 [N, H, W] on the model's device.
-        views: one, flip, five, ten or sizes, see :func:`fer_lib.augment.test_views`.
+        views: one, flip, five, ten or jitter, see :func:`fer_lib.augment.test_views`.
         size: side of the square that is cut from each picture, in pixels.
         resize: side to which the squares are enlarged for the net; None to leave them.
         dtype: autocast's type; float32 turns autocast off.

@@ -101,9 +101,9 @@ def real_loss(fer_data):
 
 @pytest.mark.data
 @pytest.mark.heavy
-def test_seven_pasted_pictures_in_eight_keep_their_class(real_loss):
-    """Measured: 90.0 % of 441 found. Of 2,508 found on PublicTest 86.1 %; 83.5 % without views of several sizes."""
-    assert real_loss.agreement >= 7 / 8, real_loss
+def test_nine_pasted_pictures_in_ten_keep_their_class(real_loss):
+    """Measured: 91.2 % of 441 found; of 3,201 found on PublicTest, on which the views were chosen, 90.5 %."""
+    assert real_loss.agreement >= 0.9, real_loss
 
 
 @pytest.mark.data
