@@ -417,7 +417,7 @@ def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) 
         kind: ``"one"`` (center), ``"flip"`` (center and its mirror image), ``"five"`` (the corners top left,
             top right, bottom left, bottom right, then the center) or ``"ten"`` (the five, then those of the
             mirrored picture): the orders of torchvision's `center_crop`, `five_crop` and `ten_crop`; or
-            ``"jitter"`` (`JITTER_SIZES` times as large, each moved `JITTER_SHIFT` towards the four corners in the
+            ``"jitter"`` (`JITTER_SIZES` times as large, each moved `JITTER_SHIFT` pixels towards the corners in the
             order of ``"five"``, brought to the size of the others, then their mirror images): for faces of a
             detector, whose boxes vary. Outside the picture its rim is repeated.
         size: side of the square that is cut, in pixels.
@@ -451,11 +451,12 @@ def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) 
 
 def _jittered(x: Tensor, size: int, out: int) -> Tensor:
     """The views "jitter" before they are mirrored, bilinear: from ``[B, 1, H, H]`` to ``[V, B, 1, out, out]``."""
-    side, seen = x.shape[-1], []
-    for share, down, right in itertools.product(JITTER_SIZES, (-1, 1), (-1, 1)):
-        shares = torch.eye(2, 3, device=x.device) * share * size / side
-        shares[:, 2] = torch.tensor([right, down], device=x.device) * (2 * JITTER_SHIFT / side)  # of half the side
-        grid = F.affine_grid(shares.expand(len(x), -1, -1), (len(x), 1, out, out), align_corners=False)
+    seen = []
+    off = 2 * JITTER_SHIFT / x.shape[-1]  # of half the picture's side, as affine_grid counts
+    for share, down, right in itertools.product(JITTER_SIZES, (-off, off), (-off, off)):
+        scale = share * size / x.shape[-1]
+        window = torch.tensor([[scale, 0.0, right], [0.0, scale, down]], device=x.device)
+        grid = F.affine_grid(window.expand(len(x), -1, -1), (len(x), 1, out, out), align_corners=False)
         seen.append(F.grid_sample(x, grid, padding_mode="border", align_corners=False))
     return torch.stack(seen)
 
