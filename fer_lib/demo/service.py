@@ -1,6 +1,7 @@
 """What the kernel answers to the camera: messages and bytes in, messages and bytes out, whatever goes wrong."""
 
 import io
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -22,7 +23,10 @@ Answer = tuple[dict[str, Any], list[bytes]]
 
 
 class Service:
-    """Detects, classifies and explains the faces of the pictures it is sent.
+    """Detects, classifies and explains the faces of the pictures it is sent, one picture at a time.
+
+    JupyterLab handles a widget's first messages in the kernel's main thread and later ones in a subshell, which is a
+    thread of its own, so two may arrive at once; neither OpenCV's nets nor the hooks of Grad-CAM bear that.
 
     Attributes:
         detector: finds faces; may be replaced at any time.
@@ -43,6 +47,7 @@ class Service:
         self.folder = Path(folder)
         self._checkpoints = checkpoints
         self._still: tuple[str, Any] | None = None
+        self._one_at_a_time = threading.RLock()
 
     def models(self) -> list[dict[str, str]]:
         """``name`` and ``title`` of every weight file that can be used."""
@@ -60,12 +65,15 @@ class Service:
         Raises:
             UserError: see :func:`fer_lib.checkpoints.read_checkpoint`.
         """
-        self.predictor = Predictor(read_checkpoint(name, self._checkpoints))
+        predictor = Predictor(read_checkpoint(name, self._checkpoints))
+        with self._one_at_a_time:
+            self.predictor = predictor
 
     def read(self, picture: np.ndarray) -> list[Reading]:
         """The faces of a picture, uint8 RGB [H, W, 3], with the views of a photo."""
-        faces = self.detector(picture)
-        return self._classify(faces, cut_faces(picture, faces), FACE_VIEWS)
+        with self._one_at_a_time:
+            faces = self.detector(picture)
+            return self._classify(faces, cut_faces(picture, faces), FACE_VIEWS)
 
     def answer(self, message: dict[str, Any], content: bytes = b"") -> Answer:
         """Answer one message of the camera; never raises.
@@ -88,7 +96,8 @@ class Service:
         try:
             if message.get("type") not in kinds:
                 raise UserError(f"unknown message {message.get('type')!r}")
-            answer, buffers = kinds[message["type"]](message, content)
+            with self._one_at_a_time:
+                answer, buffers = kinds[message["type"]](message, content)
             return answer | {"id": name}, buffers
         except UserError as error:
             text = str(error)

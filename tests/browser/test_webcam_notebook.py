@@ -55,21 +55,33 @@ class Visit:
     def command(self, name):
         self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
 
-    def kernel_idle(self):
+    def wait(self, condition, argument=None):
+        """Wait until a JavaScript condition holds; a kernel that dies meanwhile ends the wait."""
         self.page.wait_for_function(
-            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+            f"""argument => {{
+              const session = window.jupyterapp?.shell.currentWidget?.sessionContext;
+              if (session && !window.watched) {{
+                window.watched = true;
+                session.statusChanged.connect((_, status) => {{ window.died ||= status === 'autorestarting'; }});
+              }}
+              if (window.died) throw new Error('the kernel died');
+              return {condition};
+            }}""",
+            arg=argument,
         )
+
+    def kernel_idle(self):
+        self.wait("session?.session?.kernel?.status === 'idle'")
 
     def run_all(self):
         self.kernel_idle()
         self.command("notebook:run-all-cells")
-        self.page.wait_for_selector(".fer-camera")
+        self.wait("document.querySelector('.fer-camera')")
         self.kernel_idle()
 
     def until(self, condition, argument=None):
         """Wait until a JavaScript condition on the widget's root element holds."""
-        code = f"argument => {{ const root = document.querySelector('.fer-camera'); return root && ({condition}); }}"
-        self.page.wait_for_function(code, arg=argument)
+        self.wait(f"(root => root && ({condition}))(document.querySelector('.fer-camera'))", argument)
 
     def status(self, words):
         self.until("root.querySelector('[role=status]').textContent.includes(argument)", words)
@@ -85,7 +97,7 @@ class Visit:
 
     def released(self):
         """Wait until every camera that was ever opened has been let go."""
-        self.page.wait_for_function("() => tracks.length && tracks.every(track => track.readyState === 'ended')")
+        self.wait("tracks.length && tracks.every(track => track.readyState === 'ended')")
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +120,8 @@ def test_a_visit(visit, shown):
     visit.start()
     visit.until("Number(root.dataset.answered) >= 10")
     visit.until("Number(root.dataset.boxes) >= 1")
-    drawn = """() => {
-      const canvas = document.querySelector('.fer-stage canvas');
-      return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value);
-    }"""
-    page.wait_for_function(drawn)
+    pixels = "canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data"
+    visit.wait(f"(canvas => {pixels}.some(value => value))(document.querySelector('.fer-stage canvas'))")
     visit.until("[...root.querySelectorAll('.fer-share')].some(share => parseInt(share.textContent) > 0)")
     assert page.locator(".fer-share").count() == 7
     visit.until("/[0-9.]+ pictures\\/s, \\d+ ms/.test(root.textContent)")

@@ -1,6 +1,8 @@
 """Whatever the browser sends, the kernel answers; nothing is stored unless asked, and then in one folder."""
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -47,6 +49,23 @@ def test_reasons_come_with_the_faces_when_asked_for(service):
     answer, heats = frame(service, FACES, explain=True)
     assert [len(heat) for heat in heats] == [48 * 48] * len(answer["faces"])
     assert any(np.frombuffer(heat, np.uint8).max() == 255 for heat in heats)
+
+
+def test_two_threads_are_answered_one_after_the_other(service):
+    """JupyterLab's subshells are threads, and two of them in one OpenCV net at once end the kernel."""
+    detector, meet = service.detector, threading.Barrier(2)
+
+    def watched(picture):
+        with pytest.raises(threading.BrokenBarrierError):
+            meet.wait(0.2)  # until a second caller comes in, and nobody may
+        meet.reset()
+        return detector(picture)
+
+    service.detector = watched
+    with ThreadPoolExecutor(2) as pool:
+        frames = pool.submit(frame, service, FACES), pool.submit(service.read, example_picture())
+    answer, readings = (future.result() for future in frames)
+    assert len(answer[0]["faces"]) == len(readings) == 3
 
 
 def test_a_crowd_does_not_hold_up_the_live_picture(service):
