@@ -5,6 +5,7 @@ to a net at its start, it may do more to one whose normalisations have statistic
 """
 
 import json
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -51,30 +52,37 @@ def trained(request):
     labels = torch.arange(32) % 7
     images = torch.randn(7, 1, size, size)[labels] + 0.5 * torch.randn(32, 1, size, size)
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    # One that serves two passes, as in iAFF, keeps one set of statistics for both: it learns with that in place.
+    passes = take_statistics(net, norms, images)
+    for norm in norms:
+        norm.train(passes[norm] == 1)
     # Without normalisation the large heads want small steps.
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3 if norms else 1e-4, fused=True)
-    learn(net, images, labels, optimizer)
-    # So few steps leave running statistics near their start: take those of the pictures. Not every net fits with them
-    # at once: AFF's pooled branch serves two passes with one set. The last steps are taken with them in place.
+    for _ in range(200):
+        logits = net(images)
+        loss = nn.functional.cross_entropy(logits, labels)
+        if loss < 0.05 and torch.equal(logits.argmax(1), labels):
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    # So few steps leave running statistics near their start.
+    take_statistics(net, [norm for norm in norms if norm.training], images)
+    return Trained(request.param, net.eval(), images, labels)
+
+
+def take_statistics(net, norms, images):
+    """Give batch normalisations the statistics of the pictures, and count how often each is passed."""
+    passes = Counter()
+    hooks = [norm.register_forward_hook(lambda norm, *_: passes.update([norm])) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
     with torch.no_grad():
         net(images)
-    learn(net.eval(), images, labels, torch.optim.Adam(net.parameters(), lr=1e-4, fused=True))
-    return Trained(request.param, net, images, labels)
-
-
-def learn(net, images, labels, optimizer):
-    """Take steps, 200 at most, until the net names every picture with little loss."""
-    for _ in range(200):
-        logits = net(images)
-        loss = nn.functional.cross_entropy(logits, labels)
-        if loss < 0.1 and torch.equal(logits.argmax(1), labels):
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    for hook in hooks:
+        hook.remove()
+    return passes
 
 
 @every_net
@@ -123,7 +131,7 @@ def test_channels_last_and_bfloat16_give_the_same_logits(trained):
         with torch.autocast("cpu", torch.bfloat16):
             short = net(x).float()
     net.to(memory_format=torch.contiguous_format)
-    assert (short - logits).norm() < 0.2 * logits.norm()
+    assert (short - logits).norm() < 0.15 * logits.norm()
     # What is right by a margin stays right.
     sure = logits.softmax(1).amax(1) > 0.9
     assert torch.equal(short.argmax(1)[sure], logits.argmax(1)[sure])
