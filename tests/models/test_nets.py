@@ -19,7 +19,12 @@ from fer_lib.models.base import Classifier
 from fer_lib.models.export import export_onnx
 
 QUICK = ("resnet18_cbam", "li", "microexpnet", "parallel_cnn")
-NAMES = [pytest.param(n, marks=() if n in QUICK else (pytest.mark.heavy,)) for n in list_models()]
+# The slowest go first: a net whose tests two processes share is trained by both.
+SLOWEST = ("resnet50_iaff", "resnet50_acmix", "vggface", "lbcnn", "resnet50_aff")
+NAMES = [
+    pytest.param(n, marks=() if n in QUICK else (pytest.mark.heavy,))
+    for n in sorted(list_models(), key=lambda n: n not in SLOWEST)
+]
 every_net = pytest.mark.parametrize("name", NAMES)
 
 
