@@ -25,8 +25,8 @@ Answer = tuple[dict[str, Any], list[bytes]]
 class Service:
     """Detects, classifies and explains the faces of the pictures it is sent, one picture at a time.
 
-    JupyterLab handles a widget's first messages in the kernel's main thread and later ones in a subshell, which is a
-    thread of its own, so two may arrive at once; neither OpenCV's nets nor the hooks of Grad-CAM bear that.
+    JupyterLab hands a widget's messages to the kernel's main thread or to a subshell, which is a thread of its own:
+    two may arrive at once, and two threads in one OpenCV net end the kernel.
 
     Attributes:
         detector: finds faces; may be replaced at any time.

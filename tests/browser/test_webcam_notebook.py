@@ -56,7 +56,7 @@ class Visit:
         self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
 
     def wait(self, condition, argument=None):
-        """Wait until a JavaScript condition holds; a kernel that dies meanwhile ends the wait."""
+        """Wait until a JavaScript condition holds, which may use the notebook's `session`; a dying kernel ends it."""
         self.page.wait_for_function(
             f"""argument => {{
               const session = window.jupyterapp?.shell.currentWidget?.sessionContext;
