@@ -76,7 +76,8 @@ def trained(fresh):
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.8, 0.95), fused=True)
     net.to(memory_format=torch.channels_last)
     for _ in range(200):
-        # bfloat16 saves time with the large pictures; on a CPU it gave NaN where a map is smaller than PSA's kernels.
+        # bfloat16 saves time with the large pictures. With the small ones some maps are 1x1, and there torch 2.15 on a
+        # CPU leaves taps of a strided convolution's weight gradient unwritten.
         with torch.autocast("cpu", torch.bfloat16, enabled=size > 16):
             logits = net(images).float()
         loss = nn.functional.cross_entropy(logits, labels)
