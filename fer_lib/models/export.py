@@ -70,14 +70,13 @@ def export_onnx(
         )
     finally:
         model.train(was_training)
-    proto = program.model_proto
     metadata = {"preprocessing": {"size": size, **preprocessing}, "classes": list(classes)}
     for key, value in {**metadata, "provenance": dict(provenance)}.items():
-        proto.metadata_props.add(key=key, value=json.dumps(value))
-    onnx.checker.check_model(proto)
+        program.model.metadata_props[key] = json.dumps(value)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        onnx.save(proto, partial)
+        program.save(partial)
+        onnx.checker.check_model(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
