@@ -57,8 +57,8 @@ class PSA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = torch.stack([branch(x) for branch in reversed(self.branches)], 1)
-        weights = torch.stack([self.se.gate(m) for m in maps.unbind(1)], 1).softmax(1)
-        return (maps * weights).flatten(1, 2)
+        gates = self.se.gate(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
+        return (maps * gates.softmax(1)).flatten(1, 2)
 
 
 class ACmix(nn.Module):
