@@ -36,8 +36,8 @@ def export_onnx(
         provenance: where the weights come from, such as recipe, seed and commit.
 
     Raises:
-        UserError: ``classes`` or ``size`` does not fit the net, the model is a classical one, the folder does
-            not exist, or onnx and onnxscript are not installed.
+        UserError: ``classes`` or ``size`` does not fit the net, the model is a classical one, ``path`` is a
+            folder or in none, or onnx and onnxscript are not installed.
     """
     if not isinstance(model, Classifier):
         raise UserError(f"model must be a net of create_model: {type(model).__name__} has no graph to export")
@@ -46,6 +46,8 @@ def export_onnx(
     path = Path(path)
     if not path.parent.is_dir():
         raise UserError(f"path: no folder {path.parent}")
+    if path.is_dir():
+        raise UserError(f"path: {path} is a folder: name the file to write")
     try:
         import onnx
         import onnxscript  # noqa: F401

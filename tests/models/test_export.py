@@ -28,6 +28,8 @@ def test_refuses_what_it_cannot_write(tmp_path):
         export_onnx(net, tmp_path / "net.onnx", 84, CLASSES[:2], {}, {})
     with pytest.raises(ValueError, match="no folder"):
         export_onnx(net, tmp_path / "missing" / "net.onnx", 84, CLASSES, {}, {})
+    with pytest.raises(ValueError, match="is a folder"):
+        export_onnx(net, tmp_path, 84, CLASSES, {}, {})
     with pytest.raises(ValueError, match=r"x must be \[B, 1, 84, 84\]"):
         export_onnx(net, tmp_path / "net.onnx", 48, CLASSES, {}, {})
     with pytest.raises(ValueError, match="has no graph to export"):
