@@ -22,7 +22,7 @@ from fer_lib.models.export import export_onnx
 QUICK = ("resnet18_cbam", "li", "microexpnet", "parallel_cnn")
 # Two processes begin with a half each, and a net whose tests both come to share is trained by both: the slowest go
 # first, in either half.
-SLOWEST = ("resnet50_iaff", "resnet50_acmix", "vggface", "resnet50_aff", "lbcnn", "resnet50_psa", "inceptionv4", "alexnet")
+SLOWEST = ("resnet50_iaff", "resnet50_acmix", "vggface", "resnet50_aff", "lbcnn", "inceptionv4", "alexnet")
 ORDERED = sorted(list_models(), key=lambda name: name not in SLOWEST)
 NAMES = [
     pytest.param(name, marks=() if name in QUICK else (pytest.mark.heavy,)) for name in ORDERED[::2] + ORDERED[1::2]
