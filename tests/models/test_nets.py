@@ -67,9 +67,18 @@ def trained(fresh):
     labels = torch.arange(32) % 7
     images = torch.randn(7, 1, size, size)[labels] + 0.5 * torch.randn(32, 1, size, size)
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
-    # One that serves two passes, as in iAFF, keeps one set of statistics for both: it learns with that in place.
-    passes = take_statistics(net, norms, images)
+    # Running statistics are those of the last forward pass. A normalisation that serves several layers, as in iAFF,
+    # keeps one set for all: it learns with that in place, a mean over them.
+    passes = Counter()
+    hooks = [norm.register_forward_hook(lambda norm, *_: passes.update([norm])) for norm in norms]
     for norm in norms:
+        norm.momentum = None
+    with torch.no_grad():
+        net(images)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        norm.momentum = 1.0
         norm.train(passes[norm] == 1)
     # Without normalisation the large heads want small steps.
     lr = 1e-3 if norms else 1e-4
@@ -86,26 +95,9 @@ def trained(fresh):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    net.to(memory_format=torch.contiguous_format)
-    # So few steps leave running statistics near their start.
-    take_statistics(net, [norm for norm in norms if norm.training], images)
-    net.eval()
+    net.to(memory_format=torch.contiguous_format).eval()
     with torch.no_grad():
         return Trained(net, images, labels, net(images))
-
-
-def take_statistics(net, norms, images):
-    """Give batch normalisations the statistics of the pictures, and count how often each is passed."""
-    passes = Counter()
-    hooks = [norm.register_forward_hook(lambda norm, *_: passes.update([norm])) for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    with torch.no_grad():
-        net(images)
-    for hook in hooks:
-        hook.remove()
-    return passes
 
 
 def test_runs_forward_and_backward_at_its_sizes(fresh):
