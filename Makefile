@@ -55,8 +55,7 @@ test: env  ## the tests, the notebooks' marked outputs included
 	$(if $(wildcard results/executed),$(NBVAL) results/executed --ignore results/executed/01_data_exploration.ipynb)
 
 heavy: env  ## the tests that need minutes: every net trained, exported and compared
-	$(PARALLEL) -m heavy tests/models
-	$(BIN)/python -m pytest -m heavy --ignore tests/models
+	$(PARALLEL) -m heavy
 
 lint: env  ## what pre-commit checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
