@@ -8,7 +8,7 @@ from fer_lib.recipe import get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.gains import ablation_table
-from fer_lib.study.groups import Group, group_records, longest_groups
+from fer_lib.study.groups import DATASETS, Group, group_records, longest_groups
 
 JUDGED = ("reproduced", "within noise", "not reproduced")
 
@@ -33,20 +33,29 @@ def _claims(table: pd.DataFrame) -> str:
     found = f" ({', '.join(f'{count} {word}' for word, count in counts.items())})" if judged else ""
     return (
         f"Of the {len(table)} accuracies, recalls and gains that the papers print, {judged} "
-        f"{'is' if judged == 1 else 'are'} judged{found}, {hidden} cannot be, since the pictures are unpublished, and "
+        f"{_are(judged)} judged{found}, {hidden} cannot be, since the pictures are unpublished, and "
         f"{len(table) - judged - hidden} wait for runs of the papers' length."
     )
 
 
 def _attention(table: pd.DataFrame) -> str:
-    readings = table.loc[table["baseline"] != "", "reading"]
-    counts = {word: int((readings == word).sum()) for word in ("gain", "loss", "no difference seen")}
-    judged = sum(counts.values())
-    if not judged:
+    """How the comparisons read, net by net: what holds in a small net need not hold in another."""
+    words = {
+        "gain": "{} with a gain beyond noise",
+        "loss": "{} with a loss",
+        "no difference seen": "{} with no difference seen",
+    }
+    pairs = table[table["baseline"] != ""]
+    judged = pairs[pairs["reading"].isin(words)]
+    if judged.empty:
         return "Whether attention helps, all else equal, is open: no comparison has its seeds at full length yet."
+    found = []
+    for (baseline, dataset, epochs), rows in judged.groupby(["baseline", "dataset", "epochs"], sort=False):
+        counts = ", ".join(word.format((rows["reading"] == reading).sum()) for reading, word in words.items())
+        found.append(f"in {get_recipe(baseline).title} on {DATASETS[dataset]} ({epochs:.0f} epochs) {counts}")
     return (
-        f"All else equal, {counts['gain']} of {judged} comparisons with attention show a gain beyond noise, "
-        f"{counts['loss']} a loss, {counts['no difference seen']} no difference."
+        f"All else equal, {len(judged)} of {len(pairs)} comparisons with attention {_are(len(judged))} judged: "
+        f"{'; '.join(found)}."
     )
 
 
@@ -63,6 +72,10 @@ def _best(records: Sequence[RunRecord]) -> str:
         if best
     ]
     return f"Of our runs on FER2013, chosen by PublicTest, {', and '.join(found)}." if found else ""
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _mean(group: Group, part: str) -> float:
