@@ -40,18 +40,14 @@ def _claims(table: pd.DataFrame) -> str:
 
 def _attention(table: pd.DataFrame) -> str:
     """How the comparisons read, net by net: what holds in a small net need not hold in another."""
-    words = {
-        "gain": "{} with a gain beyond noise",
-        "loss": "{} with a loss",
-        "no difference seen": "{} with no difference seen",
-    }
+    words = {"gain": "a gain beyond noise", "loss": "a loss", "no difference seen": "no difference seen"}
     pairs = table[table["baseline"] != ""]
     judged = pairs[pairs["reading"].isin(words)]
     if judged.empty:
         return "Whether attention helps, all else equal, is open: no comparison has its seeds at full length yet."
     found = []
     for (baseline, dataset, epochs), rows in judged.groupby(["baseline", "dataset", "epochs"], sort=False):
-        counts = ", ".join(word.format((rows["reading"] == reading).sum()) for reading, word in words.items())
+        counts = ", ".join(f"{(rows['reading'] == reading).sum()} with {word}" for reading, word in words.items())
         found.append(f"in {get_recipe(baseline).title} on {DATASETS[dataset]} ({epochs:.0f} epochs) {counts}")
     return (
         f"All else equal, {len(judged)} of {len(pairs)} comparisons with attention {_are(len(judged))} judged: "
