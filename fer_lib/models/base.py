@@ -44,7 +44,7 @@ class Classifier(nn.Module):
             Logits, float [B, num_classes].
 
         Raises:
-            UserError: ``x`` has another rank, number of channels or size than the net takes.
+            UserError: ``x`` has another type, rank, number of channels or size than the net takes.
         """
         return self.classify(self.forward_features(x))
 
@@ -67,7 +67,7 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     def check_input(self, x: Tensor) -> None:
-        """Raise a UserError that names the expected shape unless ``x`` has it."""
+        """Raise a UserError that names the expected shape or type unless ``x`` has it."""
         if self.fixed_size:
             expected, fits = f"{self.input_size}, {self.input_size}]", self._is_input_size
         else:
@@ -78,6 +78,10 @@ class Classifier(nn.Module):
                 expected += f" with H and W multiples of {self.size_multiple}"
         if x.dim() != 4 or x.shape[1] != self.in_channels or not all(fits(pixels) for pixels in x.shape[2:]):
             raise UserError(f"x must be [B, {self.in_channels}, {expected}: its shape is {list(x.shape)}")
+        if not x.is_floating_point():
+            raise UserError(
+                f"x must be float [B, {self.in_channels}, {expected}: its type is {x.dtype}; scale it first"
+            )
 
     def _is_input_size(self, pixels: int) -> bool:
         return pixels == self.input_size

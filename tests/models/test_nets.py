@@ -188,3 +188,5 @@ def test_names_what_is_wrong_with_its_input(fresh):
     for shape in wrong:
         with pytest.raises(ValueError, match=expected):
             fresh(torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"x must be float .*its type is torch\.uint8"):
+        fresh(torch.zeros(1, 1, size, size, dtype=torch.uint8))
