@@ -82,6 +82,15 @@ def test_one_by_one_and_all_at_once_agree(predictor, pictures):
     np.testing.assert_allclose(predictor.probabilities(pictures), single, atol=0.02)
 
 
+def test_the_net_is_shown_batches(weight_files, pictures):
+    """600 faces with two views each: five batches of 256 views at most, not 1,200 single pictures."""
+    predictor = Predictor(read_checkpoint("tiny", weight_files), "cpu")
+    shown = []
+    predictor.net.register_forward_pre_hook(lambda net, inputs: shown.append(len(inputs[0])))
+    predictor.probabilities(np.concatenate([pictures] * 12), "flip")
+    assert shown == [256] * 4 + [176]
+
+
 def test_every_frame_keeps_its_own_faces(predictor, pictures):
     """100 frames with 0, 1 or 2 faces: more than are classified together."""
     frames = [Frame(Path(f"{n}.png"), None, None, np.full((60, 60, 3), n, np.uint8)) for n in range(100)]

@@ -1,5 +1,6 @@
-"""The four benchmarks: training, augmentation, reading data, predicting."""
+"""The five benchmarks: training, augmentation, reading data, predicting, and faces in camera pictures."""
 
+import io
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,13 +14,16 @@ from torch.utils.data import DataLoader
 from fer_lib.augment import Augmentation, Draws
 from fer_lib.bench import published
 from fer_lib.bench.measure import Laps, compare, matmul_flops, table, write_report
+from fer_lib.checkpoints import NO_CHECKPOINT, best_checkpoint
 from fer_lib.data import FACE_SIDE
 from fer_lib.data.fer2013 import read_csv
+from fer_lib.demo.example import example_picture
 from fer_lib.errors import UserError
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
 from fer_lib.models.describe import count_macs
 from fer_lib.paths import results_dir
+from fer_lib.predict import Predictor
 from fer_lib.recipe import get_recipe
 from fer_lib.training import autocast_dtype, choose_device, predict_probabilities
 from fer_lib.training.optimisers import create_optimizer
@@ -291,4 +295,66 @@ def _data(setting: _Setting, models: Sequence[str], seconds: float) -> tuple[lis
     return rows, {}
 
 
-SUITES = {"train": _train, "augment": _augment, "data": _data, "predict": _predict}
+def _faces(setting: _Setting, models: Sequence[str], seconds: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    # A machine that only trains has no OpenCV.
+    from fer_lib.demo.faces import create_detector
+    from fer_lib.demo.service import LIVE_VIEWS, Service
+
+    checkpoint = best_checkpoint()
+    if checkpoint is None:
+        raise UserError(NO_CHECKPOINT)
+    predictor, batch = Predictor(checkpoint, str(setting.device)), 250
+
+    def at_once(rounds: int) -> Callable[[], None]:
+        pictures, _ = setting.pictures(rounds * batch)
+
+        def act() -> None:
+            predictor.probabilities(pictures, LIVE_VIEWS)
+
+        return act
+
+    def one_by_one(rounds: int) -> Callable[[], None]:
+        pictures, _ = setting.pictures(rounds * batch)
+
+        def act() -> None:
+            for picture in pictures:
+                predictor.probabilities(picture[None], LIVE_VIEWS)
+
+        return act
+
+    cpu = torch.device("cpu")  # answers are read back, so that nothing is left to wait for
+    rows = [{"what": "cut-out faces, at once"} | compare(at_once, one_by_one, batch, seconds / 2, cpu)]
+
+    frame, spent = _camera_picture(), {"decode": 0.0, "detector": 0.0, "net": 0.0}
+
+    def live(name: str) -> Callable[[int], Callable[[], None]]:
+        service = Service(create_detector(name), folder="photos")  # where nothing is saved: no photo is asked for
+        service.predictor = predictor
+
+        def prepare(rounds: int) -> Callable[[], None]:
+            def act() -> None:
+                for _ in range(rounds):
+                    answer, _ = service.answer({"type": "frame"}, frame)
+                    if name == "mtcnn":
+                        for part, milliseconds in answer["ms"].items():
+                            spent[part] += milliseconds
+
+            return act
+
+        return prepare
+
+    row = {"what": "live picture of 640 x 480 with a face, MTCNN beside Haar"}
+    row |= compare(live("mtcnn"), live("haar"), 1, seconds / 2, cpu)
+    row["breakdown"] = {part: milliseconds / sum(spent.values()) for part, milliseconds in spent.items()}
+    return [*rows, row], {"weight_file": checkpoint.name}
+
+
+def _camera_picture() -> bytes:
+    """A JPEG of 640 x 480 pixels with one drawn face."""
+    picture, jpeg = np.full((480, 640, 3), 200, np.uint8), io.BytesIO()
+    picture[:, 200:430] = example_picture()[:, :230]
+    Image.fromarray(picture).save(jpeg, "JPEG", quality=80)
+    return jpeg.getvalue()
+
+
+SUITES = {"train": _train, "augment": _augment, "data": _data, "predict": _predict, "faces": _faces}
