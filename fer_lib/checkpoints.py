@@ -8,6 +8,7 @@ for people, carries the file's SHA-256, which is compared before the weights are
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,18 +130,26 @@ def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
 
 
 def load_net(checkpoint: Checkpoint) -> nn.Module:
-    """The net with its weights as float32, in evaluation mode on the CPU.
+    """The net with its weights, see :func:`net_from_file`."""
+    return net_from_file(checkpoint.path, checkpoint.recipe, checkpoint.classes)
+
+
+def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str]) -> nn.Module:
+    """A recipe's net with the weights of a safetensors file as float32, in evaluation mode on the CPU.
+
+    Args:
+        path: the weights, in any precision.
+        recipe: the plain values of a recipe, see :meth:`fer_lib.recipe.Recipe.training`.
+        classes: class names in the order of the net's outputs.
 
     Raises:
         UserError: the weights do not fit the recipe's net.
     """
-    recipe = checkpoint.recipe
-    model = create_model(recipe["model"], num_classes=len(checkpoint.classes), **recipe.get("model_options", {}))
+    model = create_model(recipe["model"], num_classes=len(classes), **recipe.get("model_options", {}))
     try:
-        model.load_state_dict(safetensors.torch.load_file(checkpoint.path))  # copies into float32 parameters
+        model.load_state_dict(safetensors.torch.load_file(path))  # copies into float32 parameters
     except (RuntimeError, safetensors.SafetensorError) as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"{checkpoint.path}: does not fit {recipe['model']} ({problem})") from None
+        raise UserError(f"{path}: does not fit {recipe['model']} ({str(error).splitlines()[0]})") from None
     return model.eval()
 
 

@@ -145,12 +145,18 @@ def build_parser() -> argparse.ArgumentParser:
         group,
         "export",
         commands.export,
-        "write a run's net as ONNX",
+        "write a trained net as ONNX",
+        "fer export narrow_resnet18",
         "fer export zhang-cbam_ends-fer2013-s0-1a2b3c4d --output zhang.onnx",
     )
-    export.add_argument("run", help="a folder's name in results/runs that holds weights.safetensors")
-    export.add_argument("--output", type=Path, help="default: the run's name with .onnx, in this folder")
-    export.add_argument("--results", type=Path, help=RESULTS_HELP)
+    export.add_argument(
+        "name",
+        help="a weight file of results/checkpoints, or a folder's name in results/runs that holds weights.safetensors",
+    )
+    export.add_argument("--output", type=Path, help="default: the name with .onnx, in this folder")
+    export.add_argument(
+        "--results", type=Path, help="folder that holds runs/ and checkpoints/ (default: FER_RESULTS, else results)"
+    )
 
     checkpoint = _command(
         group,
@@ -282,6 +288,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("augment", "whole batches against one picture at a time"),
         ("data", "reading fer2013.csv, and bringing batches to the device"),
         ("predict", "probabilities, with one view and with ten"),
+        ("faces", "cut-out faces at once against one by one, and live camera pictures"),
     ):
         suite = _command(
             bench, name, commands.bench, text, f"fer bench {name}", f"fer bench {name} --device cpu --seconds 20"
@@ -294,7 +301,10 @@ def build_parser() -> argparse.ArgumentParser:
         suite.add_argument(
             "--seconds", type=float, default=60.0, metavar="S", help="how long it may take (default: 60)"
         )
-        suite.add_argument("--workers", type=int, help="of the published DataLoader (default: 8 with a GPU, else 0)")
+        if name in ("train", "data", "predict"):
+            suite.add_argument(
+                "--workers", type=int, help="of the published DataLoader (default: 8 with a GPU, else 0)"
+            )
         suite.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
         suite.add_argument("--results", type=Path, help="folder for benchmarks/ (default: FER_RESULTS, else results)")
         suite.set_defaults(suite=name)

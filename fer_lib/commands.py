@@ -6,6 +6,7 @@ that analysis and reports do.
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,18 +108,24 @@ def models(arguments: argparse.Namespace) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.weights import export_run
+    from fer_lib.checkpoints import list_checkpoints, read_checkpoint
+    from fer_lib.paths import results_dir
+    from fer_lib.study.weights import export_checkpoint, export_run
 
-    record = _find_record(arguments)
-    path = arguments.output or Path(f"{record.id}.onnx")
-    export_run(record, path)
+    path = arguments.output or Path(f"{arguments.name}.onnx")
+    folder = (arguments.results or results_dir()) / "checkpoints"
+    shipped = list_checkpoints(folder)
+    if arguments.name in shipped:
+        export_checkpoint(read_checkpoint(arguments.name, folder), path)
+    else:
+        export_run(_find_record(arguments.name, arguments.results, weight_files=shipped), path)
     print(path)
 
 
 def checkpoint(arguments: argparse.Namespace) -> None:
     from fer_lib.checkpoints import write_checkpoint
 
-    made = write_checkpoint(_find_record(arguments), arguments.name)
+    made = write_checkpoint(_find_record(arguments.run, arguments.results), arguments.name)
     print(made.path)
     print(made.path.with_suffix(".md"))
 
@@ -249,7 +256,7 @@ def study_show(arguments: argparse.Namespace) -> None:
     from fer_lib.study.run_page import text
     from fer_lib.study.verify import faults_of_one
 
-    record = _find_record(arguments)
+    record = _find_record(arguments.run, arguments.results)
     if arguments.json:
         print(json.dumps(record.content, indent=1))
     elif faults := faults_of_one(record):
@@ -258,15 +265,17 @@ def study_show(arguments: argparse.Namespace) -> None:
         print(text(record))
 
 
-def _find_record(arguments: argparse.Namespace) -> "RunRecord":
+def _find_record(name: str, results: Path | None, weight_files: Iterable[str] = ()) -> "RunRecord":
+    """The run of a name; the error for one that does not exist suggests ``weight_files`` too."""
     from fer_lib.errors import unknown
     from fer_lib.paths import results_dir
     from fer_lib.runs import read_record
 
-    runs = (arguments.results or results_dir()) / "runs"
-    if not (runs / arguments.run / "run.json").exists():
-        raise unknown("run", arguments.run, (path.parent.name for path in runs.glob("*/run.json")))
-    return read_record(runs / arguments.run)
+    runs = (results or results_dir()) / "runs"
+    if not (runs / name / "run.json").exists():
+        kind = "run or weight file" if weight_files else "run"
+        raise unknown(kind, name, [*weight_files, *(path.parent.name for path in runs.glob("*/run.json"))])
+    return read_record(runs / name)
 
 
 def _warn(line: str) -> None:
@@ -284,7 +293,7 @@ def bench(arguments: argparse.Namespace) -> None:
         models=getattr(arguments, "models", ()),
         seconds=arguments.seconds,
         device=arguments.device,
-        workers=arguments.workers,
+        workers=getattr(arguments, "workers", None),
         results=arguments.results,
         say=_say,
     )

@@ -1,15 +1,17 @@
 """Trained nets: from a run's weight file back to the net, and on to other runtimes."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors
-import safetensors.torch
 from torch import nn
 
 from fer_lib.augment import MEAN, STD, Augmentation
+from fer_lib.checkpoints import Checkpoint, load_net, net_from_file
 from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
-from fer_lib.models import create_model, list_models
+from fer_lib.models import list_models
 from fer_lib.models.export import export_onnx
 from fer_lib.paths import results_dir
 from fer_lib.runs import RunRecord
@@ -32,12 +34,7 @@ def load_trained(record: RunRecord) -> nn.Module:
     path = weight_file(record)
     if not path.exists():
         raise UserError(f"{path}: missing; records are shared without weights, `fer train` makes them")
-    model = create_model(recipe["model"], num_classes=len(record.classes), **recipe.get("model_options", {}))
-    try:
-        model.load_state_dict(safetensors.torch.load_file(path))
-    except (RuntimeError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path}: does not fit {recipe['model']} ({str(error).splitlines()[0]})") from None
-    return model.eval()
+    return net_from_file(path, recipe, record.classes)
 
 
 def export_run(record: RunRecord, path: Path) -> None:
@@ -50,13 +47,49 @@ def export_run(record: RunRecord, path: Path) -> None:
     Raises:
         UserError: the run's weights are not there, or the file cannot be written where it should.
     """
-    recipe, content = record.spec["recipe"], record.content
+    content = record.content
+    provenance = {
+        "run": record.id,
+        "recipe": record.recipe,
+        "epochs": record.trained_epochs,
+        "dataset": content["data"]["name"],
+        "fingerprint": content["data"]["fingerprint"],
+        "test_accuracy": content["metrics"]["val_selected"]["test"]["plain"]["accuracy"],
+        "commit": content["code"]["commit"],
+    }
+    _export(load_trained(record), path, record.spec["recipe"], record.classes, provenance)
+
+
+def export_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a shipped weight file's net as ONNX, as :func:`export_run` does a run's.
+
+    Args:
+        checkpoint: of :func:`fer_lib.checkpoints.read_checkpoint`.
+        path: the file to write.
+
+    Raises:
+        UserError: the weights do not fit, or the file cannot be written where it should.
+    """
+    provenance = {
+        "weight_file": checkpoint.name,
+        "run": checkpoint.run,
+        "recipe": checkpoint.recipe["name"],
+        "dataset": checkpoint.data["name"],
+        "fingerprint": checkpoint.data["fingerprint"],
+        "test_accuracy": checkpoint.accuracy["test"]["plain"],
+    }
+    _export(load_net(checkpoint), path, checkpoint.recipe, checkpoint.classes, provenance)
+
+
+def _export(
+    model: nn.Module, path: Path, recipe: Mapping[str, Any], classes: Sequence[str], provenance: Mapping[str, Any]
+) -> None:
     augmentation = Augmentation.from_dict(recipe["augment"])
     export_onnx(
-        load_trained(record),
+        model,
         path,
         size=augmentation.output_size(FACE_SIDE),  # to which the crop is enlarged where it is smaller
-        classes=record.classes,
+        classes=classes,
         preprocessing={
             "color": "grey",
             "resize": FACE_SIDE,
@@ -65,15 +98,7 @@ def export_run(record: RunRecord, path: Path) -> None:
             "mean": MEAN,
             "std": STD,
         },
-        provenance={
-            "run": record.id,
-            "recipe": recipe["name"],
-            "epochs": record.trained_epochs,
-            "dataset": content["data"]["name"],
-            "fingerprint": content["data"]["fingerprint"],
-            "test_accuracy": content["metrics"]["val_selected"]["test"]["plain"]["accuracy"],
-            "commit": content["code"]["commit"],
-        },
+        provenance=provenance,
     )
 
 

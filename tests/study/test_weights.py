@@ -10,6 +10,8 @@ import torch
 from tiny import tiny_dataset, tiny_recipe
 
 from fer_lib.augment import test_views as views_of
+from fer_lib.checkpoints import load_net, read_checkpoint
+from fer_lib.cli import main
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec
 from fer_lib.study.train import train_run
@@ -52,6 +54,25 @@ def test_the_exported_file_computes_the_same_and_describes_itself(record, pictur
     assert metadata["provenance"]["run"] == record.id
     crop = record.spec["recipe"]["augment"]["crop"]
     assert (metadata["preprocessing"]["size"], metadata["preprocessing"]["resize"]) == (crop, 48)
+
+
+def test_a_shipped_weight_file_is_exported_by_its_name(weight_files, pictures, tmp_path, capsys):
+    path = tmp_path / "tiny.onnx"
+    with pytest.raises(SystemExit) as done:
+        main(["export", "tiny", "--results", str(weight_files.parent), "--output", str(path)])
+    assert (done.value.code, capsys.readouterr().out) == (0, f"{path}\n")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"pictures": pictures.numpy()})
+    checkpoint = read_checkpoint("tiny", weight_files)
+    with torch.inference_mode():
+        np.testing.assert_allclose(logits, load_net(checkpoint)(pictures).numpy(), atol=1e-4)
+    metadata = {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}
+    assert metadata["provenance"]["weight_file"] == "tiny"
+    assert metadata["provenance"]["test_accuracy"] == checkpoint.accuracy["test"]["plain"]
+    with pytest.raises(SystemExit) as done:
+        main(["export", "tinny", "--results", str(weight_files.parent)])
+    assert done.value.code == 2
+    assert capsys.readouterr().err == "fer: unknown run or weight file 'tinny': did you mean tiny?\n"
 
 
 def test_missing_or_foreign_weights_are_named(record, tmp_path, monkeypatch):
