@@ -14,6 +14,7 @@ from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.paths import results_dir, write_atomically
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
+from fer_lib.study.answer import answer
 from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
 from fer_lib.study.verify import sound_records
 
@@ -108,6 +109,7 @@ def _index(sources: list[Path], scale: str) -> str:
     return environment.get_template("index.html.j2").render(
         title=TITLE if scale == "paper" else f"{TITLE} (smoke scale: nothing here is a result)",
         lead=LEAD,
+        answer=answer(records),
         css=Markup(_css()),
         figure=Markup(figure),
         claims=Markup(readable_claims(table)[list(BRIEF)].to_html(index=False, border=0)),

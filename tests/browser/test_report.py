@@ -52,3 +52,14 @@ def test_every_link_leads_somewhere(browser, page_path):
         else:
             assert (page_path.parent / address).exists(), address
     context.close()
+
+
+def test_a_comparison_is_seen_whole_on_a_desk(browser):
+    """Its last column is the reading, which nobody should have to scroll to."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.goto((ROOT / "results" / "reports" / "06_ablations.html").as_uri())
+    tables = "[...document.querySelectorAll('.output_html')].filter(output => output.querySelector('table'))"
+    assert page.evaluate(f"{tables}.length") >= 3
+    assert page.evaluate(f"{tables}.filter(output => output.scrollWidth > output.clientWidth).length") == 0
+    context.close()

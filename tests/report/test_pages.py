@@ -1,5 +1,6 @@
 """Pages: everything inside the file, and what is committed is fresh, real and small."""
 
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -104,3 +105,9 @@ def test_committed_page_stands_alone_and_is_small(name):
 def test_index_leads_to_every_page():
     links = _Page((REPORTS / "index.html").read_text()).links
     assert {f"{name}.html" for name in list_notebooks()} <= set(links)
+
+
+def test_index_gives_the_answer_that_the_readme_gives():
+    readme = (ROOT / "README.md").read_text()
+    (answer,) = re.findall(r"<!-- answer: .*?-->\s+(.+?)\s+<!-- answer: end -->", readme, re.DOTALL)
+    assert f"<p>{answer}</p>" in html.unescape((REPORTS / "index.html").read_text())
