@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from fer_lib.errors import UserError
 from fer_lib.models.base import Classifier
 from fer_lib.models.registry import create_model, list_models, paper_rows
 
@@ -56,7 +57,10 @@ def describe(
             yield ModelRow(name, paper_rows(name))
             continue
         side = model.input_size or pixels
-        macs = count_macs(model, side)
+        try:
+            macs = count_macs(model, side)
+        except UserError as error:
+            raise UserError(f"{name} at {side} px: {error}") from None
         yield ModelRow(name, paper_rows(name), count_parameters(model), side, macs, milliseconds(model, side, device))
 
 

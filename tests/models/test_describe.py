@@ -34,6 +34,11 @@ def test_rows_come_one_by_one_and_a_wrong_name_is_named():
     assert [row.name for row in itertools.islice(describe(), 2)] == names[:2]
 
 
+def test_a_size_that_a_net_does_not_take_is_named_with_the_net():
+    with pytest.raises(UserError, match=r"^resnet50_sc at 47 px: x must be .* multiples of 2"):
+        next(describe(["resnet50_sc"], pixels=47))
+
+
 @pytest.mark.heavy
 def test_every_model_has_a_row():
     names = [*list_models(), *list_models(classical=True)]
