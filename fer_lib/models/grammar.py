@@ -48,6 +48,7 @@ def build_resnet(
     layers: tuple[int, ...] | None = None,
     dropout: float = 0.0,
     pool: int | None = None,
+    branch_scale: float = 1.0,
     **block_options: dict[str, Any],
 ) -> ResNet:
     """Build the residual net a name spells.
@@ -61,6 +62,7 @@ def build_resnet(
         layers: blocks in each stage, by default those of the depth.
         dropout: before the classifier.
         pool: see :class:`fer_lib.models.resnet.ResNet`.
+        branch_scale: the same.
         **block_options: for a block of the name, that block's own arguments:
             ``build_resnet("resnet50_aff", aff={"reduction": 4})``.
 
@@ -86,7 +88,8 @@ def build_resnet(
             options = {"reduction": 16, **options}
         slots = _fill(slots, slot, _factory(block, slot, make, options), ends)
     for option in block_options:
-        raise unknown(f"option of model {name!r}:", option, ["stem", "width", "layers", "dropout", "pool", *blocks])
+        known = ["stem", "width", "layers", "dropout", "pool", "branch_scale", *blocks]
+        raise unknown(f"option of model {name!r}:", option, known)
     return ResNet(
         Bottleneck if bottleneck else BasicBlock,
         layers or DEPTHS[depth],
@@ -97,6 +100,7 @@ def build_resnet(
         dropout,
         pool,
         slots,
+        branch_scale,
     )
 
 

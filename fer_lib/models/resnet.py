@@ -174,6 +174,9 @@ class ResNet(Classifier):
             ``avg_pool2d(4)`` of WuJie1010/Facial-Expression-Recognition.Pytorch does with the 6x6 map of a
             44 px picture.
         slots: attention blocks and their places.
+        branch_scale: weight at the start of the last normalisation of every residual branch, 1 as published. An
+            attention module there scales the branch besides, by the gates it starts with (about 0.5 for each
+            sigmoid). 0 is torchvision's ``zero_init_residual``.
     """
 
     def __init__(
@@ -187,6 +190,7 @@ class ResNet(Classifier):
         dropout: float = 0.0,
         pool: int | None = None,
         slots: Slots | None = None,
+        branch_scale: float = 1.0,
     ):
         slots = slots or Slots()
         super().__init__(num_classes, in_channels, 8 * width * block.expansion)
@@ -220,6 +224,16 @@ class ResNet(Classifier):
             self.add_module(f"layer{stage}", nn.Sequential(*modules))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(inputs, num_classes)
+        if branch_scale != 1:
+            self._scale_branches(branch_scale)
+
+    def _scale_branches(self, scale: float) -> None:
+        if not scale >= 0:
+            raise UserError(f"branch_scale must be 0 or more: got {scale!r}")
+        for module in self.modules():
+            if isinstance(module, BasicBlock | Bottleneck):
+                last = module.bn2 if isinstance(module, BasicBlock) else module.bn3
+                nn.init.constant_(last.weight, scale)
 
     def _build_stem(self, stem: str, in_channels: int, width: int) -> None:
         if stem.startswith("focus"):

@@ -173,6 +173,28 @@ def test_pool_reads_the_first_positions_only():
     assert not torch.allclose(net(crop), whole(crop))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("scale", [0.0, 0.25])
+def test_branch_scale_is_what_a_branch_starts_with(name, scale):
+    """The zero start of torchvision's own nets leaves the shortcuts alone; a quarter leaves a quarter."""
+    torch.manual_seed(0)
+    net = create_model(name, width=16, branch_scale=scale).train()
+    sizes = []
+    for block in (*net.layer1, *net.layer2, *net.layer3, *net.layer4):
+        block.attention.register_forward_hook(lambda module, inputs, out: sizes.append(out.square().mean().sqrt()))
+    net(torch.randn(16, 1, 32, 32))
+    assert len(sizes) == {"resnet18": 8, "resnet50": 16}[name]
+    torch.testing.assert_close(torch.stack(sizes), torch.full((len(sizes),), scale), rtol=1e-3, atol=0)
+    torch.manual_seed(0)
+    plain = create_model(name, width=16)
+    changed = [k for k, v in net.named_parameters() if not torch.equal(v, plain.get_parameter(k))]
+    assert changed == [
+        k for k, _ in net.named_parameters() if k.endswith(f"{'bn2' if name == 'resnet18' else 'bn3'}.weight")
+    ]
+    with pytest.raises(ValueError, match="branch_scale must be 0 or more: got -1"):
+        create_model(name, branch_scale=-1)
+
+
 def test_dropout_acts_on_the_features():
     net = create_model("resnet18", width=16, dropout=0.5).train()
     features = torch.ones(1, net.num_features)
