@@ -12,8 +12,8 @@ from fer_lib import commands
 from fer_lib.errors import UserError
 
 TABLES = (
-    "claims", "control", "ablations", "ensemble", "rules", "leaks", "ferplus", "ceiling", "protocols", "cleaning",
-    "classes", "calibration", "reliability", "cost", "runs",
+    "claims", "control", "start", "alike", "ablations", "ensemble", "rules", "leaks", "ferplus", "ceiling",
+    "protocols", "cleaning", "classes", "calibration", "reliability", "cost", "runs",
 )  # fmt: skip
 """Names of :data:`fer_lib.study.tables.TABLES`, which is slow to import for a text of help."""
 RESULTS_HELP = "folder that holds runs/ (default: FER_RESULTS, else results)"

@@ -180,6 +180,41 @@ def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
         axes.scatter(module.gain, row, color=color, label=label, zorder=3)
 
 
+def start(table: pd.DataFrame) -> Figure:
+    """Gains over the plain net by what a residual branch adds before any training; equal sizes are set apart.
+
+    Args:
+        table: see :func:`fer_lib.study.start.start_table`; of one comparison.
+    """
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0, color=QUIET, linewidth=1)
+    shown = table.assign(gain=table["gain"].mask(table["baseline"] == "", 0.0)).dropna(subset="gain")
+    plain_net = shown["system"].iloc[0] if len(shown) else ""
+    shown = shown.assign(branch_size=shown["branch_size"].round(2)).sort_values(["branch_size", "attention"])
+    places: list[float] = []
+    for size in shown["branch_size"]:
+        places.append(max(size, 1.06 * places[-1]) if places else size)
+    for attention, color, label in ((False, OURS, "no module"), (True, PAPER, "with attention")):
+        rows = shown.assign(place=places)[shown["attention"] == attention]
+        axes.plot(rows["place"], rows["gain"], "o" if attention else "o-", color=color, label=label)
+        axes.vlines(rows["place"], rows["low"], rows["high"], color=color, linewidth=2, label="95 % interval")
+        each = [(1.015 * row.place, float(gain)) for row in rows.itertuples() for gain in row.gains.split()]
+        if each:
+            axes.scatter(*zip(*each, strict=True), s=9, color=color, alpha=0.6, linewidth=0, label="one seed")
+        for row in rows.itertuples():
+            name = textwrap.fill(row.system.removeprefix(plain_net).strip(" +,") or plain_net, 22)
+            aside = {"xytext": (9, 0), "ha": "left"} if attention else {"xytext": (-9, 0), "ha": "right"}
+            axes.annotate(name, (row.place, row.gain), textcoords="offset points", va="center", fontsize=8, **aside)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([0.25, 0.5, 1], ["¼", "½", "1"])
+    axes.set_xlim(0.15, 1.8)
+    axes.set_xlabel("what a residual branch adds before any training (plain net: 1)")
+    axes.set_ylabel("gain in accuracy, points")
+    _legend(figure, ncols=4)
+    return figure
+
+
 def curves(histories: Mapping[str, Mapping[str, np.ndarray]], selected: Mapping[str, int] | None = None) -> Figure:
     """Loss and accuracy over the epochs.
 

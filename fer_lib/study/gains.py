@@ -115,15 +115,18 @@ def gain_table(records: Sequence[RunRecord], recipes: Sequence[str], baseline: s
     return _with_readings(pd.DataFrame(_gain_rows(group_records(records), recipes, baseline)))
 
 
-def ablation_table(records: Sequence[RunRecord], paper: str | None = None, claimed: bool = True) -> pd.DataFrame:
+def ablation_table(
+    records: Sequence[RunRecord], paper: str | None = None, claimed: bool = True, question: str = ""
+) -> pd.DataFrame:
     """Ablations of one paper or of many, as :func:`gain_table` with a column ``paper`` before.
 
-    The family of Holm's correction is the ablations of one paper on one dataset.
+    The family of Holm's correction is the ablations of one paper on one dataset that answer one question.
 
     Args:
         records: the study's runs.
         paper: of this paper alone.
         claimed: without ``paper``: of the papers that claim something, else of our own comparisons, which do not.
+        question: the ablations that answer it, see :func:`list_ablations`.
     """
     groups = group_records(records)
     chosen = [
@@ -132,7 +135,7 @@ def ablation_table(records: Sequence[RunRecord], paper: str | None = None, claim
     tables = [pd.DataFrame(columns=("paper", *COLUMNS))]
     for name in chosen:
         by_dataset: dict[str, list[dict[str, object]]] = {}
-        for recipes, baseline in list_ablations(name):
+        for recipes, baseline in list_ablations(name, question):
             by_dataset.setdefault(get_recipe(baseline).dataset, []).extend(_gain_rows(groups, recipes, baseline))
         for rows in by_dataset.values():
             table = _with_readings(pd.DataFrame(rows))
@@ -141,17 +144,22 @@ def ablation_table(records: Sequence[RunRecord], paper: str | None = None, claim
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
-def list_ablations(paper: str) -> list[tuple[tuple[str, ...], str]]:
+def list_ablations(paper: str, question: str = "") -> list[tuple[tuple[str, ...], str]]:
     """The ablations of a paper's file: the recipes' names and their baseline's.
 
+    Args:
+        paper: its id.
+        question: those with this ``question``; empty for what a part adds, which needs no name.
+
     Raises:
-        UserError: an entry without ``baseline`` or ``recipes``.
+        UserError: an entry without ``baseline`` or ``recipes``, or with something else.
     """
     found = []
     for entry in load_papers()[paper].get("ablation", []):
-        if entry.keys() != {"baseline", "recipes"}:
+        if entry.keys() - {"question"} != {"baseline", "recipes"}:
             raise UserError(f"papers/{paper}.toml: an ablation has a baseline and recipes, not {', '.join(entry)}")
-        found.append((tuple(f"{paper}/{name}" for name in entry["recipes"]), f"{paper}/{entry['baseline']}"))
+        if entry.get("question", "") == question:
+            found.append((tuple(f"{paper}/{name}" for name in entry["recipes"]), f"{paper}/{entry['baseline']}"))
     return found
 
 

@@ -19,6 +19,7 @@ from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, reada
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.gains import ablation_table, readable_gains
+from fer_lib.study.start import readable_start, start_table
 from fer_lib.study.verify import sound_records
 
 RUN_COLUMNS = (
@@ -101,6 +102,8 @@ def _runs_page(table: pd.DataFrame) -> str:
 TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
     "claims": claim_table,
     "control": lambda records: ablation_table(records, claimed=False),
+    "start": start_table,
+    "alike": lambda records: ablation_table(records, claimed=False, question="alike"),
     "ablations": lambda records: ablation_table(records, claimed=True),
     "ensemble": ensemble_table,
     "rules": audits.rule_audit,
@@ -120,6 +123,8 @@ TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
 PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "claims": lambda table: markdown(readable_claims(table, runs_page="runs.md")),
     "control": lambda table: markdown(readable_gains(table)),
+    "start": lambda table: markdown(readable_start(table)),
+    "alike": lambda table: markdown(readable_gains(table)),
     "ablations": lambda table: markdown(readable_gains(table)),
     "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
     "cleaning": lambda table: markdown(readable_gains(table)),
@@ -132,6 +137,7 @@ FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "claims": ("claims", plots.claims),
     "gain_claims": ("claims", plots.gain_claims),
     "control": ("control", plots.gains),
+    "start": ("start", plots.start),
     "ablations": ("ablations", plots.gains),
     "protocols": ("protocols", plots.protocols),
     "reliability": ("reliability", plots.reliability),
