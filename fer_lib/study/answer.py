@@ -11,6 +11,8 @@ from fer_lib.study.gains import ablation_table
 from fer_lib.study.groups import DATASETS, Group, group_records, longest_groups
 
 JUDGED = ("reproduced", "within noise", "not reproduced")
+READINGS = {"gain": "a gain beyond noise", "loss": "a loss", "no difference seen": "no difference seen"}
+"""What a judged comparison reads, and its words."""
 
 
 def answer(records: Sequence[RunRecord]) -> str:
@@ -22,7 +24,13 @@ def answer(records: Sequence[RunRecord]) -> str:
     Returns:
         One paragraph of Markdown.
     """
-    sentences = [_claims(claim_table(records)), _attention(ablation_table(records, claimed=False)), _best(records)]
+    alike = ablation_table(records, claimed=False, question="alike")
+    sentences = [
+        _claims(claim_table(records)),
+        _attention(ablation_table(records, claimed=False)),
+        _alike(alike[alike["reading"].isin(READINGS)]),
+        _best(records),
+    ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -40,19 +48,32 @@ def _claims(table: pd.DataFrame) -> str:
 
 def _attention(table: pd.DataFrame) -> str:
     """How the comparisons read, net by net: what holds in a small net need not hold in another."""
-    words = {"gain": "a gain beyond noise", "loss": "a loss", "no difference seen": "no difference seen"}
     pairs = table[table["baseline"] != ""]
-    judged = pairs[pairs["reading"].isin(words)]
+    judged = pairs[pairs["reading"].isin(READINGS)]
     if judged.empty:
         return "Whether attention helps, all else equal, is open: no comparison has its seeds at full length yet."
-    found = []
-    for (baseline, dataset, epochs), rows in judged.groupby(["baseline", "dataset", "epochs"], sort=False):
-        counts = ", ".join(f"{(rows['reading'] == reading).sum()} with {word}" for reading, word in words.items())
-        found.append(f"in {get_recipe(baseline).title} on {DATASETS[dataset]} ({epochs:.0f} epochs) {counts}")
+    found = [
+        f"in {get_recipe(baseline).title} on {DATASETS[dataset]} ({epochs:.0f} epochs) {_readings(rows)}"
+        for (baseline, dataset, epochs), rows in judged.groupby(["baseline", "dataset", "epochs"], sort=False)
+    ]
     return (
         f"All else equal, {len(judged)} of {len(pairs)} comparisons with attention {_are(len(judged))} judged: "
         f"{'; '.join(found)}."
     )
+
+
+def _alike(judged: pd.DataFrame) -> str:
+    """How the modules read beside nets that start as they do (:mod:`fer_lib.study.start`)."""
+    if judged.empty:
+        return ""
+    return (
+        "Beside plain nets whose residual branches start as small as the modules leave theirs, "
+        f"{len(judged)} {_are(len(judged))} judged: {_readings(judged)}."
+    )
+
+
+def _readings(judged: pd.DataFrame) -> str:
+    return ", ".join(f"{(judged['reading'] == reading).sum()} with {words}" for reading, words in READINGS.items())
 
 
 def _best(records: Sequence[RunRecord]) -> str:
