@@ -204,11 +204,18 @@ def start(table: pd.DataFrame) -> Figure:
             axes.scatter(*zip(*each, strict=True), s=9, color=color, alpha=0.6, linewidth=0, label="one seed")
         for row in rows.itertuples():
             name = textwrap.fill(row.system.removeprefix(plain_net).strip(" +,") or plain_net, 22)
-            aside = {"xytext": (9, 0), "ha": "left"} if attention else {"xytext": (-9, 0), "ha": "right"}
-            axes.annotate(name, (row.place, row.gain), textcoords="offset points", va="center", fontsize=8, **aside)
+            # Modules of one start stand close together: a name stands over its interval, where there is room.
+            if not attention:
+                where, aside = row.gain, {"xytext": (-6, 4), "ha": "right", "va": "bottom"}
+            elif pd.isna(row.high):
+                where, aside = row.gain, {"xytext": (9, 0), "ha": "left", "va": "center"}
+            else:
+                where, aside = row.high, {"xytext": (0, 3), "ha": "center" if len(name) < 8 else "left", "va": "bottom"}
+            axes.annotate(name, (row.place, where), textcoords="offset points", fontsize=8, **aside)
     axes.set_xscale("log", base=2)
     axes.set_xticks([0.25, 0.5, 1], ["¼", "½", "1"])
     axes.set_xlim(0.15, 1.8)
+    axes.margins(y=0.16)
     axes.set_xlabel("what a residual branch adds before any training (plain net: 1)")
     axes.set_ylabel("gain in accuracy, points")
     _legend(figure, ncols=4)
