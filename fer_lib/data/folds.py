@@ -27,6 +27,11 @@ _COPIED_CLASS_SIZES = (135, 177, 75, 207, 84, 249, 54)
 _COPIED_BLOCK_SIZES = (12, 18, 9, 21, 9, 24, 6)
 
 
+def is_drawn(protocol: str) -> bool:
+    """Whether a protocol's split is drawn anew with every seed."""
+    return protocol.endswith("_drawn")
+
+
 class Parts(NamedTuple):
     """Positions of the pictures of each part: int64 arrays, ascending, disjoint."""
 
