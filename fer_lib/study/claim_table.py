@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from fer_lib.claims import NUMBERS as NUMBER_KINDS
 from fer_lib.claims import Claim, list_claims
 from fer_lib.metrics import summary
 from fer_lib.recipe import get_recipe, list_recipes
@@ -34,7 +35,7 @@ def claim_table(records: Sequence[RunRecord], paper: str | None = None) -> pd.Da
         separated by spaces).
     """
     groups = group_records(records)
-    judged = [claim for claim in list_claims(paper) if claim.kind != "count"]
+    judged = [claim for claim in list_claims(paper) if claim.kind in NUMBER_KINDS]
     rows = [_gain_row(c, groups) if c.kind == "gain" else _level_row(c, groups) for c in judged]
     return pd.DataFrame(rows).astype(dict.fromkeys(NUMBERS, float))
 
