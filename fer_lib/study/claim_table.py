@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from fer_lib.claims import NUMBERS as NUMBER_KINDS
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data import is_drawn
 from fer_lib.metrics import summary
