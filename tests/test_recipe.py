@@ -203,7 +203,7 @@ def test_an_optional_field_at_its_default_is_left_out():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"fold": 0}, "--fold 0: protocol 'official' has no folds"),
+        ({"fold": 0}, "--fold 0: a run of .* takes no fold; leave it out"),
         ({"seed": -1}, "--seed -1"),
         ({"limit_train": 0}, "--limit-train 0"),
     ],
