@@ -11,7 +11,6 @@ import numpy as np
 
 from fer_lib.data import PROTOCOLS
 from fer_lib.errors import UserError
-from fer_lib.models import list_models
 from fer_lib.recipe import list_recipes
 from fer_lib.runs import RunRecord, restore_probabilities
 
@@ -87,8 +86,8 @@ class Group:
 
     @property
     def chance(self) -> bool:
-        """Whether a training's outcome depends on its seed; that of a classical pipeline does not."""
-        return self.records[0].spec["recipe"]["model"] not in list_models(classical=True)
+        """Whether the outcome depends on the seed, see :attr:`fer_lib.recipe.Recipe.chance`."""
+        return list_recipes()[self.recipe].chance
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -97,8 +96,9 @@ class Group:
 
     @property
     def folds(self) -> int:
-        """Folds of the protocol."""
-        return PROTOCOLS[self.records[0].spec["recipe"]["protocol"]]
+        """Runs that a seed takes, see :attr:`fer_lib.recipe.Recipe.folds`."""
+        spec = self.records[0].spec
+        return 1 if spec["fold"] is None else PROTOCOLS[spec["recipe"]["protocol"]]
 
     @property
     def seeds(self) -> tuple[int, ...]:
