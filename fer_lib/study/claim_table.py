@@ -239,6 +239,7 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
         table: of :func:`claim_table`.
         runs_page: where the runs are listed by recipe, to link to in Markdown; None for no links.
     """
+
     def printed(row: pd.Series) -> str:
         return f"{row['printed']:+.2f}" if row["kind"] == "gain" else f"{row['printed']:.4g}"
 

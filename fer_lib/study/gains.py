@@ -193,7 +193,7 @@ def reading_of(gain: Gain) -> str:
     """What a gain of enough runs reads as, one of :data:`READINGS`."""
     if gain.low > 0 or gain.high < 0:
         return "gain" if gain.low > 0 else "loss"
-    return "within ±1 point" if -SAME < gain.low_sameness and gain.high_sameness < SAME else "undecided"
+    return "within ±1 point" if gain.low_sameness > -SAME and gain.high_sameness < SAME else "undecided"
 
 
 def _standing(pools: Pools, recipe: str, baseline: str, reading: str, later: str) -> str:

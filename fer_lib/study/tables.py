@@ -18,13 +18,15 @@ from fer_lib.study.answer import answer
 from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
+from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.start import readable_start, start_table
+from fer_lib.study.statements import statement_table
 from fer_lib.study.verify import sound_records
 
 RUN_COLUMNS = (
     "run", "recipe", "seed", "fold", "dataset", "train_pictures", "epochs", "recipe_epochs", "views", "val_accuracy",
-    *(f"test_{rule}" for rule in RULES), "selected_epoch", "minutes", "images_per_second", "device", "torch", "commit",
+    *(f"test_{rule}" for rule in RULES), "selected_epoch", "minutes", "images_per_second", "device", "precision", "torch", "commit",
     "fingerprint",
 )  # fmt: skip
 
@@ -53,6 +55,7 @@ def run_table(records: Sequence[RunRecord]) -> pd.DataFrame:
             "minutes": time["seconds"] / 60,
             "images_per_second": time["train_images_per_second"],
             "device": record.content["environment"]["device"],
+            "precision": record.content["environment"]["precision"],
             "torch": record.content["environment"]["torch"],
             "commit": record.content["code"]["commit"],
             "fingerprint": data["fingerprint"][:12],
@@ -101,6 +104,8 @@ def _runs_page(table: pd.DataFrame) -> str:
 
 TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
     "claims": claim_table,
+    "evidence": evidence_table,
+    "statements": statement_table,
     "control": lambda records: ablation_table(records, claimed=False),
     "start": start_table,
     "alike": lambda records: ablation_table(records, claimed=False, question="alike"),
