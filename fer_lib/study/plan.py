@@ -12,11 +12,11 @@ from fer_lib.study.lock import is_locked
 HEADLINES = (
     "li/hybrid/fer2013",
     "hu/coord_simam_sc/fer2013",
-    "gu/psa_joint/fer2013",
+    "gu/psa_joint_weighted/fer2013",
     "zhang/cbam_ends/fer2013",
     "hu/coord_simam_sc/ckplus",
-    "gu/psa_joint/ckplus",
-    "gu/psa_joint_subject_folds/ckplus",
+    "gu/psa_joint_weighted/ckplus",
+    "gu/psa_joint_weighted_subject_folds/ckplus",
     "zhang/cbam_ends/ckplus",
 )
 """What each paper is quoted for, in the order of their training."""
