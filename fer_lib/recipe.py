@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
-from fer_lib.data import PROTOCOLS
+from fer_lib.data import PROTOCOLS, is_drawn
 from fer_lib.errors import UserError, unknown
 
 PAPERS_DIR = Path(__file__).parent / "papers"
-SELF_EVIDENT = ("name", "title", "dataset", "sources")
-"""Fields that need no source: a recipe's name says its dataset."""
+SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
+"""Fields that need no source: a recipe's name says its dataset, and seeds are how often it is run, not how."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,27 @@ class Recipe:
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     leave_out: str | None = None
     """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``."""
+    seeds: int | None = field(default=None, compare=False)
+    """How many seeds the study wants of it, if not as many as of others of its kind; no part of the identity."""
     sources: dict[str, str] = field(default_factory=dict, compare=False)
     """Where each value above comes from: the place in the paper, or the code it follows."""
 
     def __post_init__(self) -> None:
-        for name in ("clamp_gradient", "clip_norm", "ema", "early_stopping"):
+        for name in ("clamp_gradient", "clip_norm", "ema", "early_stopping", "seeds"):
             value = getattr(self, name)
             if value is not None and not value > 0:  # 0 would be left out of the identity, as if it were not there
                 raise UserError(f"recipe {self.name}: {name} must be above 0, not {value!r}; leave it out for none")
+
+    @property
+    def chance(self) -> bool:
+        """Whether the seed can change the outcome: the training's, or the split's if that is drawn."""
+        return bool(self.optimizer) or is_drawn(self.protocol)
+
+    @property
+    def folds(self) -> int:
+        """Runs that a seed takes: one for each fold of the protocol. A pipeline that is fitted in closed form does
+        all folds of a drawn protocol in one run, as it takes seconds and there are many draws."""
+        return 1 if is_drawn(self.protocol) and not self.optimizer else PROTOCOLS[self.protocol]
 
     def training(self) -> dict[str, Any]:
         """All that can change the outcome of a training, as plain JSON values.
@@ -74,7 +87,7 @@ class Recipe:
         """
         values = dataclasses.asdict(self)
         optional = {f.name for f in dataclasses.fields(self) if not _is_required(f)}
-        return {k: v for k, v in values.items() if k not in ("title", "sources") and (v or k not in optional)}
+        return {k: v for k, v in values.items() if k not in ("title", "seeds", "sources") and (v or k not in optional)}
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,7 @@ class RunSpec:
     Args:
         recipe: the recipe; its name, data, epochs and every hyper-parameter count.
         seed: seeds initialisation, order, augmentation and dropout.
-        fold: the test fold, 0-based, for protocols with folds; else None.
+        fold: the test fold, 0-based, of a recipe with folds; else None.
         limit_train: train on this many pictures only, the first of the training part; None for all.
         limit_test: evaluate on this many pictures of the val and test parts only; None for all.
     """
@@ -96,9 +109,9 @@ class RunSpec:
     limit_test: int | None = None
 
     def __post_init__(self) -> None:
-        folds = PROTOCOLS[self.recipe.protocol]
+        folds = self.recipe.folds
         if folds == 1 and self.fold is not None:
-            raise UserError(f"--fold {self.fold}: protocol {self.recipe.protocol!r} has no folds; leave it out")
+            raise UserError(f"--fold {self.fold}: a run of {self.recipe.name} takes no fold; leave it out")
         if folds > 1 and (self.fold is None or not 0 <= self.fold < folds):
             raise UserError(f"--fold {self.fold}: protocol {self.recipe.protocol!r} needs a fold from 0 to {folds - 1}")
         if self.seed < 0:
