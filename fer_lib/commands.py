@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fer_lib.queue.pace import Pace
+    from fer_lib.queue.plan import Status
     from fer_lib.recipe import Recipe, RunSpec
     from fer_lib.runs import RunRecord
-    from fer_lib.study.pace import Pace
-    from fer_lib.study.plan import Status
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
 
@@ -58,8 +58,8 @@ def recipes(arguments: argparse.Namespace) -> None:
 
 
 def train(arguments: argparse.Namespace) -> int:
+    from fer_lib.queue.train import train_run
     from fer_lib.recipe import RunSpec, get_recipe
-    from fer_lib.study.train import train_run
     from fer_lib.training import Interrupted, Stop, choose_device
 
     recipe = _changed(get_recipe(arguments.recipe), arguments)
@@ -163,8 +163,8 @@ def study_run(arguments: argparse.Namespace) -> int:
     import torch
 
     from fer_lib.paths import results_dir
-    from fer_lib.study.queue import run_queue, worker_threads
-    from fer_lib.study.status import plan_text, summary_line
+    from fer_lib.queue.status import plan_text, summary_line
+    from fer_lib.queue.work import run_queue, worker_threads
 
     specs = _plan(arguments)
     if arguments.dry_run:
@@ -193,13 +193,13 @@ def study_run(arguments: argparse.Namespace) -> int:
 
 
 def study_status(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.status import status_text
+    from fer_lib.queue.status import status_text
 
     print(status_text(*_progress(_plan(arguments), arguments)))
 
 
 def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
-    from fer_lib.study.plan import choose_recipes, matrix
+    from fer_lib.queue.plan import choose_recipes, matrix
 
     recipes = [_changed(recipe, arguments) for recipe in choose_recipes(arguments.papers, arguments.recipes)]
     return matrix(recipes, arguments.seeds, arguments.limit_train, arguments.limit_test)
@@ -207,9 +207,9 @@ def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
 
 def _progress(specs: "list[RunSpec]", arguments: argparse.Namespace) -> "tuple[list[Status], Pace]":
     from fer_lib.paths import results_dir
+    from fer_lib.queue.pace import device_pace
+    from fer_lib.queue.plan import run_status
     from fer_lib.runs import read_records
-    from fer_lib.study.pace import device_pace
-    from fer_lib.study.plan import run_status
     from fer_lib.training import choose_device, device_name
 
     results = arguments.results or results_dir()

@@ -18,9 +18,10 @@ from safetensors.torch import load_file
 from tiny import tiny_dataset, tiny_recipe, write_run
 
 from fer_lib import cli, commands
+from fer_lib.queue import train, work
 from fer_lib.recipe import RunSpec, list_recipes
 from fer_lib.runs import read_record, verify_record
-from fer_lib.study import queue, tables, train
+from fer_lib.study import tables
 from fer_lib.training import Diverged, loop
 
 TESTS = Path(__file__).parent
@@ -32,7 +33,7 @@ RUN = RunSpec(tiny_recipe()).run_id
 def fer(monkeypatch, capsys):
     """Run the command in this process; gives its status, output and errors."""
     monkeypatch.setitem(list_recipes(), RECIPE, tiny_recipe())
-    for module in (train, queue):
+    for module in (train, work):
         monkeypatch.setattr(module, "load_dataset", lambda name: tiny_dataset())
 
     def fer(*arguments):
@@ -460,7 +461,7 @@ def test_study_run_says_at_the_end_what_failed(fer, tmp_path, monkeypatch):
     def diverge(spec, **_):
         raise Diverged(f"{spec.run_id}: the loss became NaN")
 
-    monkeypatch.setattr(queue, "train_run", diverge)
+    monkeypatch.setattr(work, "train_run", diverge)
     status, _, err = fer("study", "run", "--recipes", RECIPE, "--seeds", "1", "--results", tmp_path)
     assert status == 1
     assert_one_line(err, RUN, "the loss became NaN")

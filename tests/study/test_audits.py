@@ -14,12 +14,12 @@ from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 from fer_lib.models.describe import count_parameters
 from fer_lib.models.registry import create_model
+from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes
 from fer_lib.selection import RULES
 from fer_lib.study import audits
 from fer_lib.study.cost import cost_table
 from fer_lib.study.tables import TABLES, page
-from fer_lib.study.train import train_run
 from fer_lib.study.verify import sound_records
 
 NET, OTHER = "control/none/fer2013", "control/cbam/fer2013"

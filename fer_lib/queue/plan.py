@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_lib.errors import UserError, unknown
+from fer_lib.queue.lock import is_locked
 from fer_lib.recipe import Recipe, RunSpec, list_recipes, load_papers
-from fer_lib.study.lock import is_locked
 
 HEADLINES = (
     "li/hybrid/fer2013",
