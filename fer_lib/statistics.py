@@ -152,6 +152,13 @@ class Fit:
         """
         return self._around(float(np.mean(values)), 1 + 1 / len(values), sampling_variance)
 
+    def least_of_one_more(self, values: Sequence[float]) -> float | None:
+        """What one new run of a net stays above in 95 of 100 cases; None where the spread of the seeds is unknown."""
+        if self.sd is None:
+            return None
+        half = stats.t.ppf(CONFIDENCE, self.freedom) * self.sd * math.sqrt(1 + 1 / len(values))
+        return float(np.mean(values) - half)
+
     def one_more_pair(
         self, ours: Sequence[float], baseline: Sequence[float], sampling_variance: float = 0.0
     ) -> tuple[float, float] | None:

@@ -76,19 +76,18 @@ class Pools:
         """Of each recipe its longest training that has all folds."""
         return longest_groups(self.groups)
 
-    def lowest_of_one_more(self, group: Group) -> float | None:
-        """The lower end of the interval for one new run of a recipe, by the spread of a seed in its paper's file.
+    def least_of_one_more(self, group: Group) -> float | None:
+        """What one new run of a recipe stays above (95 %), by the spread of a seed in its paper's file.
 
         Returns:
             A fraction; None where the file has no recipe with two runs.
         """
         values = group.accuracies()
-        if not group.chance and not is_drawn(get_recipe(group.recipe).protocol):
-            return values[0]
         recipe = get_recipe(group.recipe)
+        if not group.chance and not is_drawn(recipe.protocol):
+            return values[0]
         kin = [g for g in self.longest if _kin(get_recipe(g.recipe)) == _kin(recipe)]
-        interval = fit({g.recipe: g.accuracies() for g in kin}).one_more(values)
-        return interval and interval[0]
+        return fit({g.recipe: g.accuracies() for g in kin}).least_of_one_more(values)
 
     def own_pictures(self, recipe: str, measure: Measure) -> float:
         """What the choice of pictures adds to one accuracy where a paper's split is not ours: 0 but on CK+."""
