@@ -406,32 +406,44 @@ def reliability(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def protocols(table: pd.DataFrame) -> Figure:
-    """CK+ accuracies under several protocols, a line of dots per system; hollow ones are shorter than their recipe.
+def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, str]) -> Figure:
+    """CK+ accuracies from the split by person to the split by picture, a line a system, printed numbers as marks.
+
+    A bar is the 95 % interval for other persons; a hollow dot is a training shorter than its recipe's.
 
     Args:
-        table: as :func:`fer_lib.study.audits.protocol_audit`.
+        table: as :func:`fer_lib.study.protocols.protocol_audit`.
+        printed: as :func:`fer_lib.study.protocols.printed_accuracies`.
+        splits: the protocols in words, from left to right.
     """
-    table = table.assign(system=(table["protocol"] == "subject_10fold").cumsum())
-    families = [rows for _, rows in table.groupby("system") if rows["accuracy"].notna().any()]
-    names = list(dict.fromkeys(table.sort_values("same_subject", kind="stable")["protocol"]))
-    colors = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
-    figure = Figure(figsize=(8, 1.2 + 0.5 * max(1, len(families))), layout="constrained")
+    table = table[table["accuracy"].notna()]
+    table = table.assign(at=table["split"].map(list(splits).index))
+    families = [rows.sort_values("at") for _, rows in table.groupby("family", sort=False) if rows["at"].nunique() > 1]
+    figure = Figure(figsize=(9, 5.4), layout="constrained")
     axes = figure.subplots()
-    for height, rows in zip(range(len(families))[::-1], families, strict=True):
-        axes.plot(rows["accuracy"], [height] * len(rows), color=QUIET, linewidth=1, zorder=1)
-        for row in rows[rows["accuracy"].notna()].itertuples():
-            spread = 0 if pd.isna(row.accuracy_sd) else row.accuracy_sd
-            label = f"{row.protocol}: {row.same_subject:.0f} % of pictures show a trained subject"
-            style = {"color": colors[row.protocol], "marker": "o", "label": label}
-            style["markerfacecolor"] = "white" if row.epochs < row.recipe_epochs else colors[row.protocol]
-            axes.errorbar(row.accuracy, height, xerr=spread, **style, linestyle="none", capsize=3)
-    axes.set_yticks(range(len(families))[::-1], [rows["recipe"].iloc[0].rsplit("/", 1)[0] for rows in families])
+    colors = sns.color_palette("colorblind", max(1, len(families)))
+    for number, (rows, color) in enumerate(zip(families, colors, strict=False)):
+        at = rows["at"] + 0.06 * (number - (len(families) - 1) / 2)
+        bars = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+        label = rows["system"].iloc[0].split(",")[0]
+        axes.errorbar(at, rows["accuracy"], bars, color=color, marker="o", markersize=5, elinewidth=1, label=label)
+        short = (rows["epochs"] < rows["recipe_epochs"]).to_numpy()
+        axes.plot(at[short], rows["accuracy"][short], "o", color=color, markersize=5, markerfacecolor="white")
+    for row in printed.itertuples():
+        half = 0.42 if row.headline else 0.34
+        style = {"color": PAPER, "linewidth": 2.5 if row.headline else 0.8, "zorder": 4 if row.headline else 1}
+        label = "printed by the papers, what they propose" if row.headline else "printed by the papers, other nets"
+        axes.hlines(row.value, *(list(splits).index(row.split) + side * half for side in (-1, 1)), **style, label=label)
+    for (split, paper), rows in printed[printed["headline"]].groupby(["split", "paper"], sort=False):
+        place = (list(splits).index(split) + 0.42, rows["value"].max())
+        text = {"xytext": (0, 3), "textcoords": "offset points", "ha": "right", "fontsize": 8, "color": PAPER}
+        axes.annotate(f"{paper} {rows['value'].max():g}", place, **text)
     if not families:
-        axes.annotate("no run yet", (0.5, 0.5), xycoords="axes fraction", ha="center", color=UNKNOWN)
-        axes.set_xticks([])
-    axes.set_ylim(-0.6, max(1, len(families)) - 0.4)
-    axes.set_xlabel("accuracy on CK+, % (bar: sd over seeds; hollow: fewer epochs than the recipe has)")
-    axes.grid(axis="x", alpha=0.3)
-    _legend(figure, ncols=2)
+        axes.annotate("no run yet", (0.5, 0.4), xycoords="axes fraction", ha="center", color=UNKNOWN)
+    axes.set_xticks(range(len(splits)), [words.replace(", ", ",\n") for words in splits.values()])
+    axes.set_xlim(-0.6, len(splits) - 0.4)
+    axes.set_ylabel("accuracy on CK+, %")
+    axes.set_xlabel("how test pictures are chosen: new persons on the left, frames of the training films on the right")
+    axes.grid(axis="y", alpha=0.3)
+    _legend(figure, ncols=3)
     return figure

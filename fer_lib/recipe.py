@@ -176,7 +176,7 @@ def with_changes(
             changes[option] = value
     if dataset is not None and dataset != recipe.dataset:
         changes["dataset"] = dataset
-        changes["protocol"] = "subject_10fold" if dataset == "ckplus" else "official"
+        changes["protocol"] = "subject_10fold" if dataset in ("ckplus", "synthetic_films") else "official"
     return dataclasses.replace(recipe, **changes)
 
 

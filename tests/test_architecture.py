@@ -23,6 +23,7 @@ FLOORS = {
     "fer_lib.losses": 0,
     "fer_lib.metrics": 0,
     "fer_lib.statistics": 0,
+    "fer_lib.clusters": 0,
     "fer_lib.plots": 0,
     "fer_lib.recipe": 1,
     "fer_lib.claims": 1,

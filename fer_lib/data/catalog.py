@@ -8,10 +8,10 @@ from fer_lib.data.dataset import FaceDataset
 from fer_lib.data.fer2013 import read_csv, read_folders, read_train_test
 from fer_lib.data.ferplus import add_votes
 from fer_lib.data.folder import read_folder
-from fer_lib.data.synthetic import synthetic
+from fer_lib.data.synthetic import synthetic, synthetic_films
 from fer_lib.errors import UserError, unknown
 
-NAMES = ("synthetic", "fer2013", "ckplus", "folder:PATH")
+NAMES = ("synthetic", "synthetic_films", "fer2013", "ckplus", "folder:PATH")
 # Where archives put their files, relative to the data root.
 _KAGGLE = "challenges-in-representation-learning-facial-expression-recognition-challenge"
 _FER2013_FOLDERS = ("fer2013", "fer2013/fer2013", f"fer2013/{_KAGGLE}", _KAGGLE, "")
@@ -32,8 +32,8 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
     """Load a dataset by name.
 
     Args:
-        name: "synthetic"; "fer2013" (with FER+ votes where ``fer2013new.csv`` lies with it); "ckplus"; or
-            "folder:PATH" for a folder of class folders.
+        name: "synthetic"; "synthetic_films"; "fer2013" (with FER+ votes where ``fer2013new.csv`` lies with it);
+            "ckplus"; or "folder:PATH" for a folder of class folders.
         root: the data root; see `data_root`.
 
     Raises:
@@ -44,6 +44,8 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
     try:
         if name == "synthetic":
             return synthetic()
+        if name == "synthetic_films":
+            return synthetic_films()
         if name == "fer2013":
             return _load_fer2013(data_root(root))
         if name == "ckplus":

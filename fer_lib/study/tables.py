@@ -20,6 +20,7 @@ from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
+from fer_lib.study.protocols import protocol_audit, protocol_figure, readable_protocols
 from fer_lib.study.start import readable_start, start_table
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verify import sound_records
@@ -115,7 +116,7 @@ TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
     "leaks": audits.leak_audit,
     "ferplus": audits.ferplus_audit,
     "ceiling": audits.ceiling_table,
-    "protocols": audits.protocol_audit,
+    "protocols": protocol_audit,
     "cleaning": audits.cleaning_audit,
     "classes": audits.class_audit,
     "calibration": audits.calibration_audit,
@@ -133,6 +134,7 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "ablations": lambda table: markdown(readable_gains(table)),
     "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
     "cleaning": lambda table: markdown(readable_gains(table)),
+    "protocols": lambda table: markdown(readable_protocols(table)),
     "cost": lambda table: markdown(readable_costs(table)),
     "runs": _runs_page,
 }
@@ -144,7 +146,7 @@ FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "control": ("control", plots.gains),
     "start": ("start", plots.start),
     "ablations": ("ablations", plots.gains),
-    "protocols": ("protocols", plots.protocols),
+    "protocols": ("protocols", protocol_figure),
     "reliability": ("reliability", plots.reliability),
 }
 """Every figure by name: the table it shows, and what draws it."""
