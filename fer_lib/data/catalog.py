@@ -10,6 +10,7 @@ from fer_lib.data.ferplus import add_votes
 from fer_lib.data.folder import read_folder
 from fer_lib.data.synthetic import synthetic
 from fer_lib.errors import UserError, unknown
+from fer_lib.paths import setting_path, user_path
 
 NAMES = ("synthetic", "fer2013", "ckplus", "folder:PATH")
 # Where archives put their files, relative to the data root.
@@ -24,8 +25,8 @@ class MissingData(UserError):
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """The folder of the datasets: the argument, else the variable FER_DATA, else ``data``."""
-    return Path(root or os.environ.get("FER_DATA") or "data")
+    """The folder of the datasets: the argument, else the variable FER_DATA, else ``data`` of the checkout."""
+    return user_path(root) if root else setting_path(os.environ.get("FER_DATA") or "data")
 
 
 def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
@@ -49,7 +50,7 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
         if name == "ckplus":
             return _load_ckplus(data_root(root))
         if kind == "folder" and path:
-            return read_folder(Path(path).expanduser())
+            return read_folder(setting_path(path))
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
     raise unknown("dataset", name, NAMES)
@@ -104,6 +105,6 @@ def _load_ckplus(root: Path) -> FaceDataset:
 def _missing(title: str, root: Path, wanted: str, folders: tuple[str, ...], remedy: str) -> MissingData:
     places = ", ".join(f"{name}/" if name else "the folder itself" for name in folders)
     return MissingData(
-        f"{title} not found in {root}: looked for {wanted} in {places}; {remedy} or set FER_DATA to the folder of"
-        " the datasets"
+        f"{title} not found in {root.absolute()}: looked for {wanted} in {places}; {remedy}, set FER_DATA to the folder"
+        ' of the datasets, or take the drawn faces: DATASET = "synthetic" in a notebook, --dataset synthetic elsewhere'
     )
