@@ -210,7 +210,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "path", nargs="+", type=_picture, metavar="PICTURE", help="a picture, a video, or a folder of them"
     )
-    predict.add_argument("--model", help="a weight file of results/checkpoints (default: best on validation pictures)")
+    predict.add_argument("--model", help="a weight file of results/checkpoints (default: the best of FER2013's nets)")
     predict.add_argument("--format", default="json", help="json (one line a picture), csv or pictures (default: json)")
     predict.add_argument(
         "--output", type=_path, help="file to write, or for pictures the folder (default: this terminal, drawn/)"

@@ -168,6 +168,7 @@ def study_run(arguments: argparse.Namespace) -> int:
     import torch
 
     from fer_lib.paths import results_dir
+    from fer_lib.study.lock import sweep
     from fer_lib.study.queue import run_queue, worker_threads
     from fer_lib.study.status import plan_text, summary_line
 
@@ -178,9 +179,11 @@ def study_run(arguments: argparse.Namespace) -> int:
         print(plan_text(*_progress(specs, arguments)))
         torch.set_num_threads(threads)
         return 0
+    results = arguments.results or results_dir()
+    sweep(results / "runs")
     report = run_queue(
         specs,
-        results=arguments.results or results_dir(),
+        results=results,
         device=arguments.device,
         jobs=arguments.jobs,
         time_limit=arguments.time_limit,

@@ -11,11 +11,12 @@ from typing import Any, BinaryIO, TextIO
 from fer_lib.augment import VIEWS
 from fer_lib.checkpoints import NO_CHECKPOINT, best_checkpoint, read_checkpoint
 from fer_lib.demo.annotate import annotate
-from fer_lib.demo.faces import create_detector
+from fer_lib.demo.faces import DETECTORS, create_detector
 from fer_lib.errors import UserError, unknown
 from fer_lib.frames import Frame, find_files, read_frames
-from fer_lib.paths import write_atomically
+from fer_lib.paths import check_output, write_atomically
 from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
+from fer_lib.texts import spreadsheet_cell
 
 FORMATS = ("json", "csv", "pictures")
 
@@ -37,7 +38,7 @@ def predict_command(
 
     Args:
         paths: pictures, videos, or folders of them.
-        model: a weight file by name; None for the best on validation pictures.
+        model: a weight file by name; None for :func:`fer_lib.checkpoints.best_checkpoint`.
         form: one of `FORMATS`.
         output: file, or folder for pictures; None for the terminal, or the folder ``drawn``.
         detector: see :func:`fer_lib.demo.faces.create_detector`.
@@ -59,9 +60,16 @@ def predict_command(
         raise UserError(f"--every {every}: must be 1 or more")
     if views not in VIEWS:
         raise unknown("kind of test views", views, VIEWS)
+    if detector not in DETECTORS:
+        raise unknown("detector", detector, DETECTORS)
     checkpoint = read_checkpoint(model) if model else best_checkpoint()
     if checkpoint is None:
         raise UserError(NO_CHECKPOINT)
+    files = find_files(paths)
+    if form == "pictures":
+        check_output(output or Path("drawn"), folder=True)
+    elif output:
+        check_output(output, files)
     unread: list[str] = []
 
     def report(line: str) -> None:
@@ -69,17 +77,17 @@ def predict_command(
         warn(line)
 
     predictor = Predictor(checkpoint, device)
-    results = predict_files(paths, create_detector(detector), predictor, every=every, views=views, warn=report)
+    results = predict_files(files, create_detector(detector), predictor, every=every, views=views, warn=report)
     if form == "pictures":
-        for path in write_pictures(results, output or Path("drawn")):
+        for path in write_pictures(results, output or Path("drawn"), checkpoint.name):
             say(str(path))
         return 1 if unread else 0
 
     def write(file: TextIO) -> None:
         if form == "csv":
-            write_csv(results, file, predictor.classes)
+            write_csv(results, file, predictor.classes, checkpoint.name)
         else:
-            write_json(results, file)
+            write_json(results, file, checkpoint.name)
 
     def write_bytes(file: BinaryIO) -> None:
         text = io.TextIOWrapper(file, "utf-8")
@@ -127,8 +135,8 @@ def predict_files(
     yield from read_faces(frames(), detector, predictor, views)
 
 
-def write_json(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO) -> None:
-    """One JSON object a line and frame: file, frame and seconds of a video, size, and the list of faces."""
+def write_json(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, net: str) -> None:
+    """One JSON object a line and frame: file, frame and seconds of a video, size, net, and the list of faces."""
     for frame, readings in results:
         height, width = frame.picture.shape[:2]
         row: dict[str, Any] = {"file": str(frame.source)}
@@ -143,26 +151,27 @@ def write_json(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO) -> 
             }
             for reading in readings
         ]
-        file.write(json.dumps(row | {"size": [width, height], "faces": faces}) + "\n")
+        file.write(json.dumps(row | {"size": [width, height], "net": net, "faces": faces}) + "\n")
 
 
-def write_csv(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, classes: Iterable[str]) -> None:
+def write_csv(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, classes: Iterable[str], net: str) -> None:
     """One row a face; a frame without faces has one row of empty cells."""
     classes = list(classes)
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["file", "frame", "seconds", "left", "top", "width", "height", "label", *classes])
+    table.writerow(["file", "frame", "seconds", "left", "top", "width", "height", "label", *classes, "net"])
     for frame, readings in results:
         when = ["", ""] if frame.index is None else [frame.index, round(frame.seconds or 0.0, 3)]
+        source = spreadsheet_cell(str(frame.source))
         for reading in readings:
             box = [round(value, 1) for value in reading.face.box]
             shares = [round(reading.probabilities[name], 4) for name in classes]
-            table.writerow([str(frame.source), *when, *box, reading.label, *shares])
+            table.writerow([source, *when, *box, reading.label, *shares, net])
         if not readings:
-            table.writerow([str(frame.source), *when, *[""] * (5 + len(classes))])
+            table.writerow([source, *when, *[""] * (5 + len(classes)), net])
 
 
-def write_pictures(results: Iterable[tuple[Frame, list[Reading]]], folder: Path) -> Iterator[Path]:
-    """Write every frame with its boxes and words as a JPEG in a folder.
+def write_pictures(results: Iterable[tuple[Frame, list[Reading]]], folder: Path, net: str) -> Iterator[Path]:
+    """Write every frame with its boxes, words and the net's name as a JPEG in a folder.
 
     Names are the files' own with the frame's number, and a number where two files share one; nothing that lies
     there already is replaced.
@@ -173,7 +182,7 @@ def write_pictures(results: Iterable[tuple[Frame, list[Reading]]], folder: Path)
     folder.mkdir(parents=True, exist_ok=True)
     for frame, readings in results:
         stem = frame.source.stem + ("" if frame.index is None else f"-{frame.index:06d}")
-        yield save_new(annotate(frame.picture, readings), folder, stem)
+        yield save_new(annotate(frame.picture, readings, net), folder, stem)
 
 
 def save_new(picture: Any, folder: Path, stem: str) -> Path:
