@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_lib.texts import one_line
+
 if TYPE_CHECKING:
     from fer_lib.queue.pace import Pace
     from fer_lib.queue.plan import Status
@@ -109,10 +111,11 @@ def models(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     from fer_lib.checkpoints import list_checkpoints, read_checkpoint
-    from fer_lib.paths import results_dir
+    from fer_lib.paths import check_output, results_dir
     from fer_lib.study.weights import export_checkpoint, export_run
 
     path = arguments.output or Path(f"{arguments.name}.onnx")
+    check_output(path)
     folder = (arguments.results or results_dir()) / "checkpoints"
     shipped = list_checkpoints(folder)
     if arguments.name in shipped:
@@ -124,8 +127,10 @@ def export(arguments: argparse.Namespace) -> None:
 
 def checkpoint(arguments: argparse.Namespace) -> None:
     from fer_lib.checkpoints import write_checkpoint
+    from fer_lib.paths import results_dir
 
-    made = write_checkpoint(_find_record(arguments.run, arguments.results), arguments.name)
+    folder = (arguments.results or results_dir()) / "checkpoints"
+    made = write_checkpoint(_find_record(arguments.run, arguments.results), arguments.name, folder)
     print(made.path)
     print(made.path.with_suffix(".md"))
 
@@ -163,6 +168,7 @@ def study_run(arguments: argparse.Namespace) -> int:
     import torch
 
     from fer_lib.paths import results_dir
+    from fer_lib.queue.lock import sweep
     from fer_lib.queue.status import plan_text, summary_line
     from fer_lib.queue.work import run_queue, worker_threads
 
@@ -173,9 +179,11 @@ def study_run(arguments: argparse.Namespace) -> int:
         print(plan_text(*_progress(specs, arguments)))
         torch.set_num_threads(threads)
         return 0
+    results = arguments.results or results_dir()
+    sweep(results / "runs")
     report = run_queue(
         specs,
-        results=arguments.results or results_dir(),
+        results=results,
         device=arguments.device,
         jobs=arguments.jobs,
         time_limit=arguments.time_limit,
@@ -279,7 +287,7 @@ def _find_record(name: str, results: Path | None, weight_files: Iterable[str] = 
 
 
 def _warn(line: str) -> None:
-    print(f"fer: {line}", file=sys.stderr)
+    print(f"fer: {one_line(line)}", file=sys.stderr)
 
 
 # ---------------------------------------------------------------- benchmarks

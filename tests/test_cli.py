@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,26 @@ def test_a_file_where_a_folder_is_needed_is_named(fer, tmp_path):
     assert_one_line(err, str(tmp_path / "results"), "Not a directory")
 
 
+@pytest.mark.heavy
+def test_memory_that_does_not_suffice_is_one_line(fer, tmp_path):
+    """Address space for the library and a little more, as in a small container."""
+    code = (
+        "import resource, sys, torch\n"
+        "from fer_lib.cli import main\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 600_000_000, resource.RLIM_INFINITY))\n"
+        "main(sys.argv[1:])"
+    )
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("no /proc: the address space in use is not read here")
+    command = ("train", "control/none/fer2013", "--dataset", "synthetic", "--batch-size", "1024", "--device", "cpu")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command, "--results", str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert_one_line(done.stderr, "out of memory with batch size 1024 of resnet18", "smaller --batch-size")
+
+
 def test_no_write_permission_is_named(fer, monkeypatch, tmp_path):
     def refuse(path, *arguments, **options):
         raise PermissionError(13, "Permission denied", str(path))
@@ -350,6 +371,25 @@ def test_a_killed_training_continues(fer, complete, tmp_path):
     assert status == 0
     assert "continuing at epoch 2 of 3, step 2 of 4" in out
     same_outcome(read_record(tmp_path / "runs" / RUN), read_record(complete / "runs" / RUN))
+
+
+def test_a_training_killed_at_its_predictions_trains_nothing_again(fer, complete, tmp_path):
+    arguments = ("train", RECIPE, "--device", "cpu", "--results", tmp_path)
+    kill("predicting", *arguments)
+    status, out, _ = fer(*arguments)
+    assert status == 0
+    assert "continuing after the last epoch" in out
+    assert "epoch   3/3" not in out
+    same_outcome(read_record(tmp_path / "runs" / RUN), read_record(complete / "runs" / RUN))
+
+
+def test_what_a_process_killed_at_its_very_end_left_is_swept(fer, complete, tmp_path):
+    runs = shutil.copytree(complete, tmp_path / "results") / "runs"
+    for name in (RUN, "another-run"):
+        (runs / f"{name}.partial").mkdir()
+        (runs / f"{name}.partial" / "checkpoint.pt").write_bytes(b"state")
+    assert fer("train", RECIPE, "--device", "cpu", "--results", runs.parent)[0] == 0
+    assert sorted(path.name for path in runs.iterdir()) == ["another-run.partial", RUN]
 
 
 @pytest.mark.data

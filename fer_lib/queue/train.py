@@ -20,7 +20,7 @@ from fer_lib.metrics import summary
 from fer_lib.models import list_models
 from fer_lib.models.describe import meta_net, milliseconds
 from fer_lib.paths import ROOT, results_dir
-from fer_lib.queue.lock import locked
+from fer_lib.queue.lock import locked, sweep
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
 from fer_lib.training import Outcome, Stop, autocast_dtype, choose_device, device_name, fit
@@ -55,6 +55,7 @@ def train_run(
     """
     runs = (results or results_dir()) / "runs"
     folder, partial = runs / spec.run_id, runs / f"{spec.run_id}.partial"
+    sweep(runs)
     if record := find_run(spec, results):
         say(f"{spec.run_id}: complete, loaded from its record")
         return record

@@ -8,7 +8,6 @@ from fer_lib.recipe import get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import evidence_table
-
 from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.groups import DATASETS, Group, group_records, longest_groups
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
