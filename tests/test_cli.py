@@ -226,6 +226,20 @@ def small_files():
     signal.signal(signal.SIGXFSZ, before)
 
 
+@pytest.mark.parametrize("command", [("train", "control/bam/fer2013"), ("study", "run", "--recipes", "control/bam/fer2013")])
+def test_a_batch_of_one_is_refused_before_anything_is_read(fer, tmp_path, command, monkeypatch):
+    for module in (train, queue):
+        monkeypatch.setattr(module, "load_dataset", lambda name: pytest.fail("data were read"))
+    status, out, err = fer(*command, "--batch-size", 1, "--results", tmp_path)
+    assert (status, out) == (2, "")
+    assert_one_line(err, "control/bam/fer2013: batch size 1", "batch normalisation")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_of_one_is_no_problem_without_batch_normalisation(fer):
+    assert fer("train", "zhang/microexpnet/fer2013", "--batch-size", 1, "--dry-run")[0] == 0
+
+
 def test_a_full_disk_leaves_no_record_and_the_old_checkpoint(fer, tmp_path, monkeypatch, request):
     arguments = ("train", RECIPE, "--device", "cpu", "--results", tmp_path)
     assert fer(*arguments, "--time-limit", "0")[0] == 75

@@ -132,8 +132,6 @@ def _factory(block: str, slot: str, make: Callable, options: dict[str, Any]) -> 
             raise unknown(f"argument of block {block!r}:", option, [k for k in known if k != "stride"])
     if slot == "convolution":
         return lambda channels, stride: make(channels, channels, stride=stride, **options)
-    if block == "simam":
-        return lambda channels: make(**options)
     return partial(make, **options)
 
 

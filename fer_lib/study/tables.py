@@ -24,6 +24,7 @@ from fer_lib.study.protocols import protocol_audit, protocol_figure, readable_pr
 from fer_lib.study.start import readable_start, start_table
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verify import sound_records
+from fer_lib.texts import spreadsheet_cell
 
 RUN_COLUMNS = (
     "run", "recipe", "seed", "fold", "dataset", "train_pictures", "epochs", "recipe_epochs", "views", "val_accuracy",
@@ -76,8 +77,9 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV with a header, six significant digits."""
-    return table.to_csv(index=False, float_format="%.6g")
+    """A table as CSV with a header, six significant digits; what a spreadsheet would execute is quoted."""
+    safe = table.map(lambda cell: spreadsheet_cell(cell) if isinstance(cell, str) else cell)
+    return safe.to_csv(index=False, float_format="%.6g")
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
@@ -200,7 +202,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     readme = ROOT / "README.md"
     if results.resolve() == ROOT / "results" and readme.exists():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
-        text = _replace_section(readme.read_text(), "answer", answer(records) + "\n")
+        text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(records) + "\n")
         written[readme] = _replace_section(text, "claims", headline).encode()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
