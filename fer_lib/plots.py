@@ -447,3 +447,39 @@ def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, s
     axes.grid(axis="y", alpha=0.3)
     _legend(figure, ncols=3)
     return figure
+
+
+def modules(ours: pd.DataFrame, printed: pd.DataFrame, title: str, tall: bool = False) -> Figure:
+    """What modules add here, with intervals, beside the gains that papers print for the same modules.
+
+    Args:
+        ours: module, gain, low, high and values (one a seed) in points; best first.
+        printed: module, gain and label (who prints it, on which data).
+        title: above the figure.
+        tall: for a phone: narrow, with the printed gains below ours.
+    """
+    figure = Figure(
+        figsize=(3.7, 1.9 + 0.62 * len(ours)) if tall else (6.3, 1.35 + 0.42 * len(ours)), layout="constrained"
+    )
+    axes = figure.subplots()
+    rows = np.arange(len(ours))[::-1]
+    axes.axvspan(-1, 1, color=QUIET, alpha=0.18, linewidth=0, label="within ±1 point")
+    axes.axvline(0, color="#555555", linewidth=1)
+    axes.hlines(rows + 0.12, ours["low"], ours["high"], color=OURS, linewidth=2.5, label="ours, 95 % interval")
+    axes.scatter(ours["gain"], rows + 0.12, s=42, color=OURS, label="ours, mean", zorder=3)
+    each = [(value, row - 0.1) for row, values in zip(rows, ours["values"], strict=True) for value in values]
+    axes.scatter(*zip(*each, strict=True), s=9, color=OURS, alpha=0.7, linewidth=0, label="ours, one seed")
+    heights = dict(zip(ours["module"], rows, strict=True))
+    for (label, points), marker in zip(printed.groupby("label", sort=True), "DsP^v", strict=False):
+        at = [heights[module] - 0.28 for module in points["module"]]
+        axes.scatter(points["gain"], at, s=34, marker=marker, color=PAPER, label=f"printed: {label}", zorder=3)
+    size = 10 if tall else 9
+    axes.set_yticks(rows, [textwrap.fill(name, 11 if tall else 24) for name in ours["module"]], fontsize=size)
+    axes.set_ylim(-0.6, len(ours) - 0.4)
+    axes.tick_params(axis="x", labelsize=size)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("gain in accuracy, points", fontsize=size)
+    axes.set_title(textwrap.fill(title, 44) if tall else title, loc="left", fontsize=size)
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=1 if tall else 3, frameon=False, fontsize=size - 1)
+    return figure

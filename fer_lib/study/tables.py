@@ -202,7 +202,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     readme = ROOT / "README.md"
     if results.resolve() == ROOT / "results" and readme.exists():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
-        text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(records) + "\n")
+        text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(records, tables=tables) + "\n")
         written[readme] = _replace_section(text, "claims", headline).encode()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
