@@ -2,16 +2,45 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from fer_lib.data.ckplus import read_ck48, read_original
-from fer_lib.data.dataset import FaceDataset
+from fer_lib.data.dataset import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset
 from fer_lib.data.fer2013 import read_csv, read_folders, read_train_test
 from fer_lib.data.ferplus import add_votes
 from fer_lib.data.folder import read_folder
+from fer_lib.data.folds import PROTOCOLS
 from fer_lib.data.synthetic import synthetic
 from fer_lib.errors import UserError, unknown
 
-NAMES = ("synthetic", "fer2013", "ckplus", "folder:PATH")
+
+class Known(NamedTuple):
+    """What is known of a dataset without its files.
+
+    Attributes:
+        title: as people write it.
+        classes: names, in the order of the labels.
+        protocols: that split it, the one for everyday first.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    protocols: tuple[str, ...]
+
+
+_BY_PICTURE = tuple(name for name in PROTOCOLS if name.startswith("picture_"))
+KNOWN = {
+    "synthetic": Known("drawn faces", FER2013_CLASSES, ("official", "subject_10fold", *_BY_PICTURE)),
+    "fer2013": Known("FER2013", FER2013_CLASSES, ("official", *_BY_PICTURE)),
+    "ckplus": Known("CK+", CKPLUS_CLASSES, tuple(p for p in ("subject_10fold", *PROTOCOLS) if p != "official")),
+}
+
+
+def classes_of(name: str) -> tuple[str, ...]:
+    """Class names of a dataset; empty where its folders will say them."""
+    return KNOWN[name].classes if name in KNOWN else ()
+
+
 # Where archives put their files, relative to the data root.
 _KAGGLE = "challenges-in-representation-learning-facial-expression-recognition-challenge"
 _FER2013_FOLDERS = ("fer2013", "fer2013/fer2013", f"fer2013/{_KAGGLE}", _KAGGLE, "")
@@ -52,7 +81,7 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
             return read_folder(Path(path).expanduser())
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    raise unknown("dataset", name, NAMES)
+    raise unknown("dataset", name, [*KNOWN, "folder:PATH"])
 
 
 def _load_fer2013(root: Path) -> FaceDataset:

@@ -218,13 +218,14 @@ class SimAM(nn.Module):
     """Parameter-free attention from an energy per position (Yang et al., ICML 2021; ZjjConan/SimAM).
 
     Args:
+        channels: C; any, as it has no weights.
         e_lambda: the lambda of the energy.
 
     Raises:
         UserError: (forward) the map is 1x1, where the variance is 0/0.
     """
 
-    def __init__(self, e_lambda: float = 1e-4):
+    def __init__(self, channels: int | None = None, e_lambda: float = 1e-4):
         super().__init__()
         self.e_lambda = e_lambda
 
