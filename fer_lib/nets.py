@@ -219,6 +219,7 @@ class ParallelCNN(Net):
 
 class Pipeline(Net):
     components: Count = 150
+    dual: bool = False
 
 
 OTHERS: dict[str, type[Net]] = {
@@ -243,7 +244,7 @@ OTHERS: dict[str, type[Net]] = {
 }
 PIPELINES = (
     *("lbp_svm", "lbp_knn", "lbp_pca_svm", "hog_svm", "hog_knn", "hog_pca_svm"),
-    *("gabor_svm", "gabor_pca_svm"),
+    *("gabor_svm", "gabor_pca_svm", "pixels_nn"),
 )
 """The classical pipelines, which are fitted once and not trained."""
 

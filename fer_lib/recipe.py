@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 
-from fer_lib.data import FACE_SIDE, PROTOCOLS
+from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of
 from fer_lib.data.ferplus import FERPLUS_CLASSES
 from fer_lib.errors import UserError, unknown
@@ -19,8 +19,8 @@ from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, 
 from fer_lib.schema import Count, Name, Positive, Text, check, check_named, read_toml
 
 PAPERS_DIR = Path(__file__).parent / "papers"
-SELF_EVIDENT = ("name", "title", "dataset", "sources")
-"""Fields that need no source: a recipe's name says its dataset."""
+SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
+"""Fields that need no source: a recipe's name says its dataset, and seeds are how often it is run, not how."""
 Protocol = Literal[tuple(PROTOCOLS)]
 
 
@@ -65,6 +65,8 @@ class Recipe:
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     leave_out: str | None = None
     """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``."""
+    seeds: Count | None = field(default=None, compare=False)
+    """How many seeds the study wants of it, if not as many as of others of its kind; no part of the identity."""
     sources: dict[str, Text] = field(default_factory=dict, compare=False)
     """Where each value above comes from: the place in the paper, or the code it follows."""
 
@@ -77,8 +79,19 @@ class Recipe:
 
     @property
     def is_classical(self) -> bool:
-        """Whether it fits a pipeline once, without chance, so that every seed gives one outcome."""
+        """Whether it fits a pipeline once instead of training a net."""
         return is_classical(self.model)
+
+    @property
+    def chance(self) -> bool:
+        """Whether the seed can change the outcome: the training's, or the split's if that is drawn."""
+        return not self.is_classical or is_drawn(self.protocol)
+
+    @property
+    def folds(self) -> int:
+        """Runs that a seed takes: one for each fold of the protocol. A pipeline that is fitted in closed form does
+        all folds of a drawn protocol in one run, as it takes seconds and there are many draws."""
+        return 1 if is_drawn(self.protocol) and self.is_classical else PROTOCOLS[self.protocol]
 
     def training(self) -> dict[str, Any]:
         """All that can change the outcome of a training, as plain JSON values.
@@ -87,7 +100,7 @@ class Recipe:
         """
         values = dataclasses.asdict(self)
         optional = {f.name for f in dataclasses.fields(self) if not _is_required(f)}
-        return {k: v for k, v in values.items() if k not in ("title", "sources") and (v or k not in optional)}
+        return {k: v for k, v in values.items() if k not in ("title", "seeds", "sources") and (v or k not in optional)}
 
 
 def _is_required(field: dataclasses.Field) -> bool:
@@ -160,7 +173,7 @@ class RunSpec:
     Args:
         recipe: the recipe; its name, data, epochs and every hyper-parameter count.
         seed: seeds initialisation, order, augmentation and dropout.
-        fold: the test fold, 0-based, for protocols with folds; else None.
+        fold: the test fold, 0-based, of a recipe with folds; else None.
         limit_train: train on this many pictures only, the first of the training part; None for all.
         limit_test: evaluate on this many pictures of the val and test parts only; None for all.
     """
@@ -172,9 +185,9 @@ class RunSpec:
     limit_test: int | None = None
 
     def __post_init__(self) -> None:
-        folds = PROTOCOLS[self.recipe.protocol]
+        folds = self.recipe.folds
         if folds == 1 and self.fold is not None:
-            raise UserError(f"--fold {self.fold}: protocol {self.recipe.protocol!r} has no folds; leave it out")
+            raise UserError(f"--fold {self.fold}: a run of {self.recipe.name} takes no fold; leave it out")
         if folds > 1 and (self.fold is None or not 0 <= self.fold < folds):
             raise UserError(f"--fold {self.fold}: protocol {self.recipe.protocol!r} needs a fold from 0 to {folds - 1}")
         if self.seed < 0:

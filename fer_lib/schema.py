@@ -3,7 +3,7 @@
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -92,29 +92,29 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _explain(message: str, kind: Any, values: Any) -> str:
     """msgspec's message with the value that it means and, for an unknown key, the nearest ones."""
-    text, _, path = message.partition(" - at `$")
-    steps = re.findall(r"\.([^.\[`]+)|\[(\d+)\]", path)
-    info, found = msgspec.inspect.type_info(kind), values
-    for key, index in steps:
-        info = _inner(info, key)
-        found = found[key] if key else found[int(index)]
-    name = path.rstrip("`").lstrip(".")
+    text, path = re.fullmatch(r"(.*?)(?: - at `\$(.*)`)?", message, re.DOTALL).groups("")
+    info, found, name = msgspec.inspect.type_info(kind), values, path.removeprefix(".")
+    try:
+        for key, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
+            info, found = _fields(info).get(key), found[key or int(index)]
+    except (LookupError, TypeError, ValueError):  # "[...]" stands for whichever key of a table
+        info, found = None, None
     if extra := re.fullmatch("Object contains unknown field `(.*)`", text, re.DOTALL):
         return f"{name}: {unknown('key', extra[1], _fields(info))}".removeprefix(": ")
     if lacking := re.fullmatch("Object missing required field `(.*)`", text):
-        return f"lacks {name}.{lacking[1]}".replace(" .", " ")
-    text = re.sub(r"`([a-z |]+)`", lambda m: " or ".join(_WORDS.get(w, w) for w in m[1].split(" | ")), text)
-    text = text.replace("Invalid enum value", "unknown value").replace("Expected", "expected")
-    if text.startswith("unknown value") and isinstance(info, msgspec.inspect.LiteralType):
-        return f"{name}: {unknown('value', str(found), map(str, info.values))}"
-    return f"{name} = {found!r}: {text}" if name and not name.endswith("...]") else f"{name}: {text}".lstrip(": ")
+        return f"lacks {f'{name}.' if name else ''}{lacking[1]}"
+    shown = repr(found) if len(repr(found)) < 100 else f"{repr(found)[:97]}..."
+    where = "" if not name else f"{name}: " if "..." in name else f"{name} = {shown}: "
+    choices = [value for kind in _kinds(info) for value in getattr(kind, "values", ())]
+    if text.startswith("Invalid enum value") and choices:
+        return f"{name}: {unknown('value', str(found), map(str, choices))}"
+    words = re.sub(r"`([a-z |]+)`", lambda m: " or ".join(_WORDS.get(w, w) for w in m[1].split(" | ")), text)
+    return where + words.replace("Expected", "expected")
+
+
+def _kinds(info: Any) -> Sequence[Any]:
+    return info.types if isinstance(info, msgspec.inspect.UnionType) else [info]
 
 
 def _fields(info: Any) -> dict[str, Any]:
-    options = info.types if isinstance(info, msgspec.inspect.UnionType) else [info]
-    return {field.encode_name: field.type for option in options for field in getattr(option, "fields", ())}
-
-
-def _inner(info: Any, key: str) -> Any:
-    """The type of a key; None where it has no fixed one."""
-    return _fields(info).get(key) if info is not None else None
+    return {field.encode_name: field.type for kind in _kinds(info) for field in getattr(kind, "fields", ())}

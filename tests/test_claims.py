@@ -7,6 +7,7 @@ import pytest
 from fer_lib.claims import list_claims, parse_claim
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
 from fer_lib.errors import UserError
+from fer_lib.models.describe import meta_net
 from fer_lib.recipe import get_recipe, load_papers
 
 
@@ -63,10 +64,10 @@ def percent(paper, kind):
 @pytest.mark.parametrize(
     ("paper", "kinds"),
     [
-        ("zhang", {"level": 9, "count": 5}),
-        ("li", {"level": 10, "gain": 2, "recall": 2, "count": 4}),
-        ("hu", {"level": 38, "gain": 20}),  # ten gains, each on two datasets
-        ("gu", {"level": 22, "gain": 16, "recall": 2, "count": 6}),
+        ("zhang", {"level": 9, "count": 5, "statement": 4}),
+        ("li", {"level": 10, "gain": 2, "recall": 2, "count": 4, "statement": 7}),
+        ("hu", {"level": 38, "gain": 20, "statement": 2}),  # ten gains, each on two datasets
+        ("gu", {"level": 22, "gain": 16, "recall": 2, "count": 6, "statement": 7}),
         ("control", {}),
         ("best", {}),
         ("classical", {}),
@@ -221,6 +222,38 @@ def test_the_sides_of_an_attention_gain_differ_in_the_model_alone():
             assert {key for key in ours if ours[key] != base.get(key)} == {"name", "model"}, claim.id
 
 
+def test_what_stands_in_for_a_paper_says_so():
+    """The comparators that a paper only names, or quotes from others, never speak against it."""
+    stand_ins = {claim.id for claim in list_claims() if claim.fidelity == "C" and claim.kind == "level"}
+    assert stand_ins == {
+        "li/fer2013/parallel_cnn",
+        "zhang/fer2013/lbcnn",
+        "zhang/fer2013/vggface",
+        "zhang/fer2013/microexpnet",
+        "zhang/ckplus/fei",
+        "zhang/ckplus/gps",
+        "zhang/ckplus/roi",
+        "gu/fer2013/resnet_intro",
+        "gu/ckplus/resnet_intro",
+    }
+    gains = {claim.fidelity for claim in list_claims("hu") if claim.kind == "gain"}
+    assert gains == {"C"}  # other pictures and another training than the paper's
+
+
+def test_only_a_claim_with_a_recipe_has_a_fidelity():
+    for claim in list_claims():
+        assert (claim.fidelity is None) == (claim.recipe is None), claim.id
+        assert bool(claim.gaps) == (claim.fidelity in ("B", "C")), claim.id
+
+
+def test_a_statement_is_in_words_and_names_nets_there_are():
+    for claim in list_claims():
+        assert bool(claim.statement) == (claim.kind == "statement"), claim.id
+        assert claim.kind == "statement" or not (claim.check or claim.models), claim.id
+        for name in claim.models:
+            assert meta_net(name) is not None
+
+
 def test_a_class_is_one_of_the_datasets():
     classes = {"fer2013": FER2013_CLASSES, "ckplus": CKPLUS_CLASSES}
     for claim in list_claims():
@@ -240,6 +273,7 @@ def test_every_contradiction_has_a_reading():
         ("li/hybrid/fer2013", "li/hybrid_resnet34_depth/fer2013", {"model_options"}),
         ("li/hybrid/fer2013", "li/hybrid_batch256/fer2013", {"batch_size"}),
         ("li/hybrid/fer2013", "li/hybrid_step/fer2013", {"schedule"}),
+        ("li/hybrid/fer2013", "li/hybrid_cross_entropy/fer2013", {"loss"}),
         ("hu/coord/fer2013", "hu/channel/fer2013", {"model"}),
         ("hu/coord_simam_sc/fer2013", "hu/channel_simam_sc/fer2013", {"model_options"}),
         ("gu/psa_joint/fer2013", "gu/psa_joint_eq2_groups/fer2013", {"model_options"}),
@@ -273,6 +307,12 @@ def test_an_unknown_paper_suggests_the_nearest():
         (table(value="0.749"), "needs a value from 0 to 1"),
         (table(kind="recall", value=89, class_name="happy"), "a recall claim needs a value from 0 to 1"),
         (table(kind="recall"), "needs a class_name"),
+        (table(recipe="demo/a"), "recipe and fidelity, A, B, C, go together"),
+        (table(fidelity="A"), "recipe and fidelity, A, B, C, go together"),
+        (table(recipe="demo/a", fidelity="D"), "unknown fidelity 'D'"),
+        (table(recipe="demo/a", fidelity="B"), "'gaps' says what fills them"),
+        (table(recipe="demo/a", fidelity="A", gaps="ours"), "'gaps' says what fills them"),
+        (table(kind="statement", value=None), "a statement needs 'statement'"),
         (table(kind="gain", value=2.53, recipe="demo/a", baseline="demo/b"), "needs a value from -1 to 1"),
         (table(kind="gain", value=0.1, recipe="demo/a"), "needs a recipe and a baseline"),
         (table(kind="gain", value=0.1, baseline="demo/b"), "needs a recipe and a baseline"),

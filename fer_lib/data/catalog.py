@@ -28,11 +28,14 @@ class Known(NamedTuple):
     protocols: tuple[str, ...]
 
 
-_BY_PICTURE = tuple(name for name in PROTOCOLS if name.startswith("picture_"))
+def _protocols(first: str, *without: str) -> tuple[str, ...]:
+    return (first, *(name for name in PROTOCOLS if name != first and not name.startswith(without)))
+
+
 KNOWN = {
-    "synthetic": Known("drawn faces", FER2013_CLASSES, ("official", "subject_10fold", *_BY_PICTURE)),
-    "fer2013": Known("FER2013", FER2013_CLASSES, ("official", *_BY_PICTURE)),
-    "ckplus": Known("CK+", CKPLUS_CLASSES, tuple(p for p in ("subject_10fold", *PROTOCOLS) if p != "official")),
+    "synthetic": Known("drawn faces", FER2013_CLASSES, _protocols("official", "copied")),
+    "fer2013": Known("FER2013", FER2013_CLASSES, _protocols("official", "copied", "subject")),
+    "ckplus": Known("CK+", CKPLUS_CLASSES, _protocols("subject_10fold", "official")),
 }
 
 

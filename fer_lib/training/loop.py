@@ -166,7 +166,7 @@ class _Trainer:
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device)
-        parts = split_indices(dataset, recipe.protocol, spec.fold or 0, recipe.leave_out)
+        parts = split_indices(dataset, recipe.protocol, spec.fold or 0, recipe.leave_out, seed=spec.seed)
         train = parts.train[: spec.limit_train]
         if len(train) < 2 or not len(parts.test):
             raise UserError(
