@@ -100,6 +100,7 @@ def _say(line: str) -> None:
 
 
 def models(arguments: argparse.Namespace) -> None:
+    from fer_lib.claims import tables_of_models
     from fer_lib.models.describe import describe
     from fer_lib.study.weights import trained_models
     from fer_lib.training import choose_device
@@ -111,7 +112,8 @@ def models(arguments: argparse.Namespace) -> None:
         parameters = "–" if row.parameters is None else f"{row.parameters:,}"
         time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
         weights = " ".join(trained.get(row.name, "–"))
-        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:18}{row.papers}")
+        serves = tables_of_models().get(row.name, "")
+        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:18}{serves}")
 
 
 def export(arguments: argparse.Namespace) -> None:

@@ -226,9 +226,11 @@ def small_files():
     signal.signal(signal.SIGXFSZ, before)
 
 
-@pytest.mark.parametrize("command", [("train", "control/bam/fer2013"), ("study", "run", "--recipes", "control/bam/fer2013")])
+@pytest.mark.parametrize(
+    "command", [("train", "control/bam/fer2013"), ("study", "run", "--recipes", "control/bam/fer2013")]
+)
 def test_a_batch_of_one_is_refused_before_anything_is_read(fer, tmp_path, command, monkeypatch):
-    for module in (train, queue):
+    for module in (train, work):
         monkeypatch.setattr(module, "load_dataset", lambda name: pytest.fail("data were read"))
     status, out, err = fer(*command, "--batch-size", 1, "--results", tmp_path)
     assert (status, out) == (2, "")

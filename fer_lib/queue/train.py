@@ -17,7 +17,6 @@ import torch
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.metrics import summary
-from fer_lib.models import list_models
 from fer_lib.models.describe import meta_net, milliseconds
 from fer_lib.paths import ROOT, results_dir
 from fer_lib.queue.lock import locked, sweep
@@ -66,7 +65,7 @@ def train_run(
         if record is None:
             say(f"{spec.run_id}: {spec.recipe.epochs} epochs on {dataset.name}")
             started, code = datetime.now(UTC), code_version()  # before the training, during which the tree may change
-            if spec.recipe.model in list_models(classical=True):
+            if spec.recipe.is_classical:
                 outcome, target = fit_classical(spec, dataset, stop=stop, say=say), torch.device("cpu")
                 where = environment(target) | classical_environment()
             else:

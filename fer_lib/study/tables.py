@@ -28,8 +28,8 @@ from fer_lib.texts import spreadsheet_cell
 
 RUN_COLUMNS = (
     "run", "recipe", "seed", "fold", "dataset", "train_pictures", "epochs", "recipe_epochs", "views", "val_accuracy",
-    *(f"test_{rule}" for rule in RULES), "selected_epoch", "minutes", "images_per_second", "device", "precision", "torch",
-    "commit", "fingerprint",
+    *(f"test_{rule}" for rule in RULES), "selected_epoch", "minutes", "images_per_second", "device", "precision",
+    "torch", "commit", "fingerprint",
 )  # fmt: skip
 
 
