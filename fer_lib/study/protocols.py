@@ -252,7 +252,8 @@ def printed_accuracies() -> pd.DataFrame:
                 }
                 for split in splits
             ]
-    return pd.DataFrame(rows)
+    columns = ["claim", "paper", "system", "split", "value", "headline"]
+    return pd.DataFrame(rows, columns=columns).astype({"headline": bool})
 
 
 def protocol_figure(table: pd.DataFrame) -> Figure:
