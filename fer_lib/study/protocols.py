@@ -51,6 +51,86 @@ def kind_of(protocol: str) -> str:
     return protocol.removesuffix("_drawn")
 
 
+# ---------------------------------------------------------------- persons, films and frames
+
+PUBLISHED = {
+    "persons": 118,
+    "films": 327,
+    "pictures": 981,
+    "test pictures, 2:1": 327,
+    "test pictures, copied folds": 990,
+}
+"""Of CK+'s labelled films (Lucey et al. 2010; 123 persons with the unlabelled ones), its usual copy, and its splits."""
+
+
+def film_counts(dataset: FaceDataset) -> pd.DataFrame:
+    """Persons, films, pictures and what the splits test, beside what is published of CK+.
+
+    Args:
+        dataset: pictures with subjects and sequences.
+
+    Returns:
+        One row per count: here, and published, for CK+.
+
+    Raises:
+        UserError: a copy of CK+ whose counts are not the published ones, naming them; or a dataset that does not say
+            who is shown, and in which film.
+    """
+    _check_films(dataset)
+    is_ckplus = dataset.name == "ckplus"
+    here = {
+        "persons": len(np.unique(dataset.subject)),
+        "films": len(np.unique(dataset.sequence)),
+        "pictures": len(dataset),
+        "test pictures, 2:1": _shared(dataset, "picture_2to1", 0)[0],
+    }
+    if is_ckplus:
+        wrong = [f"{here[name]} {name} for {PUBLISHED[name]}" for name in here if here[name] != PUBLISHED[name]]
+        if wrong:
+            raise UserError(
+                f"{dataset.source} is not CK+ as published: {', '.join(wrong)}; `fer data check` says what is missing"
+            )
+        here["test pictures, copied folds"] = _shared(dataset, "copied_10fold", 0)[0]
+    table = pd.DataFrame({"here": here})
+    return table.assign(published=pd.Series(PUBLISHED)) if is_ckplus else table
+
+
+def film_distances(dataset: FaceDataset) -> pd.DataFrame:
+    """How far the nearest picture is: of the same film, of the same person elsewhere, of another person.
+
+    Args:
+        dataset: pictures with subjects and sequences.
+
+    Returns:
+        One row for each of the three: the median over pictures of the root mean square difference of pixels to the
+        nearest such picture (grey levels of 255), and the share of pictures of which it is the nearest of all
+        (percent).
+    """
+    _check_films(dataset)
+    flat = dataset.images.reshape(len(dataset), -1).astype(np.float64)
+    square = (flat**2).sum(1)
+    far = np.sqrt(np.maximum(square[:, None] + square - 2 * flat @ flat.T, 0) / flat.shape[1])
+    np.fill_diagonal(far, np.inf)
+    film = dataset.sequence[:, None] == dataset.sequence
+    person = dataset.subject[:, None] == dataset.subject
+    kinds = {"the same film": film, "the same person, another film": person & ~film, "another person": ~person}
+    nearest = {name: np.where(mask, far, np.inf).min(1) for name, mask in kinds.items()}
+    first = np.argmin(list(nearest.values()), axis=0)
+    rows = {
+        name: {
+            "median difference, grey levels": float(np.median(at[np.isfinite(at)])),
+            "is the nearest of all, %": 100 * float((first == number).mean()),
+        }
+        for number, (name, at) in enumerate(nearest.items())
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").round(1)
+
+
+def _check_films(dataset: FaceDataset) -> None:
+    if dataset.subject is None or dataset.sequence is None:
+        raise UserError(f"{dataset.name} does not say who is shown, and in which film: use ckplus or synthetic_films")
+
+
 # ---------------------------------------------------------------- what the splits share
 
 
@@ -278,8 +358,7 @@ def measure(dataset: FaceDataset, models: Sequence[str] = ("pixels_nn",), draws:
     Raises:
         UserError: the dataset does not say who is shown, and in which film.
     """
-    if dataset.subject is None or dataset.sequence is None:
-        raise UserError(f"{dataset.name} does not say who is shown, and in which film: use ckplus or synthetic_films")
+    _check_films(dataset)
     names, person = np.unique(dataset.subject, return_inverse=True)
     rows = []
     for name in models:
