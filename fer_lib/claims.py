@@ -1,7 +1,10 @@
 """What the papers say, as data: one :class:`Claim` per number of a table or of the text, and per statement."""
 
 import dataclasses
+import re
+from collections import defaultdict
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -60,10 +63,23 @@ class Claim:
     statement: str = ""
     """What is said, in our words."""
     check: str | None = None
-    """What tests a statement, a name of :data:`fer_lib.study.evidence.CHECKS`; None where nothing can."""
+    """What tests a statement, a name of :data:`fer_lib.study.statements.CHECKS`; None where nothing can."""
     models: tuple[str, ...] = ()
     """The nets that a statement compares, the one it is about first: names of
     :func:`fer_lib.models.create_model`."""
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables that print it, as in ``Table 4``."""
+        lists = re.findall(r"Tables? ((?:[0-9IVX]+(?:, | and )?)+)", self.place)
+        return frozenset(f"Table {number}" for found in lists for number in re.findall(r"[0-9IVX]+", found))
+
+    @property
+    def percent(self) -> Decimal | None:
+        """The value in percent with the decimals of the print; None where the print is no plain number."""
+        if not self.printed:
+            return None if self.value is None else Decimal(str(self.value)).scaleb(2)
+        return Decimal(self.printed) if re.fullmatch(r"[\d.]+", self.printed) else None
 
     @property
     def tested(self) -> bool:
@@ -87,6 +103,20 @@ def list_claims(paper: str | None = None) -> tuple[Claim, ...]:
         if paper in (None, name)
         for table in content.get("claim", [])
     )
+
+
+@cache
+def tables_of_models() -> dict[str, str]:
+    """The papers' tables that a model's recipes test, by model, as in ``gu Table 3, 4; zhang Table III``."""
+    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for claim in list_claims():
+        if claim.recipe in list_recipes():
+            for numbers in re.findall(r"Tables? ([\dIVX]+(?:(?:, | and )[\dIVX]+)*)", claim.place):
+                found[list_recipes()[claim.recipe].model][claim.paper] |= set(re.findall(r"[\dIVX]+", numbers))
+    return {
+        model: "; ".join(f"{paper} Table {', '.join(sorted(tables))}" for paper, tables in papers.items())
+        for model, papers in found.items()
+    }
 
 
 def parse_claim(paper: str, table: dict[str, Any]) -> Claim:

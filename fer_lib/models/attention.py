@@ -219,13 +219,14 @@ class SimAM(nn.Module):
     """Parameter-free attention from an energy per position (Yang et al., ICML 2021; ZjjConan/SimAM).
 
     Args:
+        channels: C, which this block has no use for; it is taken so that every block is made alike.
         e_lambda: the lambda of the energy.
 
     Raises:
         UserError: (forward) the map is 1x1, where the variance is 0/0.
     """
 
-    def __init__(self, e_lambda: float = 1e-4):
+    def __init__(self, channels: int | None = None, e_lambda: float = 1e-4):
         super().__init__()
         self.e_lambda = e_lambda
 

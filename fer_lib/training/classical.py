@@ -16,7 +16,7 @@ from fer_lib.data import FaceDataset, Parts, run_parts
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.models.classical import ClassicalModel
-from fer_lib.recipe import Recipe, RunSpec
+from fer_lib.recipe import RunSpec
 from fer_lib.selection import RULES
 from fer_lib.training.loop import Outcome
 from fer_lib.training.stop import Interrupted, Stop
@@ -44,11 +44,10 @@ def fit_classical(
         There are no weights.
 
     Raises:
-        UserError: the recipe wants what a single fit does not have, or the training part is too small.
+        UserError: the training part is too small.
         Interrupted: stopped early.
     """
     recipe = spec.recipe
-    _check(recipe)
     parts = _chosen_parts(spec, dataset)
     sizes = {name: sum(len(getattr(part, name)) for part in parts) for name in PARTS}
     if not all(len(part.train) and len(part.test) for part in parts):
@@ -120,19 +119,6 @@ def classical_environment() -> dict[str, str]:
     import sklearn
 
     return {"precision": "float64", "scikit-image": skimage.__version__, "scikit-learn": sklearn.__version__}
-
-
-def _check(recipe: Recipe) -> None:
-    """Refuse what would change the run's name and not its outcome."""
-    for name, value, only in (
-        ("epochs", recipe.epochs, 1),
-        ("test_views", recipe.test_views, "one"),
-        ("augment", recipe.augment, {}),
-        ("balance", recipe.balance, {}),
-        ("pretrained", recipe.pretrained or "", ""),
-    ):
-        if value != only:
-            raise UserError(f"{recipe.name}: {name} must be {only!r}, as {recipe.model} is fitted once: got {value!r}")
 
 
 _kept: dict[tuple[str, str], np.ndarray] = {}
