@@ -12,7 +12,8 @@ from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.study import protocols
-from fer_lib.study.groups import group_records
+from fer_lib.study.groups import CHOSEN, group_records
+from fer_lib.study.pools import Pools
 from fer_lib.study.protocols import (
     WORDS,
     answers_by_person,
@@ -85,6 +86,15 @@ def test_answers_are_counted_for_the_persons_of_each_seeds_own_pictures(drawn):
             right[FACES.subject[position]] += hit
     assert found.asked.tolist() == [asked[name] for name in names]
     assert found.right.tolist() == [right[name] for name in names]
+
+
+def test_other_persons_count_for_a_fixed_split_and_are_in_the_spread_of_a_drawn_one(drawn, fixed):
+    pools = Pools([*fixed[1], *drawn[1]])
+    found = pools.own_pictures("control/none_picture_2to1/ckplus", CHOSEN)
+    low, high = answers_by_person(group_records(fixed[1])[0]).interval
+    assert np.sqrt(found) == pytest.approx((high - low) / 3.92, rel=0.1)
+    assert pools.own_pictures("ckplus/w8_picture_2to1/ckplus", CHOSEN) == 0
+    assert pools.own_pictures("control/none/fer2013", CHOSEN) == 0
 
 
 def test_a_drawn_split_is_held_against_drawn_folds_and_shows_its_draws(drawn, fixed):
