@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -62,10 +63,23 @@ class Claim:
     statement: str = ""
     """What is said, in our words."""
     check: str | None = None
-    """What tests a statement, a name of :data:`fer_lib.study.evidence.CHECKS`; None where nothing can."""
+    """What tests a statement, a name of :data:`fer_lib.study.statements.CHECKS`; None where nothing can."""
     models: tuple[str, ...] = ()
     """The nets that a statement compares, the one it is about first: names of
     :func:`fer_lib.models.create_model`."""
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables that print it, as in ``Table 4``."""
+        lists = re.findall(r"Tables? ((?:[0-9IVX]+(?:, | and )?)+)", self.place)
+        return frozenset(f"Table {number}" for found in lists for number in re.findall(r"[0-9IVX]+", found))
+
+    @property
+    def percent(self) -> Decimal | None:
+        """The value in percent with the decimals of the print; None where the print is no plain number."""
+        if not self.printed:
+            return None if self.value is None else Decimal(str(self.value)).scaleb(2)
+        return Decimal(self.printed) if re.fullmatch(r"[\d.]+", self.printed) else None
 
     @property
     def tested(self) -> bool:

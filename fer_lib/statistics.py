@@ -75,7 +75,7 @@ class Fit:
         estimable: projection onto the effects that the runs determine [nets + blocks, nets + blocks].
         sd: standard deviation of a seed, pooled over the nets; None without two runs of one net.
         freedom: its degrees of freedom.
-        equal_p: p of Bartlett's test that the nets spread alike; None where fewer than two have a spread.
+        values: the figures fitted, by net.
     """
 
     names: tuple[Hashable, ...]
@@ -84,7 +84,13 @@ class Fit:
     estimable: NDArray[np.float64]
     sd: float | None
     freedom: int
-    equal_p: float | None
+    values: tuple[NDArray[np.float64], ...]
+
+    @property
+    def equal_p(self) -> float | None:
+        """p of Bartlett's test that the nets spread alike; None where fewer than two have a spread."""
+        spread = [values for values in self.values if len(values) > 1 and np.ptp(values) > 0]
+        return float(stats.bartlett(*spread).pvalue) if len(spread) > 1 else None
 
     def comparable(self, name: Hashable, baseline: Hashable) -> bool:
         """Whether the runs determine the difference of two nets: not where no block has both, even by way of others."""
@@ -131,7 +137,11 @@ class Fit:
         return [
             Gain(
                 float(gain),
-                *(float(gain + sign * width * error) for width in (family.quantile, single, sameness) for sign in (-1, 1)),
+                *(
+                    float(gain + sign * width * error)
+                    for width in (family.quantile, single, sameness)
+                    for sign in (-1, 1)
+                ),
                 smallest=float(family.detectable * error),
                 statistic=float(gain / error) if error else math.copysign(math.inf, gain) if gain else 0.0,
                 family=family,
@@ -175,7 +185,9 @@ class Fit:
         return float(center - half), float(center + half)
 
 
-def fit(values: Mapping[Hashable, ArrayLike], blocks: Mapping[Hashable, Sequence[Sequence[Hashable]]] | None = None):
+def fit(
+    values: Mapping[Hashable, ArrayLike], blocks: Mapping[Hashable, Sequence[Sequence[Hashable]]] | None = None
+) -> Fit:
     """Fit :class:`Fit` by least squares.
 
     Args:
@@ -187,11 +199,11 @@ def fit(values: Mapping[Hashable, ArrayLike], blocks: Mapping[Hashable, Sequence
     Raises:
         ValueError: no run at all.
     """
-    names = tuple(values)
-    rows = [(net, run) for net, name in enumerate(names) for run in range(len(np.atleast_1d(values[name])))]
+    names, figures = tuple(values), [np.asarray(of_net, float) for of_net in values.values()]
+    rows = [(net, run) for net, of_net in enumerate(figures) for run in range(len(of_net))]
     if not rows:
         raise ValueError("a fit needs at least one run")
-    y = np.concatenate([np.atleast_1d(np.asarray(values[name], float)) for name in names])
+    y = np.concatenate(figures)
     design = [np.eye(len(names))[[net for net, _ in rows]]]
     factors = [tuple(blocks[names[net]][run]) for net, run in rows] if blocks else [() for _ in rows]
     for levels in zip(*factors, strict=True):
@@ -201,7 +213,6 @@ def fit(values: Mapping[Hashable, ArrayLike], blocks: Mapping[Hashable, Sequence
     inverse = np.linalg.pinv(x)
     effects = inverse @ y
     freedom = len(y) - int(np.linalg.matrix_rank(x))
-    spread = [v for v in values.values() if len(np.atleast_1d(v)) > 1 and np.ptp(v) > 0]
     return Fit(
         names=names,
         effects=effects[: len(names)],
@@ -209,7 +220,7 @@ def fit(values: Mapping[Hashable, ArrayLike], blocks: Mapping[Hashable, Sequence
         estimable=inverse @ x,
         sd=float(np.sqrt(((y - x @ effects) ** 2).sum() / freedom)) if freedom > 0 else None,
         freedom=freedom,
-        equal_p=float(stats.bartlett(*spread).pvalue) if len(spread) > 1 else None,
+        values=tuple(figures),
     )
 
 
@@ -231,7 +242,9 @@ def picture_variance(ours: ArrayLike, baseline: ArrayLike) -> float:
     known = [value for value in noise if value is not None]
     if not known:
         return 0.0
-    shares = [(np.mean(known) if value is None else value) / len(side) for value, side in zip(noise, sides, strict=True)]
+    shares = [
+        (np.mean(known) if value is None else value) / len(side) for value, side in zip(noise, sides, strict=True)
+    ]
     difference = sides[0].mean(0) - sides[1].mean(0)
     return max(0.0, float(difference.var(ddof=1) - sum(shares)) / pictures)
 

@@ -132,9 +132,7 @@ def crossed(runs, pictures, of_picture, of_both, rng):
 
 def test_picture_variance_leaves_out_what_the_seeds_spread_holds():
     rng = np.random.default_rng(4)
-    found = [
-        picture_variance(crossed(3, 2000, 0.3, 0.5, rng), crossed(5, 2000, 0.3, 0.5, rng)) for _ in range(40)
-    ]
+    found = [picture_variance(crossed(3, 2000, 0.3, 0.5, rng), crossed(5, 2000, 0.3, 0.5, rng)) for _ in range(40)]
     assert np.mean(found) == pytest.approx(2 * 0.3**2 / 2000, rel=0.05)
     alike = [picture_variance(crossed(3, 2000, 0, 0.5, rng), crossed(3, 2000, 0, 0.5, rng)) for _ in range(40)]
     assert min(alike) == 0

@@ -3,7 +3,7 @@
 from fer_lib.data.catalog import data_root, load_dataset
 from fer_lib.data.dataset import CKPLUS_CLASSES, FACE_SIDE, FER2013_CLASSES, FaceDataset
 from fer_lib.data.folds import PROTOCOLS, Parts, is_drawn, run_parts, split_indices
-from fer_lib.data.synthetic import synthetic
+from fer_lib.data.synthetic import synthetic, synthetic_films
 
 __all__ = [
     "CKPLUS_CLASSES",
@@ -18,4 +18,5 @@ __all__ = [
     "run_parts",
     "split_indices",
     "synthetic",
+    "synthetic_films",
 ]

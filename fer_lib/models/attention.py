@@ -219,7 +219,7 @@ class SimAM(nn.Module):
     """Parameter-free attention from an energy per position (Yang et al., ICML 2021; ZjjConan/SimAM).
 
     Args:
-        channels: C; any, as it has no weights.
+        channels: C, which this block has no use for; it is taken so that every block is made alike.
         e_lambda: the lambda of the energy.
 
     Raises:

@@ -46,5 +46,5 @@ class _ChannelMaximum(torch.autograd.Function):
         (indices,) = ctx.saved_tensors
         batch, channels, height, width = ctx.shape
         spread = gradient.new_zeros(batch * height * width * channels)  # channels-last, as nets are trained
-        spread = spread.put(torch.arange(0, spread.numel(), channels) + indices.flatten(), gradient.flatten())
+        spread.put_(torch.arange(0, spread.numel(), channels) + indices.flatten(), gradient.flatten())
         return spread.view(batch, height, width, channels).permute(0, 3, 1, 2)

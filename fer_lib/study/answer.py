@@ -7,7 +7,7 @@ import pandas as pd
 from fer_lib.recipe import get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.claim_table import claim_table
-from fer_lib.study.evidence import count_table
+from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.groups import DATASETS, Group, group_records, longest_groups
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
@@ -23,24 +23,33 @@ def answer(records: Sequence[RunRecord]) -> str:
         Paragraphs of Markdown.
     """
     own = [ablation_table(records, claimed=False, question=question) for question in ("", "alike")]
-    paragraphs = [_attention(*own), claims_sentence(claim_table(records)), _best(records)]
+    paragraphs = [_attention(*own), claims_sentence(claim_table(records), evidence_table(records)), _best(records)]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def claims_sentence(table: pd.DataFrame) -> str:
-    """How many printed numbers have which verdict."""
+def claims_sentence(table: pd.DataFrame, evidence: pd.DataFrame) -> str:
+    """How many printed numbers have which verdict.
+
+    Args:
+        table: of :func:`fer_lib.study.claim_table.claim_table`.
+        evidence: of :func:`fer_lib.study.evidence.evidence_table`.
+    """
     verdicts = table["verdict"].value_counts()
     runs = _counted(verdicts, FROM_RUNS)
     free = _counted(verdicts, [word for word in verdicts.index if word not in (*FROM_RUNS, NOT_RUN, NOT_TESTABLE)])
-    counts = count_table()
-    agree = int(counts["agrees"].sum())
+    counts = evidence.loc[evidence["finding"].str.startswith("counted "), "finding"]
+    right, counted = (counts == "counted right").sum(), len(counts)
     sentences = [
         f"Of {len(table)} printed accuracies, recalls and gains our runs judge {sum(runs.values())}"
         + (f" ({_listed(runs)})" if runs else "")
-        + (f"; {sum(free.values())} need no run, as the papers' own numbers judge them ({_listed(free)})" if free else "")
+        + (
+            f"; {sum(free.values())} need no run, as the papers' own numbers judge them ({_listed(free)})"
+            if free
+            else ""
+        )
         + f"; {verdicts.get(NOT_TESTABLE, 0)} cannot be tested, the pictures being unpublished, and "
         f"{verdicts.get(NOT_RUN, 0)} have no run of the paper's length yet.",
-        f"Of {len(counts)} printed counts of pictures {agree} agree with the data.",
+        f"Of {counted} printed counts of pictures {right} agree with the data.",
     ]
     return " ".join(sentences)
 
@@ -85,7 +94,7 @@ def _module(row: pd.Series, baseline: str) -> str:
     common = 0
     while common < min(len(name), len(baseline)) and name[common] == baseline[common]:
         common += 1
-    cut = name[:common].rfind(" ") + 1 if common < len(name) and name[common:common + 1] not in (" ", ",") else common
+    cut = name[:common].rfind(" ") + 1 if common < len(name) and name[common : common + 1] not in (" ", ",") else common
     return name[cut:].strip(" +,") or name
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 
 from fer_lib.claims import NUMBERS as KINDS_OF_NUMBER
 from fer_lib.claims import Claim, list_claims
-from fer_lib.data import is_drawn
 from fer_lib.metrics import summary
 from fer_lib.recipe import get_recipe, list_recipes
 from fer_lib.runs import RunRecord
@@ -171,8 +170,8 @@ def _exceeding(claim: Claim, pools: Pools) -> str:
     """The simplest of our systems of which one new run is above a printed accuracy; empty for none.
 
     Simpler than the claim's net is a net with fewer weights, or none; the net itself, trained for fewer epochs, counts
-    too, and where ours is a stand-in the net's size is unknown and nothing is asked of it. On FER2013 the candidate is the one that PublicTest likes best, on CK+ they are tried by the number of their
-    weights, on splits drawn with the seed.
+    too, and where ours is a stand-in the net's size is unknown and nothing is asked of it. On FER2013 the candidate is
+    the one that PublicTest likes best, on CK+ they are tried by the number of their weights, on drawn splits.
     """
     recipe = list_recipes().get(claim.recipe)
     if recipe is None or not claim.metric.startswith("accuracy") or claim.split == "val":
@@ -183,10 +182,12 @@ def _exceeding(claim: Claim, pools: Pools) -> str:
     for group in pools.longest:
         other = get_recipe(group.recipe)
         weights = parameters(other.model, json.dumps(other.model_options)) or 0
-        same_split = other.protocol == recipe.protocol if recipe.protocol == "official" else (
-            is_drawn(other.protocol) and other.protocol.startswith(recipe.protocol.removesuffix("_drawn"))
-        )  # fmt: skip
-        if other.dataset == recipe.dataset and same_split and (weights < most or recipe.name == other.name or stand_in):
+        wanted = "official" if recipe.protocol == "official" else f"{recipe.protocol.removesuffix('_drawn')}_drawn"
+        if (
+            other.dataset == recipe.dataset
+            and other.protocol == wanted
+            and (weights < most or recipe.name == other.name or stand_in)
+        ):
             candidates.append((weights, group))
     if recipe.protocol == "official":
         candidates = sorted(candidates, key=lambda found: -np.mean(found[1].accuracies("val") or [0]))[:1]
@@ -239,6 +240,7 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
         table: of :func:`claim_table`.
         runs_page: where the runs are listed by recipe, to link to in Markdown; None for no links.
     """
+
     def printed(row: pd.Series) -> str:
         return f"{row['printed']:+.2f}" if row["kind"] == "gain" else f"{row['printed']:.4g}"
 

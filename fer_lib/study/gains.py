@@ -193,7 +193,7 @@ def reading_of(gain: Gain) -> str:
     """What a gain of enough runs reads as, one of :data:`READINGS`."""
     if gain.low > 0 or gain.high < 0:
         return "gain" if gain.low > 0 else "loss"
-    return "within ±1 point" if -SAME < gain.low_sameness and gain.high_sameness < SAME else "undecided"
+    return "within ±1 point" if gain.low_sameness > -SAME and gain.high_sameness < SAME else "undecided"
 
 
 def _standing(pools: Pools, recipe: str, baseline: str, reading: str, later: str) -> str:
@@ -270,7 +270,7 @@ def _counted(names: Sequence[str]) -> str:
 
 
 def readable_gains(table: pd.DataFrame) -> pd.DataFrame:
-    """A gain table for a reader: in words, numbers rounded; what was not run is counted in a last row's words."""
+    """A gain table for a reader: in words, numbers rounded; what has no runs is left out."""
     if table.empty:
         return pd.DataFrame(columns=table.columns)
     known = table[table["reading"] != "not run"]
@@ -313,19 +313,31 @@ def _with_interval(table: pd.DataFrame, name: str) -> list[str]:
     return [f"{gain} ({interval})" if gain else "" for gain, interval in zip(gains, ends, strict=True)]
 
 
-def spread_sentence(table: pd.DataFrame) -> str:
-    """What a reader must know of a family's spread, one sentence a baseline; empty without runs."""
+def family_sentences(table: pd.DataFrame) -> str:
+    """What a reader must know beside a gain table: the spread of a seed, what the design could see, what is missing.
+
+    Args:
+        table: as :func:`gain_table` makes them, of one family or many.
+
+    Returns:
+        A sentence for each baseline that has runs, and one that counts the comparisons without any.
+    """
     found = []
     for _, row in table[(table["baseline"] == "") & table["seed_sd"].notna()].iterrows():
-        family = table[table["baseline"] == row["recipe"]]
-        smallest = family["smallest"].dropna()
-        sentence = f"{row['system']}: a seed's standard deviation is {row['seed_sd']:.2f} points ({row['freedom']:.0f} degrees of freedom"
+        smallest = table.loc[table["baseline"] == row["recipe"], "smallest"].dropna()
+        sentence = f"{row['system']}: a seed has a standard deviation of {row['seed_sd']:.2f} points"
+        sentence += f" ({row['freedom']:.0f} degrees of freedom"
         if pd.notna(row["equal_p"]):
-            sentence += f"; Bartlett's test of equal spread, p = {row['equal_p']:.2f}"
+            sentence += f"; Bartlett's test of equal spread: p = {row['equal_p']:.2f}"
         sentence += ")"
         if len(smallest):
-            sentence += f", and gains of {smallest.min():.1f} to {smallest.max():.1f} points would be found in 80 of 100 such studies"
-        found.append(sentence + ".")
+            least, most = f"{smallest.min():.1f}", f"{smallest.max():.1f}"
+            sizes = least if least == most else f"{least} to {most}"
+            sentence += f"; a gain of {sizes} points would be found in 80 of 100 such studies"
+        found.append(f"{sentence}.")
+    missing = int(((table["baseline"] != "") & (table["reading"] == "not run")).sum())
+    if missing:
+        found.append(f"{missing} comparison{'s have' * (missing > 1) or ' has'} no run of full length yet.")
     return " ".join(found)
 
 

@@ -25,9 +25,9 @@ from fer_lib.explain import (
 )
 from fer_lib.models.base import Classifier
 from fer_lib.paths import npz_bytes, write_atomically
+from fer_lib.queue.train import longest_run
 from fer_lib.recipe import Recipe
 from fer_lib.runs import RunRecord
-from fer_lib.study.train import longest_run
 from fer_lib.study.weights import load_trained, weight_file
 
 FILE = "explanation.npz"

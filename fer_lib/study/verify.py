@@ -56,7 +56,7 @@ def faults_of_one(record: RunRecord) -> list[str]:
     size = sum((record.path / name).stat().st_size for name in ("run.json", HISTORY, PREDICTIONS))
     if size > MAX_BYTES:
         faults.append(f"{size:,} bytes, a record may have {MAX_BYTES:,}")
-    if _dataset(record) == "synthetic" and record.path.parent.resolve() == ROOT / "results" / "runs":
+    if _dataset(record).startswith("synthetic") and record.path.parent.resolve() == ROOT / "results" / "runs":
         faults.append("trained on drawn faces, which have no place among the study's runs; move it away")
     return faults
 

@@ -22,10 +22,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from torch import nn
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, split_indices
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
 from fer_lib.models.pretrained import load_pretrained
@@ -139,14 +140,13 @@ def _memory_named(spec: RunSpec) -> Iterator[None]:
     """Turn a lack of memory into one line. The last checkpoint stays, and the run may be tried elsewhere."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        # On a CPU, PyTorch's allocator raises a plain RuntimeError.
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
-            raise UserError(
-                f"{spec.run_id}: out of memory with batch size {spec.recipe.batch_size} of {spec.recipe.model}; free "
-                "memory, use another --device, or make it a different run with a smaller --batch-size"
-            ) from None
-        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"{spec.run_id}: out of memory with batch size {spec.recipe.batch_size} of {spec.recipe.model}; free "
+            "memory, use another --device, or make it a different run with a smaller --batch-size"
+        ) from None
 
 
 class _Trainer:
@@ -188,6 +188,7 @@ class _Trainer:
         torch.manual_seed(derive_seed(spec.seed, "init"))
         classes = len(dataset.classes)
         self.model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
+        check_batch(self.model, self.batch, recipe.name)
         self.model.to(device, memory_format=torch.channels_last)
         loss = create_loss(**recipe.loss, num_classes=classes, feature_dim=self.model.num_features)
         self.loss = loss.to(device)
@@ -221,15 +222,17 @@ class _Trainer:
             self.say("\n".join(self.at.pretrained))
         if state is not None:
             self._restore(state)
-            self.say(
-                f"continuing at epoch {self.at.epoch + 1} of {self.recipe.epochs}, step {self.at.step} of {self.steps}"
-            )
+            self.say(f"continuing {self._where()}")
         self.at.sessions += 1
         self.saved_at = time.monotonic()
-        while self.at.epoch < self.recipe.epochs and not is_exhausted(self._scores(), self.recipe.early_stopping):
+        while not self._is_trained():
             self._train_epoch(resume_random=state.pop("random") if state else None)
             self._end_epoch()
             state = None
+        try:
+            self._save()  # the predictions that follow may take as long as an epoch
+        except OSError as error:  # the record is smaller, and may still fit
+            self.say(f"  no checkpoint before the predictions: {error.strerror}")
         return self._outcome()
 
     def _train_epoch(self, resume_random: dict[str, Any] | None) -> None:
@@ -263,7 +266,11 @@ class _Trainer:
             if reason or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
                 self._check_finite()
                 at.totals = self.train_step.totals.tolist()
-                self._save(reason)
+                self._save()
+                if reason:
+                    raise Interrupted(f"stopped by {reason} {self._where()}; start it again to continue")
+                loss = at.totals[0] / (at.step * self.batch)
+                self.say(f"  {self._where().removeprefix('at ')}: loss {loss:.3f}, checkpoint written")
         self._check_finite()
         at.totals = self.train_step.totals.tolist()
         at.epoch_seconds = spent + time.monotonic() - started
@@ -396,7 +403,15 @@ class _Trainer:
 
     # ------------------------------------------------------------ stopping and resuming
 
-    def _save(self, reason: str | None) -> None:
+    def _is_trained(self) -> bool:
+        return self.at.epoch == self.recipe.epochs or is_exhausted(self._scores(), self.recipe.early_stopping)
+
+    def _where(self) -> str:
+        if self._is_trained():
+            return "after the last epoch"
+        return f"at epoch {self.at.epoch + 1} of {self.recipe.epochs}, step {self.at.step} of {self.steps}"
+
+    def _save(self) -> None:
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -408,11 +423,6 @@ class _Trainer:
         }
         save_checkpoint(self.folder, self.identity, state)
         self.saved_at = time.monotonic()
-        where = f"epoch {self.at.epoch + 1} of {self.recipe.epochs}, step {self.at.step} of {self.steps}"
-        if reason:
-            raise Interrupted(f"stopped by {reason} at {where}; start it again to continue")
-        loss = self.at.totals[0] / max(self.at.step * self.batch, 1)
-        self.say(f"  {where}: loss {loss:.3f}, checkpoint written")
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -424,6 +434,22 @@ class _Trainer:
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }
         self.at = _Progress(**state["progress"])
+
+
+def check_batch(model: nn.Module, batch: int, name: str) -> None:
+    """Refuse batches of one picture where batch normalisation would have nothing to normalise over.
+
+    Args:
+        model: the net; on any device, the meta device too.
+        batch: pictures a step.
+        name: of the recipe, for the message.
+
+    Raises:
+        UserError: a net with batch normalisation, and one picture a step.
+    """
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    if batch == 1 and any(isinstance(module, norms) for module in model.modules()):
+        raise UserError(f"{name}: batch size 1: its net has batch normalisation, which needs 2 pictures or more a step")
 
 
 def _check_readers(recipe: Recipe, has_val: bool) -> None:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_lib.errors import UserError, unknown
+from fer_lib.queue.lock import is_locked
 from fer_lib.recipe import Recipe, RunSpec, list_recipes, load_papers
-from fer_lib.study.lock import is_locked
 
 HEADLINES = (
     "li/hybrid/fer2013",
     "hu/coord_simam_sc/fer2013",
-    "gu/psa_joint/fer2013",
+    "gu/psa_joint_weighted/fer2013",
     "zhang/cbam_ends/fer2013",
     "hu/coord_simam_sc/ckplus",
-    "gu/psa_joint/ckplus",
-    "gu/psa_joint_subject_folds/ckplus",
+    "gu/psa_joint_weighted/ckplus",
+    "gu/psa_joint_weighted_subject_folds/ckplus",
     "zhang/cbam_ends/ckplus",
 )
 """What each paper is quoted for, in the order of their training."""
