@@ -146,21 +146,38 @@ def spec_name(spec: dict[str, Any]) -> str:
 
 
 def with_changes(
-    recipe: Recipe, *, dataset: str | None = None, epochs: int | None = None, batch_size: int | None = None
+    recipe: Recipe,
+    *,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    width: int | None = None,
+    blocks: int | None = None,
 ) -> Recipe:
-    """A recipe with another dataset, fewer epochs or another batch size, for smoke runs and explorations.
+    """A recipe with another dataset, fewer epochs, another batch size or a smaller net, to try things out.
 
     A dataset that brings its own split is used with it; the class counts follow the dataset.
+
+    Args:
+        recipe: what is changed.
+        dataset: another dataset.
+        epochs: another number of epochs.
+        batch_size: another number of pictures a step.
+        width: channels of a residual net's first stage.
+        blocks: residual blocks in each of its four stages.
 
     Raises:
         UserError: a number below 1.
     """
     changes: dict[str, Any] = {}
-    for option, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value is not None:
-            if value < 1:
-                raise UserError(f"--{option.replace('_', '-')} {value}: must be 1 or more")
-            changes[option] = value
+    numbers = {"epochs": epochs, "batch_size": batch_size, "width": width, "blocks": blocks}
+    for option, value in numbers.items():
+        if value is not None and value < 1:
+            raise UserError(f"--{option.replace('_', '-')} {value}: must be 1 or more")
+    changes |= {name: numbers[name] for name in ("epochs", "batch_size") if numbers[name] is not None}
+    smaller = {"width": width, "layers": None if blocks is None else [blocks] * 4}
+    if smaller := {name: value for name, value in smaller.items() if value is not None}:
+        changes["model_options"] = recipe.model_options | smaller
     if dataset is not None and dataset != recipe.dataset:
         changes["dataset"] = dataset
         changes["protocol"] = "subject_10fold" if dataset == "ckplus" else "official"
