@@ -46,8 +46,8 @@ def test_the_lock_of_a_run_that_goes_on_stays(locked):
 
 
 @pytest.mark.heavy
-def test_results_may_lie_in_a_folder_of_any_name(tmp_path):
-    results = tmp_path / "My Drive" / "Ergebnisse für {alle} $HOME"
+def test_results_may_lie_in_a_folder_with_spaces_and_other_letters(tmp_path):
+    results = tmp_path / "My Drive" / "Ergebnisse für $HOME 'n Мы"
     results.mkdir(parents=True)
     environment = os.environ | {
         "FER_RESULTS": str(results),
