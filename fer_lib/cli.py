@@ -205,15 +205,21 @@ def build_parser() -> argparse.ArgumentParser:
         "name the expressions in pictures, folders and videos",
         "fer predict party.jpg",
         "fer predict holidays/ --format csv --output holidays.csv",
-        "fer predict clip.mp4 --every 10 --views one --format pictures --output drawn/",
+        "fer predict clip.mp4 --every 10 --views one --format films --output drawn/",
     )
     predict.add_argument(
-        "path", nargs="+", type=_picture, metavar="PICTURE", help="a picture, a video, or a folder of them"
+        "path", nargs="+", type=_path, metavar="PICTURE", help="a picture, a video, or a folder of them"
     )
     predict.add_argument("--model", help="a weight file of results/checkpoints (default: the best of FER2013's nets)")
-    predict.add_argument("--format", default="json", help="json (one line a picture), csv or pictures (default: json)")
     predict.add_argument(
-        "--output", type=_path, help="file to write, or for pictures the folder (default: this terminal, drawn/)"
+        "--format",
+        default="json",
+        help="json (one line a picture), csv, pictures, or films, which keeps a video one (default: json)",
+    )
+    predict.add_argument(
+        "--output",
+        type=_path,
+        help="file to write, or for pictures and films the folder (default: this terminal, drawn/)",
     )
     predict.add_argument("--detector", default="mtcnn", help="mtcnn, haar, or none for cut-out faces (default: mtcnn)")
     predict.add_argument("--every", type=int, default=1, metavar="N", help="of a video, every Nth frame (default: 1)")
@@ -356,7 +362,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="replace a parameter; repeatable",
     )
-    notebook.add_argument("--output", type=_path, help="executed copy (default: results/smoke or results, in executed/)")
+    notebook.add_argument(
+        "--output", type=_path, help="executed copy (default: results/smoke or results, in executed/)"
+    )
 
     pages = _command(group, "report", commands.report, "render executed notebooks to HTML, with an index", "fer report")
     pages.add_argument("--scale", choices=("smoke", "paper"), default="paper", help="default: paper")
@@ -413,15 +421,6 @@ def _folder(text: str) -> Path:
     """A folder that exists: results are read from it."""
     if not _path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is no folder")
-    return _path(text)
-
-
-def _picture(text: str) -> Path:
-    """A picture, a video or a folder; people also try addresses and the numbers that OpenCV gives cameras."""
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text):
-        raise argparse.ArgumentTypeError(f"{text} is an address: download the file, or record the stream, and name it")
-    if text.isdecimal() and not Path(text).exists():
-        raise argparse.ArgumentTypeError(f"{text} is no file; a camera is used by fer demo")
     return _path(text)
 
 

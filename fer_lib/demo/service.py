@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from fer_lib.checkpoints import list_checkpoints, read_checkpoint
+from fer_lib.data.pictures import decode_picture
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.files import save_new
 from fer_lib.errors import UserError
-from fer_lib.frames import decode_picture
 from fer_lib.paths import setting_path
 from fer_lib.predict import FACE_VIEWS, Detector, Face, Predictor, Reading, cut_faces, named
 
@@ -123,7 +123,9 @@ class Service:
         readings = self._classify(faces, cut, LIVE_VIEWS)
         done = time.perf_counter()
         times = {"decode": decoded - started, "detector": detected - decoded, "net": done - detected}
-        answer = _described(picture, readings, self.net) | {"ms": {part: round(1000 * t, 1) for part, t in times.items()}}
+        answer = _described(picture, readings, self.net) | {
+            "ms": {part: round(1000 * t, 1) for part, t in times.items()}
+        }
         reasons = self._reasons(cut) if message.get("explain") and self.predictor and faces else []
         return answer | {"type": "answer"}, reasons
 

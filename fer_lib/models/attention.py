@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_lib.errors import UserError
+from fer_lib.models import maximum
 from fer_lib.models.base import check_count, check_odd
 
 
@@ -93,7 +94,7 @@ class ChannelAttention(nn.Module):
         return self.fc2(F.relu(self.fc1(pooled)))
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, peak = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+        mean, peak = x.mean((2, 3), keepdim=True), maximum.map_maximum(x)
         return x * torch.sigmoid(self._mlp(mean) + self._mlp(peak))
 
 
@@ -118,7 +119,7 @@ class SpatialAttention(nn.Module):
             nn.init.zeros_(self.bn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), 1)
+        maps = torch.cat((maximum.channel_maximum(x), x.mean(1, keepdim=True)), 1)
         return x * torch.sigmoid(self.bn(self.conv(maps)))
 
 
