@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from fer_lib.texts import one_line
 
 if TYPE_CHECKING:
+    from fer_lib.queue.pace import Pace
+    from fer_lib.queue.plan import Status
     from fer_lib.recipe import Recipe, RunSpec
     from fer_lib.runs import RunRecord
-    from fer_lib.study.pace import Pace
-    from fer_lib.study.plan import Status
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
 
@@ -60,8 +60,8 @@ def recipes(arguments: argparse.Namespace) -> None:
 
 
 def train(arguments: argparse.Namespace) -> int:
+    from fer_lib.queue.train import train_run
     from fer_lib.recipe import RunSpec, get_recipe
-    from fer_lib.study.train import train_run
     from fer_lib.training import Interrupted, Stop, choose_device
 
     recipe = _changed(get_recipe(arguments.recipe), arguments)
@@ -82,9 +82,14 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def _changed(recipe: "Recipe", arguments: argparse.Namespace) -> "Recipe":
+    from fer_lib.models.describe import meta_net
     from fer_lib.recipe import with_changes
+    from fer_lib.training import check_batch
 
-    return with_changes(recipe, dataset=arguments.dataset, epochs=arguments.epochs, batch_size=arguments.batch_size)
+    made = with_changes(recipe, dataset=arguments.dataset, epochs=arguments.epochs, batch_size=arguments.batch_size)
+    if made.batch_size == 1 and (net := meta_net(made.model, **made.model_options)):
+        check_batch(net, 1, made.name)
+    return made
 
 
 def _say(line: str) -> None:
@@ -95,6 +100,7 @@ def _say(line: str) -> None:
 
 
 def models(arguments: argparse.Namespace) -> None:
+    from fer_lib.claims import tables_of_models
     from fer_lib.models.describe import describe
     from fer_lib.study.weights import trained_models
     from fer_lib.training import choose_device
@@ -106,7 +112,8 @@ def models(arguments: argparse.Namespace) -> None:
         parameters = "–" if row.parameters is None else f"{row.parameters:,}"
         time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
         weights = " ".join(trained.get(row.name, "–"))
-        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:18}{row.papers}")
+        serves = tables_of_models().get(row.name, "")
+        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:18}{serves}")
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -168,9 +175,9 @@ def study_run(arguments: argparse.Namespace) -> int:
     import torch
 
     from fer_lib.paths import results_dir
-    from fer_lib.study.lock import sweep
-    from fer_lib.study.queue import run_queue, worker_threads
-    from fer_lib.study.status import plan_text, summary_line
+    from fer_lib.queue.lock import sweep
+    from fer_lib.queue.status import plan_text, summary_line
+    from fer_lib.queue.work import run_queue, worker_threads
 
     specs = _plan(arguments)
     if arguments.dry_run:
@@ -201,13 +208,13 @@ def study_run(arguments: argparse.Namespace) -> int:
 
 
 def study_status(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.status import status_text
+    from fer_lib.queue.status import status_text
 
     print(status_text(*_progress(_plan(arguments), arguments)))
 
 
 def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
-    from fer_lib.study.plan import choose_recipes, matrix
+    from fer_lib.queue.plan import choose_recipes, matrix
 
     recipes = [_changed(recipe, arguments) for recipe in choose_recipes(arguments.papers, arguments.recipes)]
     return matrix(recipes, arguments.seeds, arguments.limit_train, arguments.limit_test)
@@ -215,9 +222,9 @@ def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
 
 def _progress(specs: "list[RunSpec]", arguments: argparse.Namespace) -> "tuple[list[Status], Pace]":
     from fer_lib.paths import results_dir
+    from fer_lib.queue.pace import device_pace
+    from fer_lib.queue.plan import run_status
     from fer_lib.runs import read_records
-    from fer_lib.study.pace import device_pace
-    from fer_lib.study.plan import run_status
     from fer_lib.training import choose_device, device_name
 
     results = arguments.results or results_dir()

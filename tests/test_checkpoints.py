@@ -21,9 +21,9 @@ from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.predict import Predictor
+from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import read_record
-from fer_lib.study.train import train_run
 from fer_lib.study.weights import load_trained
 
 

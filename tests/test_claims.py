@@ -7,6 +7,7 @@ import pytest
 from fer_lib.claims import list_claims, parse_claim
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
 from fer_lib.errors import UserError
+from fer_lib.models.describe import meta_net
 from fer_lib.recipe import get_recipe, load_papers
 
 
@@ -63,10 +64,10 @@ def percent(paper, kind):
 @pytest.mark.parametrize(
     ("paper", "kinds"),
     [
-        ("zhang", {"level": 9, "count": 5}),
-        ("li", {"level": 10, "gain": 2, "recall": 2, "count": 4}),
-        ("hu", {"level": 38, "gain": 20}),  # ten gains, each on two datasets
-        ("gu", {"level": 22, "gain": 16, "recall": 2, "count": 6}),
+        ("zhang", {"level": 9, "count": 5, "statement": 4}),
+        ("li", {"level": 10, "gain": 2, "recall": 2, "count": 4, "statement": 8}),
+        ("hu", {"level": 38, "gain": 20, "statement": 3}),  # ten gains, each on two datasets
+        ("gu", {"level": 24, "gain": 17, "recall": 2, "count": 6, "statement": 7}),
         ("control", {}),
         ("best", {}),
         ("classical", {}),
@@ -161,6 +162,9 @@ def test_gu_prints_these_figures():
         "ckplus/densenet": 98.05,
         "fer2013/resnet_intro": 69.50,
         "ckplus/resnet_intro": 97.21,
+        # the same two once more, for a test at 224 px
+        "fer2013/basic_224": 69.92,
+        "fer2013/psa_joint_224": 74.26,
     }
     assert percent("gu", "recall") == {"fer2013/psa_joint/happy": 84, "fer2013/psa_joint/surprise": 82}
 
@@ -170,7 +174,7 @@ def test_gus_gains_are_the_differences_of_its_rows_and_its_text_says_otherwise()
     text = {name: gains.pop(name) for name in list(gains) if name.endswith("_text")}
     # Table 3's PSA has the joint loss, its Basic has not; the comparison has it on both sides.
     assert gains.pop("ckplus/psa_joint_over_joint_gain") == pytest.approx(98.35 - 94.80)
-    assert get_recipe("gu/psa_joint/ckplus").loss == get_recipe("gu/basic_joint/ckplus").loss
+    assert get_recipe("gu/psa_joint_weighted/ckplus").loss == get_recipe("gu/basic_joint_weighted/ckplus").loss
     for name, gain in gains.items():
         dataset = name.split("/")[0]
         assert gain == pytest.approx(levels[name.removesuffix("_gain")] - levels[f"{dataset}/basic"], abs=1e-6), name
@@ -204,7 +208,7 @@ def test_a_tested_claim_and_its_recipe_speak_of_the_same_data():
         recipe = get_recipe(claim.recipe)
         # A gain on unpublished pictures is tested on others.
         assert recipe.dataset == claim.dataset or (claim.dataset, claim.kind) == ("own", "gain"), claim.id
-        assert claim.recipe.startswith(f"{claim.paper}/")
+        assert claim.recipe.startswith(f"{claim.paper}/") or claim.kind == "statement", claim.id
         if claim.baseline:
             other = get_recipe(claim.baseline)
             assert (other.dataset, other.protocol) == (recipe.dataset, recipe.protocol), claim.id
@@ -219,6 +223,44 @@ def test_the_sides_of_an_attention_gain_differ_in_the_model_alone():
         if claim.kind == "gain":
             ours, base = get_recipe(claim.recipe).training(), get_recipe(claim.baseline).training()
             assert {key for key in ours if ours[key] != base.get(key)} == {"name", "model"}, claim.id
+
+
+def test_what_stands_in_for_a_paper_says_so():
+    """The comparators that a paper only names, or quotes from others, never speak against it."""
+    stand_ins = {claim.id for claim in list_claims() if claim.fidelity == "C" and claim.kind == "level"}
+    assert stand_ins == {
+        "li/fer2013/parallel_cnn",
+        "zhang/fer2013/lbcnn",
+        "zhang/fer2013/vggface",
+        "zhang/fer2013/microexpnet",
+        "zhang/ckplus/fei",
+        "zhang/ckplus/gps",
+        "zhang/ckplus/roi",
+        "gu/fer2013/resnet_intro",
+        "gu/ckplus/resnet_intro",
+        # ImageNet's net at 48 px
+        "gu/fer2013/basic",
+        "gu/fer2013/basic_joint",
+        "gu/fer2013/psa",
+        "gu/fer2013/psa_joint",
+        "gu/fer2013/resnet",
+    }
+    gains = {claim.fidelity for claim in list_claims("hu") if claim.kind == "gain"}
+    assert gains == {"C"}  # other pictures and another training than the paper's
+
+
+def test_only_a_claim_with_a_recipe_has_a_fidelity():
+    for claim in list_claims():
+        assert (claim.fidelity is None) == (claim.recipe is None), claim.id
+        assert bool(claim.gaps) == (claim.fidelity in ("B", "C")), claim.id
+
+
+def test_a_statement_is_in_words_and_names_nets_there_are():
+    for claim in list_claims():
+        assert bool(claim.statement) == (claim.kind == "statement"), claim.id
+        assert claim.kind == "statement" or not (claim.check or claim.models), claim.id
+        for name in claim.models:
+            assert meta_net(name) is not None
 
 
 def test_a_class_is_one_of_the_datasets():
@@ -240,12 +282,17 @@ def test_every_contradiction_has_a_reading():
         ("li/hybrid/fer2013", "li/hybrid_resnet34_depth/fer2013", {"model_options"}),
         ("li/hybrid/fer2013", "li/hybrid_batch256/fer2013", {"batch_size"}),
         ("li/hybrid/fer2013", "li/hybrid_step/fer2013", {"schedule"}),
+        ("li/hybrid/fer2013", "li/hybrid_cross_entropy/fer2013", {"loss"}),
         ("hu/coord/fer2013", "hu/channel/fer2013", {"model"}),
         ("hu/coord_simam_sc/fer2013", "hu/channel_simam_sc/fer2013", {"model_options"}),
-        ("gu/psa_joint/fer2013", "gu/psa_joint_eq2_groups/fer2013", {"model_options"}),
-        ("gu/psa_joint/fer2013", "gu/psa_joint_weighted/fer2013", {"loss"}),
-        ("gu/psa_joint/fer2013", "gu/psa_joint_cleaned/fer2013", {"leave_out"}),
-        ("gu/psa_joint/ckplus", "gu/psa_joint_subject_folds/ckplus", {"protocol"}),
+        ("gu/psa_joint_weighted/fer2013", "gu/psa_joint_weighted_eq2_groups/fer2013", {"model_options"}),
+        ("gu/psa_joint_weighted/fer2013", "gu/psa_joint/fer2013", {"loss"}),
+        ("gu/psa_joint_weighted/ckplus", "gu/psa_joint/ckplus", {"loss"}),
+        ("gu/aff_joint_weighted/ckplus", "gu/aff_joint/ckplus", {"loss"}),
+        ("gu/psa_joint_weighted/fer2013", "gu/psa_joint_weighted_cleaned/fer2013", {"leave_out"}),
+        ("gu/psa_joint_weighted/fer2013", "gu/psa_joint_weighted_224/fer2013", {"augment"}),
+        ("gu/basic/fer2013", "gu/basic_224/fer2013", {"augment"}),
+        ("gu/psa_joint_weighted/ckplus", "gu/psa_joint_weighted_subject_folds/ckplus", {"protocol"}),
         ("zhang/cbam_ends/fer2013", "zhang/cbam_ends_ten_crop/fer2013", {"test_views"}),
         ("zhang/cbam_ends/ckplus", "zhang/cbam_ends_picture_folds/ckplus", {"protocol"}),
         ("zhang/googlenet/ckplus", "zhang/alexnet/ckplus", {"model"}),
@@ -273,6 +320,12 @@ def test_an_unknown_paper_suggests_the_nearest():
         (table(value="0.749"), "needs a value from 0 to 1"),
         (table(kind="recall", value=89, class_name="happy"), "a recall claim needs a value from 0 to 1"),
         (table(kind="recall"), "needs a class_name"),
+        (table(recipe="demo/a"), "recipe and fidelity, A, B, C, go together"),
+        (table(fidelity="A"), "recipe and fidelity, A, B, C, go together"),
+        (table(recipe="demo/a", fidelity="D"), "unknown fidelity 'D'"),
+        (table(recipe="demo/a", fidelity="B"), "'gaps' says what fills them"),
+        (table(recipe="demo/a", fidelity="A", gaps="ours"), "'gaps' says what fills them"),
+        (table(kind="statement", value=None), "a statement needs 'statement'"),
         (table(kind="gain", value=2.53, recipe="demo/a", baseline="demo/b"), "needs a value from -1 to 1"),
         (table(kind="gain", value=0.1, recipe="demo/a"), "needs a recipe and a baseline"),
         (table(kind="gain", value=0.1, baseline="demo/b"), "needs a recipe and a baseline"),

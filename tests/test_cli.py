@@ -19,9 +19,10 @@ from safetensors.torch import load_file
 from tiny import tiny_dataset, tiny_recipe, write_run
 
 from fer_lib import cli, commands
+from fer_lib.queue import train, work
 from fer_lib.recipe import RunSpec, list_recipes
 from fer_lib.runs import read_record, verify_record
-from fer_lib.study import queue, tables, train
+from fer_lib.study import tables
 from fer_lib.training import Diverged, loop
 
 TESTS = Path(__file__).parent
@@ -33,7 +34,7 @@ RUN = RunSpec(tiny_recipe()).run_id
 def fer(monkeypatch, capsys):
     """Run the command in this process; gives its status, output and errors."""
     monkeypatch.setitem(list_recipes(), RECIPE, tiny_recipe())
-    for module in (train, queue):
+    for module in (train, work):
         monkeypatch.setattr(module, "load_dataset", lambda name: tiny_dataset())
 
     def fer(*arguments):
@@ -223,6 +224,22 @@ def small_files():
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.parametrize(
+    "command", [("train", "control/bam/fer2013"), ("study", "run", "--recipes", "control/bam/fer2013")]
+)
+def test_a_batch_of_one_is_refused_before_anything_is_read(fer, tmp_path, command, monkeypatch):
+    for module in (train, work):
+        monkeypatch.setattr(module, "load_dataset", lambda name: pytest.fail("data were read"))
+    status, out, err = fer(*command, "--batch-size", 1, "--results", tmp_path)
+    assert (status, out) == (2, "")
+    assert_one_line(err, "control/bam/fer2013: batch size 1", "batch normalisation")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_of_one_is_no_problem_without_batch_normalisation(fer):
+    assert fer("train", "zhang/microexpnet/fer2013", "--batch-size", 1, "--dry-run")[0] == 0
 
 
 def test_a_full_disk_leaves_no_record_and_the_old_checkpoint(fer, tmp_path, monkeypatch, request):
@@ -500,7 +517,7 @@ def test_study_run_says_at_the_end_what_failed(fer, tmp_path, monkeypatch):
     def diverge(spec, **_):
         raise Diverged(f"{spec.run_id}: the loss became NaN")
 
-    monkeypatch.setattr(queue, "train_run", diverge)
+    monkeypatch.setattr(work, "train_run", diverge)
     status, _, err = fer("study", "run", "--recipes", RECIPE, "--seeds", "1", "--results", tmp_path)
     assert status == 1
     assert_one_line(err, RUN, "the loss became NaN")

@@ -103,7 +103,8 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_what_killed_processes_left_is_swept_and_what_others_write_is_not(tmp_path):
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     dead = done.stdout.strip()
-    for name in (f".file.{dead}", ".file.99999999999", f".file.{os.getppid()}", f".other.{dead}", ".file.old", "file.1"):
+    of_this = (f".file.{dead}", ".file.99999999999", f".file.{os.getppid()}")
+    for name in (*of_this, f".other.{dead}", ".file.old", "file.1"):
         (tmp_path / name).write_text("half")
     put(tmp_path / "file")
     assert {path.name for path in tmp_path.iterdir()} == {

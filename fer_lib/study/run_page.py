@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.metrics import confusion_matrix, per_class
+from fer_lib.queue.train import find_run, longest_run, train_run
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
 from fer_lib.runs import RunRecord
 from fer_lib.study.tables import rule_table
-from fer_lib.study.train import find_run, longest_run, train_run
 from fer_lib.study.verify import sound_records
 from fer_lib.training import Stop
 

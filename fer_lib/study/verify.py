@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib.data import split_indices
+from fer_lib.data import is_drawn, run_parts
 from fer_lib.data.facts import load_facts
 from fer_lib.paths import ROOT
 from fer_lib.recipe import spec_digest
@@ -56,7 +56,7 @@ def faults_of_one(record: RunRecord) -> list[str]:
     size = sum((record.path / name).stat().st_size for name in ("run.json", HISTORY, PREDICTIONS))
     if size > MAX_BYTES:
         faults.append(f"{size:,} bytes, a record may have {MAX_BYTES:,}")
-    if _dataset(record) == "synthetic" and record.path.parent.resolve() == ROOT / "results" / "runs":
+    if _dataset(record).startswith("synthetic") and record.path.parent.resolve() == ROOT / "results" / "runs":
         faults.append("trained on drawn faces, which have no place among the study's runs; move it away")
     return faults
 
@@ -101,7 +101,7 @@ def _faults_of_labels(records: list[RunRecord]) -> Faults:
         if load_facts(_dataset(record)) is None:
             unknown.append(record)
             continue
-        expected = _expected_labels(_dataset(record), record.spec["recipe"]["protocol"], record.spec["fold"])
+        expected = _expected_labels(_dataset(record), *_split(record))
         for part, labels in expected.items():
             labels = labels[: record.spec.get("limit_test")]
             stored = record.predictions.get(f"{part}/labels", np.empty(0, np.uint8))
@@ -113,10 +113,10 @@ def _faults_of_labels(records: list[RunRecord]) -> Faults:
 
 
 @cache
-def _expected_labels(dataset: str, protocol: str, fold: int | None) -> dict[str, np.ndarray]:
+def _expected_labels(dataset: str, protocol: str, fold: int | None, seed: int) -> dict[str, np.ndarray]:
     faces = load_facts(dataset).faces
-    parts = split_indices(faces, protocol, fold or 0)
-    return {part: faces.labels[getattr(parts, part)] for part in ("val", "test")}
+    folds = run_parts(faces, protocol, fold, seed)
+    return {part: faces.labels[np.concatenate([getattr(parts, part) for parts in folds])] for part in ("val", "test")}
 
 
 def _outvoted(
@@ -146,8 +146,14 @@ def _fingerprint(record: RunRecord) -> str:
 
 def _pictures(record: RunRecord) -> tuple:
     """What decides which pictures are tested, and in which order."""
+    return _fingerprint(record), *_split(record), record.spec.get("limit_test")
+
+
+def _split(record: RunRecord) -> tuple[str, int | None, int]:
+    """Protocol, fold and the seed that it is drawn from, 0 where it is not."""
     spec = record.spec
-    return _fingerprint(record), spec["recipe"]["protocol"], spec["fold"], spec.get("limit_test")
+    protocol = spec["recipe"]["protocol"]
+    return protocol, spec["fold"], spec["seed"] if is_drawn(protocol) else 0
 
 
 def _labels(record: RunRecord) -> tuple:

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from torch import nn
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, split_indices
@@ -165,7 +166,7 @@ class _Trainer:
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device)
-        parts = split_indices(dataset, recipe.protocol, spec.fold or 0, recipe.leave_out)
+        parts = split_indices(dataset, recipe.protocol, spec.fold or 0, recipe.leave_out, seed=spec.seed)
         train = parts.train[: spec.limit_train]
         if len(train) < 2 or not len(parts.test):
             raise UserError(
@@ -187,6 +188,7 @@ class _Trainer:
         torch.manual_seed(derive_seed(spec.seed, "init"))
         classes = len(dataset.classes)
         self.model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
+        check_batch(self.model, self.batch, recipe.name)
         self.model.to(device, memory_format=torch.channels_last)
         loss = create_loss(**recipe.loss, num_classes=classes, feature_dim=self.model.num_features)
         self.loss = loss.to(device)
@@ -432,6 +434,22 @@ class _Trainer:
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }
         self.at = _Progress(**state["progress"])
+
+
+def check_batch(model: nn.Module, batch: int, name: str) -> None:
+    """Refuse batches of one picture where batch normalisation would have nothing to normalise over.
+
+    Args:
+        model: the net; on any device, the meta device too.
+        batch: pictures a step.
+        name: of the recipe, for the message.
+
+    Raises:
+        UserError: a net with batch normalisation, and one picture a step.
+    """
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    if batch == 1 and any(isinstance(module, norms) for module in model.modules()):
+        raise UserError(f"{name}: batch size 1: its net has batch normalisation, which needs 2 pictures or more a step")
 
 
 def _check_readers(recipe: Recipe, has_val: bool) -> None:

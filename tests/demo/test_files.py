@@ -135,7 +135,8 @@ def test_names_are_text_to_terminals_and_spreadsheets(fer, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "way"), [("https://example.org/me.jpg", "download"), ("rtsp://192.0.2.7/live", "stream"), ("0", "fer demo")]
+    ("given", "way"),
+    [("https://example.org/me.jpg", "download"), ("rtsp://192.0.2.7/live", "stream"), ("0", "fer demo")],
 )
 def test_an_address_or_the_number_of_a_camera_is_answered_with_a_sentence(fer, given, way):
     status, out, err = fer(given)

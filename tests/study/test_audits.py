@@ -14,12 +14,12 @@ from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 from fer_lib.models.describe import count_parameters
 from fer_lib.models.registry import create_model
+from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes
 from fer_lib.selection import RULES
 from fer_lib.study import audits
 from fer_lib.study.cost import cost_table
 from fer_lib.study.tables import TABLES, page
-from fer_lib.study.train import train_run
 from fer_lib.study.verify import sound_records
 
 NET, OTHER = "control/none/fer2013", "control/cbam/fer2013"
@@ -189,8 +189,8 @@ def test_cleaning_is_judged_against_the_same_training_without(tmp_path):
     table = audits.cleaning_audit(records).set_index("recipe")
     assert table.loc[names[1], "baseline"] == names[0]
     assert table.loc[names[1], "gain"] == pytest.approx(100 * 18 / 3589)
-    assert table.loc["gu/psa_joint_cleaned/fer2013", "baseline"] == "gu/psa_joint/fer2013"
-    assert table.loc["gu/psa_joint_cleaned/fer2013", "reading"] == "no run yet"
+    assert table.loc["gu/psa_joint_weighted_cleaned/fer2013", "baseline"] == "gu/psa_joint_weighted/fer2013"
+    assert table.loc["gu/psa_joint_weighted_cleaned/fer2013", "reading"] == "no run yet"
 
 
 def test_pictures_without_a_face_are_left_out_of_a_training(tmp_path):

@@ -67,10 +67,10 @@ def test_an_epochs_counts_are_those_the_training_draws():
     train = dataset.indices("train")
     rare = np.r_[train[dataset.labels[train] != 1], train[dataset.labels[train] == 1][:10]]
     dataset = dataset.subset(np.sort(np.r_[rare, dataset.indices("val"), dataset.indices("test")]))
-    counts = sheets.epoch_counts("gu/psa_joint/fer2013", dataset)
+    counts = sheets.epoch_counts("gu/psa_joint_weighted/fer2013", dataset)
     assert counts["published"]["disgust"] == 10
     labels = torch.from_numpy(dataset.labels[dataset.indices("train")])
-    balanced = counts["gu/psa_joint/fer2013"]
+    balanced = counts["gu/psa_joint_weighted/fer2013"]
     drawn = balance_indices(labels, torch.Generator().manual_seed(0), counts={1: balanced["disgust"]})
     assert torch.bincount(labels[drawn], minlength=7).tolist() == list(balanced.values())
     assert balanced["disgust"] > 10

@@ -10,9 +10,9 @@ from tiny import tiny_dataset
 from fer_lib.data import load_dataset
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
+from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.runs import RULES, read_record, verify_record
-from fer_lib.study.train import train_run
 from fer_lib.study.weights import load_trained
 from fer_lib.training import Interrupted, Stop
 

@@ -1,0 +1,345 @@
+"""What can be said of the papers' numbers before anything is trained: from their own tables, and by counting.
+
+* contradicted by its own table: the text prints a gain that no two rows of one table have as their difference;
+* impossible on that test set: no whole number of the test pictures gives the printed accuracy, rounded or cut;
+* undecidable from the paper's own data: on the paper's test pictures the gain cannot be told from zero, were the two
+  nets as unlike each other as ours are.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from functools import cache
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from fer_lib.claims import Claim, list_claims
+from fer_lib.data.facts import DATASETS, load_facts
+from fer_lib.recipe import load_papers
+from fer_lib.runs import RunRecord
+from fer_lib.study.exploration import count_table
+from fer_lib.study.groups import DATASETS as DATASET_NAMES
+
+CONTRADICTED = "contradicted by its own table"
+IMPOSSIBLE = "impossible on that test set"
+UNDECIDABLE = "undecidable from the paper's own data"
+
+DISAGREEMENT = (0.10, 0.15)
+"""Shares of the test pictures of which one of two nets alone is right: what our nets with and without attention show
+(:func:`disagreement`), and half as much again."""
+
+LEVEL = 0.05
+"""A gain with a smaller p is told from zero."""
+
+LARGEST_SET = 20_000
+"""Test sets up to this size are tried."""
+
+ROUNDED, CUT = ROUND_HALF_UP, ROUND_DOWN
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is found of a claim.
+
+    Attributes:
+        word: the finding, in a word or two.
+        sentence: the calculation, or why there is none.
+        place: where the paper prints the claim.
+        runs: what it rests on, run ids.
+    """
+
+    word: str
+    sentence: str
+    place: str
+    runs: tuple[str, ...] = ()
+
+
+def paper_finding(claim: Claim) -> Finding | None:
+    """What the paper's own numbers say of a claim; None where they leave it open."""
+    for look in (_against_its_table, _on_its_test_set, _on_its_pictures):
+        if found := look(claim):
+            return found
+    return None
+
+
+# ---------------------------------------------------------------- the text against the tables
+
+
+def _is_printed_accuracy(claim: Claim) -> bool:
+    return claim.kind == "level" and claim.metric == "accuracy" and bool(claim.tables) and claim.percent is not None
+
+
+def _levels(paper: str) -> list[Claim]:
+    """The accuracies that a paper's tables print, each once, however many recipes test it."""
+    found: dict[tuple, Claim] = {}
+    for claim in filter(_is_printed_accuracy, list_claims(paper)):
+        found.setdefault((claim.dataset, claim.split, claim.place, claim.percent), claim)
+    return list(found.values())
+
+
+def _rows(claim: Claim, recipe: str | None) -> list[Claim]:
+    """The rows of a paper's tables that one recipe tests, on the data of a claim."""
+    rows = [row for row in _levels(claim.paper) if row.recipe == recipe]
+    return [row for row in rows if (row.dataset, row.split) == (claim.dataset, claim.split)]
+
+
+def _against_its_table(claim: Claim) -> Finding | None:
+    if claim.kind != "gain" or not claim.printed:
+        return None
+    printed = claim.percent
+    found, differences = [], []
+    for ours, base in product(_rows(claim, claim.recipe), _rows(claim, claim.baseline)):
+        difference = ours.percent - base.percent
+        for table in sorted(ours.tables & base.tables):
+            found.append(f"{table} has {ours.percent} - {base.percent} = {difference}")
+            differences.append(difference)
+    if not found or any(
+        difference.quantize(printed, way) == printed for difference in differences for way in (ROUNDED, CUT)
+    ):
+        return None
+    return Finding(CONTRADICTED, f"the text says {claim.printed}; {'; '.join(found)}", claim.place)
+
+
+# ---------------------------------------------------------------- whole pictures
+
+
+def is_possible(printed: Decimal, pictures: int, ways: Iterable[str] = (ROUNDED, CUT)) -> bool:
+    """Whether a whole number of pictures, as a percentage of all of them, is printed like this.
+
+    Args:
+        printed: a percentage; its decimals count.
+        pictures: in the test set.
+        ways: of shortening the percentage, :data:`ROUNDED` or :data:`CUT`.
+    """
+    return any(bool(_sizes_that_allow(printed, way)[pictures]) for way in ways)
+
+
+def _sizes_that_allow(printed: Decimal, way: str) -> np.ndarray:
+    """Of every size of a test set whether it allows a percentage: bool [LARGEST_SET + 1]; no picture allows none."""
+    decimals = -printed.as_tuple().exponent
+    return _sizes_of(int(printed.scaleb(decimals)), 100 * 10**decimals, way)
+
+
+@cache  # by whole numbers: 66 and 66.0, which are other prints, are equal
+def _sizes_of(value: int, units: int, way: str) -> np.ndarray:
+    """The same of a percentage that is ``value`` of ``units`` steps, as its last decimal counts them, from 0 to 100."""
+    pictures = np.arange(LARGEST_SET + 1, dtype=np.int64)
+    if way == CUT:  # value <= units * right / pictures < value + 1
+        right = -(-value * pictures // units)
+        fits = units * right < (value + 1) * pictures
+    else:  # both halves may be rounded to the value
+        right = -(-(2 * value - 1) * pictures // (2 * units))
+        fits = 2 * units * right <= (2 * value + 1) * pictures
+    return fits & (right <= pictures) & (pictures > 0)
+
+
+def smallest_test_set(printed: Sequence[Decimal], ways: Iterable[str] = (ROUNDED, CUT), but: int = 0) -> int | None:
+    """The fewest pictures on which every percentage is possible; None above :data:`LARGEST_SET`.
+
+    Args:
+        printed: percentages of one test set.
+        ways: of shortening; each percentage by any of them.
+        but: so many of the percentages need not be possible.
+    """
+    allowed = np.stack([np.logical_or.reduce([_sizes_that_allow(value, way) for way in ways]) for value in printed])
+    sizes = np.flatnonzero(allowed.sum(0) >= len(printed) - but)
+    sizes = sizes[sizes > 0]
+    return int(sizes[0]) if sizes.size else None
+
+
+def stated_sizes(claim: Claim) -> range | None:
+    """The sizes that the test set of a level may have by what its paper says; None where it says nothing.
+
+    FER2013's parts are counted by the papers. A third of CK+ is taken class by class, so that it may be off by half
+    of the classes. Of unpublished pictures it is the smallest size that allows all accuracies but one.
+    """
+    if claim.dataset == "own":
+        size = smallest_test_set([c.percent for c in _levels(claim.paper)], but=1)
+        return range(size, size + 1) if size else None
+    for count in list_claims(claim.paper):
+        if count.kind != "count" or count.dataset != claim.dataset:
+            continue
+        if count.split == "train, val, test" and claim.split in ("val", "test", "unstated"):
+            size = count.values[1 if claim.split == "val" else 2]
+            return range(size, size + 1)
+        if count.metric == "pictures" and count.split == "all" and claim.split == "2:1":
+            third = round(count.values[0] / 3)
+            return range(third - 3, third + 4)
+    return None
+
+
+def _on_its_test_set(claim: Claim) -> Finding | None:
+    if not _is_printed_accuracy(claim):
+        return None
+    sizes = stated_sizes(claim)
+    if sizes is None or any(is_possible(claim.percent, size) for size in sizes):
+        return None
+    size = sizes[len(sizes) // 2]
+    below = int(claim.percent * size / 100)
+    near = " and ".join(f"{right:,} are {100 * right / size:.3f} %" for right in (below, below + 1))
+    others = f", nor of {sizes[0]} to {sizes[-1]}, as a third of every class may be rounded" if len(sizes) > 1 else ""
+    inferred = (
+        " (the smallest test set that allows all other accuracies of the paper)" if claim.dataset == "own" else ""
+    )
+    sentence = f"{claim.percent} % is no whole number of {size:,} pictures{inferred}: {near}{others}"
+    return Finding(IMPOSSIBLE, sentence, claim.place)
+
+
+# ---------------------------------------------------------------- gains on few pictures
+
+
+def mcnemar_p(gain: int, disagreeing: int) -> float:
+    """McNemar's exact two-sided p of a gain.
+
+    Args:
+        gain: pictures that the one net alone has right, less those that the other alone has right.
+        disagreeing: pictures that one of them alone has right; one more is taken where the gain asks for it.
+    """
+    disagreeing = max(disagreeing, abs(gain))
+    disagreeing += (disagreeing - gain) % 2
+    return float(stats.binomtest((disagreeing + gain) // 2, disagreeing).pvalue) if disagreeing else 1.0
+
+
+def _on_its_pictures(claim: Claim) -> Finding | None:
+    """A gain on unpublished pictures: those on others are for our own runs to judge."""
+    if claim.kind != "gain" or claim.dataset != "own":
+        return None
+    size = stated_sizes(claim)[0]
+    gain = round(claim.value * size)
+    p = {share: mcnemar_p(gain, round(share * size)) for share in DISAGREEMENT}
+    if min(p.values()) < LEVEL:
+        return None
+    told = " and ".join(f"p = {value:.2f} if they disagree on {100 * share:.0f} %" for share, value in p.items())
+    few = abs(gain)  # p grows with the pictures they disagree on
+    while mcnemar_p(gain, few) < LEVEL:
+        few += 2
+    least = f"below {LEVEL} on fewer than {few} pictures alone" if few > abs(gain) else "above it however few they are"
+    sentence = f"{gain} of {size} pictures between two nets (McNemar, exact): {told} of them, {least}"
+    return Finding(UNDECIDABLE, sentence, claim.place)
+
+
+def disagreement(records: Sequence[RunRecord]) -> float | None:
+    """Of how many test pictures one of two of our nets alone is right, where they differ in attention: a share.
+
+    Args:
+        records: the study's runs; of these the pairs that the ablations of our own papers compare, at every seed.
+
+    Returns:
+        The mean over the pairs; None without one.
+    """
+    right: dict[str, list[np.ndarray]] = {}
+    for record in records:
+        if record.spec["recipe"]["protocol"] == "official":
+            said = record.predictions
+            right.setdefault(record.recipe, []).append(said["test/labels"] == said["test/val_selected/tta"])
+    shares = [
+        float(np.mean(ours != base))
+        for paper, content in load_papers().items()
+        if not content.get("claim")
+        for ablation in content.get("ablation", [])
+        for name in ablation["recipes"]
+        for ours in right.get(f"{paper}/{name}", [])
+        for base in right.get(f"{paper}/{ablation['baseline']}", [])
+        if len(ours) == len(base)
+    ]
+    return float(np.mean(shares)) if shares else None
+
+
+# ---------------------------------------------------------------- as a table
+
+COLUMNS = ("paper", "place", "printed", "finding", "calculation", "claims")
+
+
+def evidence_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """All that is known of the papers' numbers without a run of their recipes.
+
+    Args:
+        records: the study's runs, for what our nets disagree on.
+
+    Returns:
+        One row per finding: paper, place, printed (what the paper has there), finding (its word), calculation (in
+        words), claims (ids of those it is about, separated by spaces).
+    """
+    rows = [*_of_claims(), *_of_baselines(), *_of_tables(), *_of_counts()]
+    if (measured := disagreement(records)) is not None:
+        calculation = f"two nets of ours, with and without attention, disagree on {100 * measured:.1f} % of PrivateTest"
+        rows.append(("", "our runs", "", "measured", calculation, ""))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+Row = tuple[str, str, str, str, str, str]
+
+
+def _of_claims() -> Iterator[Row]:
+    """Claim by claim; those that test one printed number in several ways share a row."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for claim in list_claims():
+        if finding := paper_finding(claim):
+            printed = f"{claim.system.removesuffix(', at 224 px')}: {claim.percent:f}"
+            row = (claim.paper, finding.place, printed, finding.word, finding.sentence)
+            found.setdefault(row, []).append(claim.id)
+    for row, claims in found.items():
+        yield (*row, " ".join(claims))
+
+
+def _of_baselines() -> Iterator[Row]:
+    """Gains that are none over another of the paper's own rows of the same baseline."""
+    for claim in list_claims():
+        if claim.kind != "gain" or claim.value <= 0 or _against_its_table(claim):
+            continue
+        ours = max(_rows(claim, claim.recipe), key=_value, default=None)
+        best = max(_rows(claim, claim.baseline), key=_value, default=None)
+        if ours and best and best.value > ours.value:
+            sentence = (
+                f"{best.place}, has {best.percent} without it: {ours.percent - best.percent:+} in place of a gain"
+            )
+            printed = f"{claim.system}: {ours.percent}, {claim.percent:+} over {ours.percent - claim.percent}"
+            yield claim.paper, f"{ours.place}, against {best.place}", printed, CONTRADICTED, sentence, claim.id
+
+
+def _of_tables() -> Iterator[Row]:
+    """Paper by paper and dataset by dataset: on which test sets the tables' accuracies are possible together."""
+    families: dict[tuple[str, str], list[Claim]] = {}
+    for paper in load_papers():
+        for claim in _levels(paper):
+            if stated_sizes(claim):
+                families.setdefault((paper, claim.dataset), []).append(claim)
+    for (paper, dataset), claims in families.items():
+        printed = [claim.percent for claim in claims]
+        sizes = stated_sizes(claims[0])
+        stated = sizes[len(sizes) // 2]
+        tried = [stated]
+        if dataset == "ckplus":  # a third of CK+48, all of it, and all of the paper's own pictures
+            here = len(load_facts(dataset).faces)
+            tried += [here // 3, here, 3 * stated]
+        counts = [
+            f"{sum(is_possible(value, size) for value in printed)} on {size:,}"
+            f" ({sum(is_possible(value, size, [ROUNDED]) for value in printed)} if rounded)"
+            for size in tried
+        ]
+        fits = all(is_possible(value, stated) for value in printed)
+        sentence = (
+            f"of them are possible, rounded or cut, {', '.join(counts)}; the smallest test set that allows all has "
+            f"{smallest_test_set(printed):,} pictures ({smallest_test_set(printed, [ROUNDED]):,} if rounded)"
+        )
+        place = ", ".join(sorted(frozenset().union(*(claim.tables for claim in claims))))
+        yield (
+            paper, place, f"{len(claims)} accuracies on {DATASET_NAMES[dataset]}",
+            "possible on that test set" if fits else IMPOSSIBLE, sentence, " ".join(claim.id for claim in claims),
+        )  # fmt: skip
+
+
+def _of_counts() -> Iterator[Row]:
+    """The pictures that the papers count, against the datasets' labels."""
+    table = count_table([load_facts(name).faces for name in DATASETS])
+    counts = [claim for claim in list_claims() if claim.kind == "count"]
+    for claim, row in zip(counts, table.itertuples(), strict=True):
+        word = "counted right" if row.agree == "yes" else "counted otherwise"
+        yield claim.paper, claim.place, f"{row.data}: {row.printed}", word, f"the data has {row.here}", claim.id
+
+
+def _value(claim: Claim) -> float:
+    return claim.value

@@ -1,0 +1,217 @@
+"""What the papers say without a number of its own, held against nets, trainings and the papers' own tables.
+
+Each check is a rule that was fixed before any run it judges. A rule about trainings needs full-length runs of the
+statement's recipes with at least :data:`MIN_SEEDS` seeds, and says
+
+* holds, or contradicted: in every seed; of two recipes, in every pair of their seeds;
+* undecided: in some.
+
+Of several nets a statement may hold in part. Besides, it may be contradicted by its own table, not run, or not
+testable, where no check is possible. A stand-in of ours (fidelity C) contradicts no paper: what it shows is seen, or
+not seen, in a stand-in.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fer_lib.claims import Claim, list_claims
+from fer_lib.models.describe import count_macs, count_parameters, meta_net
+from fer_lib.recipe import get_recipe
+from fer_lib.runs import RunRecord
+from fer_lib.study.evidence import CONTRADICTED, Finding
+from fer_lib.training.optimisers import create_optimizer
+
+MIN_SEEDS = 3
+REACHED = 0.95
+"""A net has converged once its accuracy is this share of the lower of the two best accuracies that are compared."""
+STABLE = 0.01
+"""A stable accuracy stays within this much of its mean."""
+RISE = 0.05
+"""A net overfits if its validation loss ends more than this share above its lowest value."""
+
+
+def statement_finding(claim: Claim, records: Sequence[RunRecord] = ()) -> Finding:
+    """Apply its check to a statement.
+
+    Args:
+        claim: of kind ``statement``.
+        records: the study's runs.
+    """
+    if claim.check is None:
+        return Finding("not testable", "nothing of the study can show it", claim.place)
+    if claim.check in WITHOUT_RUNS:
+        return Finding(*WITHOUT_RUNS[claim.check](claim), claim.place)
+    names = [name for name in (claim.recipe, claim.baseline) if name]
+    runs = [full_runs(records, name) for name in names]
+    for name, found in zip(names, runs, strict=True):
+        seeds = len({record.spec["seed"] for record in found})
+        if seeds < MIN_SEEDS:
+            return Finding("not run", f"{seeds} of {MIN_SEEDS} full-length seeds of {name}", claim.place)
+    word, sentence = WITH_RUNS[claim.check](claim, *runs)
+    if claim.fidelity == "C":
+        word = {"holds": "seen in a stand-in", "contradicted": "not seen in a stand-in"}.get(word, word)
+    return Finding(word, sentence, claim.place, tuple(record.id for found in runs for record in found))
+
+
+def full_runs(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
+    """The runs of a recipe exactly as it is defined, on all pictures."""
+    spec = get_recipe(name).training()
+    return [r for r in records if r.spec["recipe"] == spec and not (r.spec["limit_train"] or r.spec.get("limit_test"))]
+
+
+# ---------------------------------------------------------------- without a run
+
+
+@cache
+def _parameters(name: str) -> int:
+    return count_parameters(meta_net(name))
+
+
+@cache
+def _macs(name: str) -> int:
+    net = meta_net(name)
+    return count_macs(net, net.input_size or 48)
+
+
+def _fewer(claim: Claim, count: Callable[[str], int]) -> tuple[str, str]:
+    """Whether the first net has fewer than the others; where a share in percent is named, about so many fewer."""
+    ours, *others = (count(name) for name in claim.models)
+    if claim.values:
+        saved = [100 * (1 - ours / other) for other in others]
+        held = [abs(share - claim.values[0]) <= 5 for share in saved]
+    else:
+        held = [ours < other for other in others]
+    word = "holds" if all(held) else "holds in part" if any(held) else "contradicted"
+    against = [
+        f"{_millions(n)} of {name} ({ours / n:.4g} times)" for name, n in zip(claim.models[1:], others, strict=True)
+    ]
+    return word, f"{claim.models[0]} has {_millions(ours)}, against {', '.join(against)}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.2f} M" if count >= 1e6 else f"{count:,}"
+
+
+def _optimiser_memory(claim: Claim) -> tuple[str, str]:
+    """Numbers that an optimiser keeps for every weight."""
+    kept = {}
+    for name, options in (("Adam", {}), ("SGD", {}), ("SGD with momentum", {"momentum": 0.9})):
+        weights = [torch.nn.Parameter(torch.zeros(1000))]
+        state = create_optimizer({"name": name.split()[0].lower(), "lr": 0.01} | options, weights).state[weights[0]]
+        kept[name] = sum(x.numel() for x in state.values() if isinstance(x, torch.Tensor)) // 1000
+    word = "holds" if kept["Adam"] < kept["SGD"] else "contradicted"
+    return word, "numbers kept for each weight: " + ", ".join(f"{n} {k}" for k, n in kept.items())
+
+
+def _best_of_its_table(claim: Claim) -> tuple[str, str]:
+    """Whether the system's accuracy is above every other of the tables that print it."""
+    rows = [
+        c
+        for c in list_claims(claim.paper)
+        if c.kind == "level" and c.metric == "accuracy" and c.dataset == claim.dataset
+    ]
+    ours = next(row for row in rows if row.system == claim.system and row.tables)
+    others = [row for row in rows if row is not ours and row.tables & ours.tables]
+    best = max(others, key=lambda row: row.value)
+    word = "holds" if ours.value > best.value else CONTRADICTED
+    return word, f"{ours.system} {ours.percent}, the best of the others, {best.system}, {best.percent}"
+
+
+# ---------------------------------------------------------------- with runs
+
+
+def _verdict(held: Iterable[bool]) -> str:
+    held = list(held)
+    return "holds" if all(held) else "undecided" if any(held) else "contradicted"
+
+
+def _accuracy(record: RunRecord) -> np.ndarray:
+    """Accuracy by epoch, on validation pictures where there are any."""
+    watched = record.history["val_accuracy"]
+    return record.history["test_accuracy"] if np.isnan(watched).all() else watched
+
+
+def _converges_faster(claim: Claim, ours: list[RunRecord], base: list[RunRecord]) -> tuple[str, str]:
+    curves = [[_accuracy(record) for record in runs] for runs in (ours, base)]
+    goal = REACHED * min(np.mean([curve.max() for curve in side]) for side in curves)
+    # A seed that never gets there is slower than any that does.
+    first = [[int(np.argmax(c >= goal)) + 1 if c.max() >= goal else len(c) + 1 for c in side] for side in curves]
+    # Equal epochs are no victory for either.
+    held = [x < y for x in first[0] for y in first[1]]
+    lost = [x > y for x in first[0] for y in first[1]]
+    word = "holds" if all(held) else "contradicted" if all(lost) else "undecided"
+    names = (claim.recipe, claim.baseline)
+    told = [f"{name} after {', '.join(map(str, sorted(n)))} epochs" for name, n in zip(names, first, strict=True)]
+    return word, f"{100 * goal:.1f} % are reached by {', by '.join(told)}"
+
+
+def _rare_class_gains(claim: Claim, ours: list[RunRecord], base: list[RunRecord]) -> tuple[str, str]:
+    labels = ours[0].predictions["test/labels"]
+    rare = int(np.bincount(labels).argmin())
+    shown = labels == rare
+    recall = [
+        [float(np.mean(r.predictions["test/val_selected/tta"][shown] == rare)) for r in runs] for runs in (ours, base)
+    ]
+    held = [x > y for x in recall[0] for y in recall[1]]
+    told = [", ".join(f"{100 * value:.1f} %" for value in side) for side in recall]
+    return _verdict(held), f"recall of {ours[0].classes[rare]}: {told[0]} against {told[1]}"
+
+
+def _no_overfitting(claim: Claim, runs: list[RunRecord]) -> tuple[str, str]:
+    losses = [record.history["val_loss"] for record in runs]
+    rise = [loss[-1] / np.nanmin(loss) - 1 for loss in losses]
+    told = ", ".join(f"{100 * value:.1f} %" for value in rise)
+    return _verdict(value <= RISE for value in rise), f"the validation loss ends {told} above its lowest"
+
+
+def _settles(claim: Claim, runs: list[RunRecord]) -> tuple[str, str]:
+    after = [_accuracy(record)[claim.values[0] :] for record in runs]
+    spread = [float(np.abs(part - part.mean()).max()) for part in after]
+    told = ", ".join(f"{100 * value:.2f}" for value in spread)
+    return _verdict(
+        value <= STABLE for value in spread
+    ), f"after epoch {claim.values[0]} it strays {told} points from its mean"
+
+
+WITHOUT_RUNS: dict[str, Callable[[Claim], tuple[str, str]]] = {
+    "fewer_parameters": lambda claim: _fewer(claim, _parameters),
+    "fewer_macs": lambda claim: _fewer(claim, _macs),
+    "optimiser_memory": _optimiser_memory,
+    "best_of_its_table": _best_of_its_table,
+}
+WITH_RUNS: dict[str, Callable[..., tuple[str, str]]] = {
+    "converges_faster": _converges_faster,
+    "rare_class_gains": _rare_class_gains,
+    "no_overfitting": _no_overfitting,
+    "settles": _settles,
+}
+CHECKS = (*WITHOUT_RUNS, *WITH_RUNS)
+"""What a statement's ``check`` may name."""
+
+COLUMNS = ("paper", "place", "statement", "fidelity", "finding", "calculation", "check", "claim", "runs")
+
+
+def statement_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Every statement of the papers, and what is found of it.
+
+    Args:
+        records: the study's runs.
+
+    Returns:
+        One row per statement: paper, place, statement, fidelity (of a test by training), finding (its word),
+        calculation (in words), check (its name), claim (its id), runs (their names, separated by spaces).
+    """
+    rows = []
+    for claim in list_claims():
+        if claim.kind == "statement":
+            found = statement_finding(claim, records)
+            values = (
+                claim.paper, claim.place, claim.statement, claim.fidelity or "", found.word, found.sentence,
+                claim.check or "", claim.id, " ".join(found.runs),
+            )  # fmt: skip
+            rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return pd.DataFrame(rows, columns=COLUMNS)
