@@ -108,12 +108,11 @@ def _is_required(field: dataclasses.Field) -> bool:
 
 
 _HINTS = get_type_hints(Recipe, include_extras=True)
-_Fields = msgspec.defstruct(
-    "Recipe",
-    [(f.name, _HINTS[f.name], *(() if _is_required(f) else (None,))) for f in dataclasses.fields(Recipe)],
-    forbid_unknown_fields=True,
-)
+_fields = [(f.name, _HINTS[f.name], *(() if _is_required(f) else (None,))) for f in dataclasses.fields(Recipe)]
+_Fields = msgspec.defstruct("Recipe", _fields, forbid_unknown_fields=True)
 """The fields of :class:`Recipe` with their types, to hold plain values against."""
+Recorded = msgspec.defstruct("Recorded", [f for f in _fields if f[0] not in ("title", "seeds", "sources")])
+"""Those of :meth:`Recipe.training`, for a record; an option that a later version took away does no harm there."""
 
 
 def _check_parts(recipe: Recipe) -> None:
@@ -132,8 +131,6 @@ def _check_parts(recipe: Recipe) -> None:
         if side < net.least or side != (net.only or side):
             takes = f"{net.only} pixels only" if net.only else f"{net.least} pixels or more"
             raise UserError(f"model {recipe.model} takes pictures of {takes}, augment makes {side}")
-        if recipe.batch_size < 2:
-            raise UserError("batch_size = 1: batch normalisation needs two pictures or more")
         if (isinstance(schedule, Plateau) or recipe.early_stopping) and recipe.protocol != "official":
             reader = "early_stopping" if recipe.early_stopping else "the plateau schedule"
             raise UserError(
@@ -159,7 +156,7 @@ def _check_data(recipe: Recipe) -> None:
         raise UserError(f"loss: class_weights must be {len(classes)} numbers, one for each class: got {len(weights)}")
     if recipe.leave_out is not None and recipe.leave_out not in FERPLUS_CLASSES:
         raise unknown("FER+ class to leave out", recipe.leave_out, FERPLUS_CLASSES)
-    if recipe.leave_out is not None and dataset in KNOWN and dataset != "fer2013":
+    if recipe.leave_out is not None and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
         raise UserError(f"leave_out = {recipe.leave_out!r}: {dataset} has no votes of FER+")
     start = recipe.pretrained
     if start and start not in PRETRAINED and Path(start).suffix not in (".safetensors", ".pth", ".pt"):

@@ -5,6 +5,8 @@ sides. They are here to show what that is worth. Of each there is one fixed spli
 the seed of a run: what the luck of a draw is worth shows over many.
 """
 
+import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +73,13 @@ def split_indices(
 
 
 def run_parts(
-    dataset: FaceDataset, protocol: str, fold: int | None, seed: int, leave_out: str | None = None
+    dataset: FaceDataset,
+    protocol: str,
+    fold: int | None,
+    seed: int,
+    leave_out: str | None = None,
+    limit_train: int | None = None,
+    limit_test: int | None = None,
 ) -> list[Parts]:
     """The parts that one run trains and tests on, one after the other: of all folds where it names none.
 
@@ -81,12 +89,32 @@ def run_parts(
         fold: of the run; None for a protocol without folds, or for a whole cross-validation in one run.
         seed: of the run.
         leave_out: as for :func:`split_indices`.
+        limit_train: this many pictures of each training part, the first; None for all.
+        limit_test: the same of each val and test part.
 
     Raises:
         UserError: as :func:`split_indices`.
     """
     folds = range(PROTOCOLS.get(protocol, 1)) if fold is None else [fold]
-    return [split_indices(dataset, protocol, one, leave_out, seed=seed) for one in folds]
+    parts = [split_indices(dataset, protocol, one, leave_out, seed=seed) for one in folds]
+    return [Parts(p.train[:limit_train], p.val[:limit_test], p.test[:limit_test]) for p in parts]
+
+
+def picture_digests(parts: Iterable[Parts]) -> dict[str, str]:
+    """SHA-256, hexadecimal, of the positions of each part's pictures, of one fold after the other.
+
+    With the dataset's fingerprint they say which pictures a run was trained and tested on.
+    """
+    folds = list(parts)
+    joined = {name: np.concatenate([getattr(part, name) for part in folds]) for name in Parts._fields}
+    return {name: hashlib.sha256(positions.astype("<i8")).hexdigest() for name, positions in joined.items()}
+
+
+def protocol_digest(dataset: FaceDataset, protocol: str) -> str:
+    """SHA-256, hexadecimal, of all folds of a protocol; of a drawn one, of those of the seeds 0 to 2."""
+    seeds = range(3) if is_drawn(protocol) else [0]
+    digests = [picture_digests(run_parts(dataset, protocol, None, seed)) for seed in seeds]
+    return hashlib.sha256(repr(digests).encode()).hexdigest()
 
 
 def _vote_class(dataset: FaceDataset, name: str) -> str:

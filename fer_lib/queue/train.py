@@ -126,6 +126,7 @@ def _write(
             "source": dataset.source,
             "fingerprint": dataset.fingerprint,
             "counts": outcome.sizes,
+            "pictures": outcome.pictures,
         },
         "pretrained": outcome.pretrained,
         "environment": where,

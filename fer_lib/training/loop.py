@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from fer_lib.augment import Augmentation
-from fer_lib.data import FaceDataset, split_indices
+from fer_lib.data import FaceDataset, Parts, picture_digests, run_parts
 from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
@@ -63,6 +63,7 @@ class Outcome:
         labels: ``[part]`` int64 [N].
         weights: the ``val_selected`` state dict, on the CPU; of the moving average where the recipe has one.
         sizes: pictures per part.
+        pictures: which they were, see :func:`fer_lib.data.picture_digests`.
         seconds: time spent training and evaluating epochs, over all sessions.
         train_seconds: of these, time spent on training steps.
         images: pictures trained on, over all epochs.
@@ -76,6 +77,7 @@ class Outcome:
     labels: dict[str, np.ndarray]
     weights: dict[str, torch.Tensor]
     sizes: dict[str, int]
+    pictures: dict[str, str]
     seconds: float
     train_seconds: float
     images: int
@@ -166,8 +168,10 @@ class _Trainer:
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device)
-        parts = split_indices(dataset, recipe.protocol, spec.fold or 0, recipe.leave_out, seed=spec.seed)
-        train = parts.train[: spec.limit_train]
+        (parts,) = run_parts(
+            dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
+        )
+        train = parts.train
         if len(train) < 2 or not len(parts.test):
             raise UserError(
                 f"dataset {dataset.name}: {len(train)} training and {len(parts.test)} test pictures are too few"
@@ -176,7 +180,7 @@ class _Trainer:
         self.images = torch.from_numpy(np.ascontiguousarray(dataset.images)).to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
         self.train_part = torch.from_numpy(train)
-        self.parts = {part: torch.from_numpy(getattr(parts, part)[: spec.limit_test]).to(device) for part in PARTS}
+        self.parts = {part: torch.from_numpy(getattr(parts, part)).to(device) for part in PARTS}
         self.augmentation = Augmentation.from_dict(recipe.augment)
         self.source_size = dataset.images.shape[1]
         self.train_labels = torch.from_numpy(dataset.labels[train])
@@ -394,6 +398,9 @@ class _Trainer:
             labels={part: self.labels[chosen].cpu().numpy() for part, chosen in self.parts.items() if len(chosen)},
             weights={name: value.cpu() for name, value in states["val_selected"].items()},
             sizes={"train": len(self.train_part)} | {part: len(chosen) for part, chosen in self.parts.items()},
+            pictures=picture_digests(
+                [Parts(self.train_part.numpy(), *(self.parts[part].cpu().numpy() for part in PARTS))]
+            ),
             seconds=at.seconds,
             train_seconds=at.train_seconds,
             images=at.images,

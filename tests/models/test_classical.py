@@ -129,5 +129,5 @@ def test_wrong_use_is_named():
             model.fit(pictures, labels)
     with pytest.raises(ValueError, match="in_channels must be 1"):
         create_model("lbp_knn", in_channels=3)
-    with pytest.raises(ValueError, match="option of model 'hog_svm'"):
+    with pytest.raises(ValueError, match="model hog_svm: unknown key"):
         create_model("hog_svm", width=16)
