@@ -22,6 +22,8 @@ PAPERS_DIR = Path(__file__).parent / "papers"
 SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
 """Fields that need no source: a recipe's name says its dataset, and seeds are how often it is run, not how."""
 Protocol = Literal[tuple(PROTOCOLS)]
+PRECISIONS = ("float32", "bfloat16", "float16")
+Precision = Literal[PRECISIONS]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Recipe:
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     leave_out: str | None = None
     """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``."""
+    precision: Precision | None = None
+    """What it is trained in by choice; else the device's own, see :func:`fer_lib.training.autocast_dtype`."""
     seeds: Count | None = field(default=None, compare=False)
     """How many seeds the study wants of it, if not as many as of others of its kind; no part of the identity."""
     sources: dict[str, Text] = field(default_factory=dict, compare=False)
@@ -120,7 +124,7 @@ def _check_parts(recipe: Recipe) -> None:
     """Refuse what cannot be trained: an unknown option, a value outside its limits, or two that do not go together."""
     net = check_net(recipe.model, recipe.model_options)
     if recipe.is_classical:
-        empty = ("augment", "loss", "optimizer", "schedule", "balance", "pretrained")
+        empty = ("augment", "loss", "optimizer", "schedule", "balance", "pretrained", "precision")
         for key, only in {"epochs": 1, "test_views": "one", **dict.fromkeys(empty)}.items():
             if (value := getattr(recipe, key) or None) != only:
                 raise UserError(f"{key} must be {only or 'empty'}, as {recipe.model} is fitted once: got {value!r}")
@@ -235,16 +239,22 @@ def spec_name(spec: dict[str, Any]) -> str:
 
 
 def with_changes(
-    recipe: Recipe, *, dataset: str | None = None, epochs: int | None = None, batch_size: int | None = None
+    recipe: Recipe,
+    *,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    precision: str | None = None,
 ) -> Recipe:
-    """A recipe with another dataset, fewer epochs or another batch size, for smoke runs and explorations.
+    """A recipe with another dataset, fewer epochs, another batch size or precision, for smoke runs and explorations.
 
     A dataset that brings its own split is used with it; the class counts follow the dataset.
 
     Raises:
         UserError: a number below 1, or a recipe that the dataset cannot serve.
     """
-    changes = {k: v for k, v in (("epochs", epochs), ("batch_size", batch_size)) if v is not None}
+    chosen = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
+    changes = {key: value for key, value in chosen.items() if value is not None}
     if dataset is not None and dataset != recipe.dataset:
         changes |= {"dataset": dataset, "protocol": KNOWN[dataset].protocols[0] if dataset in KNOWN else "official"}
     return dataclasses.replace(recipe, **changes)
