@@ -23,6 +23,8 @@ PAPERS_DIR = Path(__file__).parent / "papers"
 SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
 """Fields that need no source: a recipe's name says its dataset, and seeds are how often it is run, not how."""
 Protocol = Literal[tuple(PROTOCOLS)]
+PRECISIONS = ("float32", "bfloat16", "float16")
+Precision = Literal[PRECISIONS]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Recipe:
     leave_out: str | None = None
     """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``; or those that
     also occur in a held-out part, :data:`fer_lib.data.folds.COPIES`."""
+    precision: Precision | None = None
+    """What it is trained in by choice; else the device's own, see :func:`fer_lib.training.autocast_dtype`."""
     seeds: Count | None = field(default=None, compare=False)
     """How many seeds the study wants of it, if not as many as of others of its kind; no part of the identity."""
     sources: dict[str, Text] = field(default_factory=dict, compare=False)
@@ -121,7 +125,7 @@ def _check_parts(recipe: Recipe) -> None:
     """Refuse what cannot be trained: an unknown option, a value outside its limits, or two that do not go together."""
     net = check_net(recipe.model, recipe.model_options)
     if recipe.is_classical:
-        empty = ("augment", "loss", "optimizer", "schedule", "balance", "pretrained")
+        empty = ("augment", "loss", "optimizer", "schedule", "balance", "pretrained", "precision")
         for key, only in {"epochs": 1, "test_views": "one", **dict.fromkeys(empty)}.items():
             if (value := getattr(recipe, key) or None) != only:
                 raise UserError(f"{key} must be {only or 'empty'}, as {recipe.model} is fitted once: got {value!r}")
@@ -239,10 +243,11 @@ def with_changes(
     dataset: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     width: int | None = None,
     blocks: int | None = None,
 ) -> Recipe:
-    """A recipe with another dataset, fewer epochs, another batch size or a smaller net, to try things out.
+    """A recipe with another dataset, fewer epochs, another batch size or precision or a smaller net, to try things out.
 
     A dataset that brings its own split is used with it; the class counts follow the dataset.
 
@@ -257,7 +262,8 @@ def with_changes(
     Raises:
         UserError: a number below 1, or a recipe that the dataset cannot serve.
     """
-    changes = {k: v for k, v in (("epochs", epochs), ("batch_size", batch_size)) if v is not None}
+    chosen = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
+    changes = {key: value for key, value in chosen.items() if value is not None}
     smaller = {"width": width, "layers": None if blocks is None else [blocks] * 4}
     if smaller := {name: value for name, value in smaller.items() if value is not None}:
         changes["model_options"] = recipe.model_options | smaller

@@ -166,7 +166,7 @@ class _Trainer:
         self.can_record = device.type == "cuda"
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
-        self.dtype = autocast_dtype(device)
+        self.dtype = autocast_dtype(device, recipe.precision)
         (parts,) = run_parts(
             dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
         )
@@ -422,6 +422,7 @@ class _Trainer:
             "optimizer": self.optimizer.state_dict(),
             "loss": self.loss.state_dict(),
             "average": self.average.state_dict() if self.average else None,
+            "scaler": self.train_step.scaler.state_dict(),
             "kept": self.kept,
             "progress": vars(self.at),
             "random": get_random(self.device),
@@ -435,6 +436,8 @@ class _Trainer:
         self.loss.load_state_dict(state["loss"])
         if self.average:
             self.average.load_state_dict(state["average"])
+        if scaler := state.get("scaler"):  # empty but under float16
+            self.train_step.scaler.load_state_dict(scaler)
         self.kept = {
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }
