@@ -240,16 +240,33 @@ def spec_name(spec: dict[str, Any]) -> str:
 
 
 def with_changes(
-    recipe: Recipe, *, dataset: str | None = None, epochs: int | None = None, batch_size: int | None = None
+    recipe: Recipe,
+    *,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    width: int | None = None,
+    blocks: int | None = None,
 ) -> Recipe:
-    """A recipe with another dataset, fewer epochs or another batch size, for smoke runs and explorations.
+    """A recipe with another dataset, fewer epochs, another batch size or a smaller net, to try things out.
 
     A dataset that brings its own split is used with it; the class counts follow the dataset.
+
+    Args:
+        recipe: what is changed.
+        dataset: another dataset.
+        epochs: another number of epochs.
+        batch_size: another number of pictures a step.
+        width: channels of a residual net's first stage.
+        blocks: residual blocks in each of its four stages.
 
     Raises:
         UserError: a number below 1, or a recipe that the dataset cannot serve.
     """
     changes = {k: v for k, v in (("epochs", epochs), ("batch_size", batch_size)) if v is not None}
+    smaller = {"width": width, "layers": None if blocks is None else [blocks] * 4}
+    if smaller := {name: value for name, value in smaller.items() if value is not None}:
+        changes["model_options"] = recipe.model_options | smaller
     if dataset is not None and dataset != recipe.dataset:
         changes |= {"dataset": dataset, "protocol": KNOWN[dataset].protocols[0] if dataset in KNOWN else "official"}
     return dataclasses.replace(recipe, **changes)

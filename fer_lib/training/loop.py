@@ -22,7 +22,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from torch import nn
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
@@ -193,7 +192,6 @@ class _Trainer:
         torch.manual_seed(derive_seed(spec.seed, "init"))
         classes = len(dataset.classes)
         self.model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
-        check_batch(self.model, self.batch, recipe.name)
         self.model.to(device, memory_format=torch.channels_last)
         loss = create_loss(**recipe.loss, num_classes=classes, feature_dim=self.model.num_features)
         self.loss = loss.to(device)
@@ -442,22 +440,6 @@ class _Trainer:
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }
         self.at = _Progress(**state["progress"])
-
-
-def check_batch(model: nn.Module, batch: int, name: str) -> None:
-    """Refuse batches of one picture where batch normalisation would have nothing to normalise over.
-
-    Args:
-        model: the net; on any device, the meta device too.
-        batch: pictures a step.
-        name: of the recipe, for the message.
-
-    Raises:
-        UserError: a net with batch normalisation, and one picture a step.
-    """
-    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    if batch == 1 and any(isinstance(module, norms) for module in model.modules()):
-        raise UserError(f"{name}: batch size 1: its net has batch normalisation, which needs 2 pictures or more a step")
 
 
 def _check_readers(recipe: Recipe, has_val: bool) -> None:
