@@ -165,8 +165,12 @@ def _check_data(recipe: Recipe) -> None:
     if recipe.leave_out in FERPLUS_CLASSES and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
         raise UserError(f"leave_out = {recipe.leave_out!r}: {dataset} has no votes of FER+")
     start = recipe.pretrained
-    if start and start not in PRETRAINED and Path(start).suffix not in (".safetensors", ".pth", ".pt"):
+    if start and start not in PRETRAINED and not (Path(start).suffix or len(Path(start).parts) > 1):
         raise unknown("pretrained weights", start, PRETRAINED)
+
+
+BY_CLASS = "by_class"
+"""How limited parts are drawn. Records that do not say it hold the first pictures of each part."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ class RunSpec:
         recipe: the recipe; its name, data, epochs and every hyper-parameter count.
         seed: seeds initialisation, order, augmentation and dropout.
         fold: the test fold, 0-based, of a recipe with folds; else None.
-        limit_train: train on this many pictures only, the first of the training part; None for all.
+        limit_train: train on this many pictures only, drawn by :func:`fer_lib.data.folds.draw_by_class`; None for all.
         limit_test: evaluate on this many pictures of the val and test parts only; None for all.
     """
 
@@ -208,7 +212,11 @@ class RunSpec:
             "fold": self.fold,
             "limit_train": self.limit_train,
         }
-        return spec if self.limit_test is None else spec | {"limit_test": self.limit_test}
+        if self.limit_test is not None:
+            spec["limit_test"] = self.limit_test
+        if self.limit_train is not None or self.limit_test is not None:
+            spec["limits"] = BY_CLASS
+        return spec
 
     @property
     def digest(self) -> str:

@@ -60,6 +60,8 @@ def train_run(
         return record
     choose_device(device)
     dataset = dataset or load_dataset(spec.recipe.dataset)
+    for note in dataset.notes:
+        say(note)
     with locked(partial):
         record = find_run(spec, results)  # another process may have finished it while this one read the data
         if record is None:

@@ -16,7 +16,7 @@ from fer_lib.data import is_drawn, picture_digests, run_parts
 from fer_lib.data.facts import FACTS_DIR, load_facts
 from fer_lib.data.folds import protocol_digest
 from fer_lib.paths import ROOT
-from fer_lib.recipe import spec_digest
+from fer_lib.recipe import BY_CLASS, spec_digest
 from fer_lib.runs import HISTORY, PREDICTIONS, RunRecord, read_records, verify_record
 
 MAX_BYTES = 64_000
@@ -180,6 +180,7 @@ def _pictures(record: RunRecord) -> tuple:
         leave_out,
         spec["limit_train"],
         spec.get("limit_test"),
+        spec.get("limits") == BY_CLASS,
     )
 
 

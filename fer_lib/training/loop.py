@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from fer_lib.augment import Augmentation
-from fer_lib.data import FaceDataset, Parts, picture_digests, run_parts
+from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
 from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
@@ -175,6 +175,7 @@ class _Trainer:
             raise UserError(
                 f"dataset {dataset.name}: {len(train)} training and {len(parts.test)} test pictures are too few"
             )
+        check_classes(dataset, parts)
         _check_readers(recipe, bool(len(parts.val)))
         self.images = torch.from_numpy(np.ascontiguousarray(dataset.images)).to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
