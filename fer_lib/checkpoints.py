@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
+from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
 from fer_lib.paths import results_dir, write_atomically
@@ -88,7 +89,11 @@ def list_checkpoints(folder: Path | None = None) -> list[str]:
 
 
 def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
-    """The weight file with the best accuracy on validation pictures; None where there is none.
+    """The weight file that is taken where none is named; None where there is none.
+
+    Accuracies compare on the same pictures only: a net that calls its three drawn faces right is no better for faces
+    in photographs. So nets of this study's FER2013, judged on its whole validation part, come first, the best of
+    them before the others; of other nets the one that saw most training pictures.
 
     Args:
         folder: None for :func:`checkpoints_dir`.
@@ -97,7 +102,15 @@ def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
         UserError: see :func:`read_checkpoint`.
     """
     found = [read_checkpoint(name, folder) for name in list_checkpoints(folder)]
-    return max(found, key=lambda c: c.accuracy.get("val", {}).get("tta", 0.0), default=None)
+    return max(found, key=_provenance, default=None)
+
+
+def _provenance(checkpoint: Checkpoint) -> tuple[bool, float]:
+    facts, counts = load_facts("fer2013"), checkpoint.data["counts"]
+    whole = facts is not None and counts.get("val") == len(facts.faces.indices("val"))
+    if whole and checkpoint.data["fingerprint"] == facts.fingerprint:
+        return True, checkpoint.accuracy.get("val", {}).get("tta", 0.0)
+    return False, counts["train"]
 
 
 def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
@@ -150,6 +163,9 @@ def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str])
         model.load_state_dict(safetensors.torch.load_file(path))  # copies into float32 parameters
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise UserError(f"{path}: does not fit {recipe['model']} ({str(error).splitlines()[0]})") from None
+    bad = [key for key, value in model.state_dict().items() if not value.isfinite().all()]
+    if bad:
+        raise UserError(f"{path}: not all numbers of {bad[0]} are finite; the file is damaged, or its training failed")
     return model.eval()
 
 

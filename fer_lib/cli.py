@@ -4,12 +4,14 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 from fer_lib import commands
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, is_out_of_memory
+from fer_lib.texts import one_line, printable
 
 TABLES = (
     "claims", "control", "start", "alike", "ablations", "ensemble", "rules", "leaks", "ferplus", "ceiling",
@@ -21,27 +23,54 @@ RESULTS_HELP = "folder that holds runs/ (default: FER_RESULTS, else results)"
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 done, 2 a user error, 75 stopped and resumable."""
-    parsed = build_parser().parse_args(arguments)
     try:
-        status = parsed.act(parsed)
-        sys.stdout.flush()  # here, where a full disk is still an error of ours
+        with _as_text():
+            parsed = build_parser().parse_args(arguments)
+            status = parsed.act(parsed)
+            sys.stdout.flush()  # here, where a full disk is still an error of ours
     except UserError as error:
         _fail(str(error))
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stdout = None  # type: ignore[assignment]
         sys.exit(0)
-    except OSError as error:
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if is_out_of_memory(error):
+            _fail("out of memory; free some, or ask for less at once")
+        if not isinstance(error, OSError):
+            raise
         if not error.filename:
             sys.stdout = None  # type: ignore[assignment]  # it cannot be written to
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(status or 0)
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"fer: {message}", file=sys.stderr)
+    print(f"fer: {one_line(message)}", file=sys.stderr)
     sys.exit(2)
+
+
+class _AsText:
+    """A stream on which a control character in the name of a file or a field of a record is shown, not obeyed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        if hasattr(stream, "reconfigure"):  # what a legacy code page lacks is shown by its number
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        self._stream.write(printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _as_text() -> Iterator[None]:
+    with redirect_stdout(_AsText(sys.stdout)), redirect_stderr(_AsText(sys.stderr)):
+        yield
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,7 +94,7 @@ class _Parser(argparse.ArgumentParser):
         elif command:
             names = next(a.choices for a in self._actions if isinstance(a, argparse._SubParsersAction))
             message = self._unknown("command", command[1], names)
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
 
     @staticmethod
     def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -88,7 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
     check = _command(
         data, "check", commands.data_check, "compare the data at hand with what the papers state", "fer data check"
     )
-    check.add_argument("--root", type=Path, help="folder of the data (default: FER_DATA, else data)")
+    check.add_argument("--root", type=_path, help="folder of the data (default: FER_DATA, else data)")
     download = _command(
         data,
         "download",
@@ -97,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
         "fer data download fer2013",
     )
     download.add_argument("dataset", help="fer2013, ferplus or ckplus")
-    download.add_argument("--root", type=Path, help="folder to fill (default: FER_DATA, else data)")
+    download.add_argument("--root", type=_path, help="folder to fill (default: FER_DATA, else data)")
 
     facts = _command(
         data,
@@ -106,7 +135,7 @@ def build_parser() -> argparse.ArgumentParser:
         "write labels, votes and copies of the real data into the library, for audits without pictures",
         "fer data facts",
     )
-    facts.add_argument("--root", type=Path, help="folder of the data (default: FER_DATA, else data)")
+    facts.add_argument("--root", type=_path, help="folder of the data (default: FER_DATA, else data)")
 
     recipes = _command(group, "recipes", commands.recipes, "list the recipes", "fer recipes", "fer recipes zhang")
     recipes.add_argument("paper", nargs="?", help="of this paper only")
@@ -125,7 +154,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--fold", type=int, help="test fold, from 0, of a recipe with cross-validation")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     train.add_argument("--time-limit", type=_seconds, metavar="T", help="stop after T (90s, 9m, 1h30m), resumable")
-    train.add_argument("--results", type=Path, help=RESULTS_HELP)
+    train.add_argument("--results", type=_path, help=RESULTS_HELP)
     train.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
     _add_changes(train)
 
@@ -153,9 +182,9 @@ def build_parser() -> argparse.ArgumentParser:
         "name",
         help="a weight file of results/checkpoints, or a folder's name in results/runs that holds weights.safetensors",
     )
-    export.add_argument("--output", type=Path, help="default: the name with .onnx, in this folder")
+    export.add_argument("--output", type=_path, help="default: the name with .onnx, in this folder")
     export.add_argument(
-        "--results", type=Path, help="folder that holds runs/ and checkpoints/ (default: FER_RESULTS, else results)"
+        "--results", type=_path, help="folder that holds runs/ and checkpoints/ (default: FER_RESULTS, else results)"
     )
 
     checkpoint = _command(
@@ -167,7 +196,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     checkpoint.add_argument("run", help="a folder's name in results/runs that holds weights.safetensors")
     checkpoint.add_argument("--name", help="name of the weight file (default: the recipe's, with - for /)")
-    checkpoint.add_argument("--results", type=Path, help=RESULTS_HELP)
+    checkpoint.add_argument("--results", type=_path, help=RESULTS_HELP)
 
     predict = _command(
         group,
@@ -176,15 +205,21 @@ def build_parser() -> argparse.ArgumentParser:
         "name the expressions in pictures, folders and videos",
         "fer predict party.jpg",
         "fer predict holidays/ --format csv --output holidays.csv",
-        "fer predict clip.mp4 --every 10 --views one --format pictures --output drawn/",
+        "fer predict clip.mp4 --every 10 --views one --format films --output drawn/",
     )
     predict.add_argument(
-        "path", nargs="+", type=Path, metavar="PICTURE", help="a picture, a video, or a folder of them"
+        "path", nargs="+", type=_path, metavar="PICTURE", help="a picture, a video, or a folder of them"
     )
-    predict.add_argument("--model", help="a weight file of results/checkpoints (default: best on validation pictures)")
-    predict.add_argument("--format", default="json", help="json (one line a picture), csv or pictures (default: json)")
+    predict.add_argument("--model", help="a weight file of results/checkpoints (default: the best of FER2013's nets)")
     predict.add_argument(
-        "--output", type=Path, help="file to write, or for pictures the folder (default: this terminal, drawn/)"
+        "--format",
+        default="json",
+        help="json (one line a picture), csv, pictures, or films, which keeps a video one (default: json)",
+    )
+    predict.add_argument(
+        "--output",
+        type=_path,
+        help="file to write, or for pictures and films the folder (default: this terminal, drawn/)",
     )
     predict.add_argument("--detector", default="mtcnn", help="mtcnn, haar, or none for cut-out faces (default: mtcnn)")
     predict.add_argument("--every", type=int, default=1, metavar="N", help="of a video, every Nth frame (default: 1)")
@@ -231,7 +266,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="processes that share the device and the runs (default: 1); on a CPU, one for each core trains most "
         "pictures a second",
     )
-    queue.add_argument("--results", type=Path, help=RESULTS_HELP)
+    queue.add_argument("--results", type=_path, help=RESULTS_HELP)
     queue.add_argument("--dry-run", action="store_true", help="list what would be trained, and train nothing")
     _add_changes(queue)
     state = _command(
@@ -306,7 +341,7 @@ def build_parser() -> argparse.ArgumentParser:
                 "--workers", type=int, help="of the published DataLoader (default: 8 with a GPU, else 0)"
             )
         suite.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
-        suite.add_argument("--results", type=Path, help="folder for benchmarks/ (default: FER_RESULTS, else results)")
+        suite.add_argument("--results", type=_path, help="folder for benchmarks/ (default: FER_RESULTS, else results)")
         suite.set_defaults(suite=name)
 
     notebook = _command(
@@ -327,7 +362,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="replace a parameter; repeatable",
     )
-    notebook.add_argument("--output", type=Path, help="executed copy (default: results/smoke or results, in executed/)")
+    notebook.add_argument(
+        "--output", type=_path, help="executed copy (default: results/smoke or results, in executed/)"
+    )
 
     pages = _command(group, "report", commands.report, "render executed notebooks to HTML, with an index", "fer report")
     pages.add_argument("--scale", choices=("smoke", "paper"), default="paper", help="default: paper")
@@ -370,11 +407,21 @@ def _examples(*lines: str) -> str:
     return "examples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def _path(text: str) -> Path:
+    """A file or folder, with ``~`` for the home folder also where no shell replaced it, as in ``--results=~/x``."""
+    from fer_lib.paths import user_path
+
+    try:
+        return user_path(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _folder(text: str) -> Path:
     """A folder that exists: results are read from it."""
-    if not Path(text).is_dir():
+    if not _path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is no folder")
-    return Path(text)
+    return _path(text)
 
 
 def _seconds(text: str) -> float:

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_lib.texts import one_line
+
 if TYPE_CHECKING:
+    from fer_lib.queue.pace import Pace
+    from fer_lib.queue.plan import Status
     from fer_lib.recipe import Recipe, RunSpec
     from fer_lib.runs import RunRecord
-    from fer_lib.study.pace import Pace
-    from fer_lib.study.plan import Status
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
 
@@ -58,8 +60,8 @@ def recipes(arguments: argparse.Namespace) -> None:
 
 
 def train(arguments: argparse.Namespace) -> int:
+    from fer_lib.queue.train import train_run
     from fer_lib.recipe import RunSpec, get_recipe
-    from fer_lib.study.train import train_run
     from fer_lib.training import Interrupted, Stop, choose_device
 
     recipe = _changed(get_recipe(arguments.recipe), arguments)
@@ -93,6 +95,7 @@ def _say(line: str) -> None:
 
 
 def models(arguments: argparse.Namespace) -> None:
+    from fer_lib.claims import tables_of_models
     from fer_lib.models.describe import describe
     from fer_lib.study.weights import trained_models
     from fer_lib.training import choose_device
@@ -104,15 +107,17 @@ def models(arguments: argparse.Namespace) -> None:
         parameters = "–" if row.parameters is None else f"{row.parameters:,}"
         time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
         weights = " ".join(trained.get(row.name, "–"))
-        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:18}{row.papers}")
+        serves = tables_of_models().get(row.name, "")
+        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:18}{serves}")
 
 
 def export(arguments: argparse.Namespace) -> None:
     from fer_lib.checkpoints import list_checkpoints, read_checkpoint
-    from fer_lib.paths import results_dir
+    from fer_lib.paths import check_output, results_dir
     from fer_lib.study.weights import export_checkpoint, export_run
 
     path = arguments.output or Path(f"{arguments.name}.onnx")
+    check_output(path)
     folder = (arguments.results or results_dir()) / "checkpoints"
     shipped = list_checkpoints(folder)
     if arguments.name in shipped:
@@ -124,8 +129,10 @@ def export(arguments: argparse.Namespace) -> None:
 
 def checkpoint(arguments: argparse.Namespace) -> None:
     from fer_lib.checkpoints import write_checkpoint
+    from fer_lib.paths import results_dir
 
-    made = write_checkpoint(_find_record(arguments.run, arguments.results), arguments.name)
+    folder = (arguments.results or results_dir()) / "checkpoints"
+    made = write_checkpoint(_find_record(arguments.run, arguments.results), arguments.name, folder)
     print(made.path)
     print(made.path.with_suffix(".md"))
 
@@ -163,8 +170,9 @@ def study_run(arguments: argparse.Namespace) -> int:
     import torch
 
     from fer_lib.paths import results_dir
-    from fer_lib.study.queue import run_queue, worker_threads
-    from fer_lib.study.status import plan_text, summary_line
+    from fer_lib.queue.lock import sweep
+    from fer_lib.queue.status import plan_text, summary_line
+    from fer_lib.queue.work import run_queue, worker_threads
 
     specs = _plan(arguments)
     if arguments.dry_run:
@@ -173,9 +181,11 @@ def study_run(arguments: argparse.Namespace) -> int:
         print(plan_text(*_progress(specs, arguments)))
         torch.set_num_threads(threads)
         return 0
+    results = arguments.results or results_dir()
+    sweep(results / "runs")
     report = run_queue(
         specs,
-        results=arguments.results or results_dir(),
+        results=results,
         device=arguments.device,
         jobs=arguments.jobs,
         time_limit=arguments.time_limit,
@@ -193,13 +203,13 @@ def study_run(arguments: argparse.Namespace) -> int:
 
 
 def study_status(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.status import status_text
+    from fer_lib.queue.status import status_text
 
     print(status_text(*_progress(_plan(arguments), arguments)))
 
 
 def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
-    from fer_lib.study.plan import choose_recipes, matrix
+    from fer_lib.queue.plan import choose_recipes, matrix
 
     recipes = [_changed(recipe, arguments) for recipe in choose_recipes(arguments.papers, arguments.recipes)]
     return matrix(recipes, arguments.seeds, arguments.limit_train, arguments.limit_test)
@@ -207,9 +217,9 @@ def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
 
 def _progress(specs: "list[RunSpec]", arguments: argparse.Namespace) -> "tuple[list[Status], Pace]":
     from fer_lib.paths import results_dir
+    from fer_lib.queue.pace import device_pace
+    from fer_lib.queue.plan import run_status
     from fer_lib.runs import read_records
-    from fer_lib.study.pace import device_pace
-    from fer_lib.study.plan import run_status
     from fer_lib.training import choose_device, device_name
 
     results = arguments.results or results_dir()
@@ -279,7 +289,7 @@ def _find_record(name: str, results: Path | None, weight_files: Iterable[str] = 
 
 
 def _warn(line: str) -> None:
-    print(f"fer: {line}", file=sys.stderr)
+    print(f"fer: {one_line(line)}", file=sys.stderr)
 
 
 # ---------------------------------------------------------------- benchmarks

@@ -1,6 +1,7 @@
 """The one exception that means "the user can mend this"."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 MANY = 20
@@ -34,3 +35,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         more = f" and {len(known) - MANY} more" if len(known) > MANY else ""
         hint = f"choose from: {', '.join(known[:MANY])}{more}" if known else "there are none"
     return UserError(f"unknown {kind} {name!r}: {hint}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is exhausted, in whichever of the ways that Python, NumPy and PyTorch have."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    # PyTorch's own error is a RuntimeError; of a CPU, it and oneDNN raise plain ones.
+    words = ("out of memory", "DefaultCPUAllocator", "bad_alloc", "bad allocation", "could not create a memory object")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

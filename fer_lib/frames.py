@@ -1,20 +1,36 @@
-"""Pictures from anywhere, such as files, uploads, cameras and videos, brought to one form: uint8 RGB [H, W, 3]."""
+"""Pictures and videos from anywhere, as frames: uint8 RGB [H, W, 3] and the time at which each is shown."""
 
-import io
-import math
+import os
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from fer_lib.data.folder import SUFFIXES
+from fer_lib.data.foreign import beginning_of, what_it_is
+from fer_lib.data.pictures import MAX_PIXELS, SUFFIXES, decode_picture, is_picture
+from fer_lib.data.walk import is_regular, walk
 from fer_lib.errors import UserError
+from fer_lib.paths import user_path
 
-MAX_PIXELS = 50_000_000
-"""Larger pictures are refused before they are unpacked; an 8K picture has 33 million pixels."""
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mjpeg"}
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+VIDEO_SUFFIXES = {
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".asf", ".mpg", ".mpeg", ".flv", ".3gp", ".ts", ".mts",
+    ".m2ts", ".ogv", ".ogg", ".vob", ".mxf", ".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".hevc",
+}  # fmt: skip
+"""Names of videos; a file of another name is one if its content is."""
+# A stream without a container begins like a picture, or like anything: only its name says what it is.
+_STREAMS = {
+    ".mjpeg": "mjpeg", ".mjpg": "mjpeg", ".h264": "h264", ".264": "h264", ".h265": "hevc", ".hevc": "hevc",
+}  # fmt: skip
+# FFmpeg opens play lists too, which make it open other files and addresses: none of them is here.
+_CONTAINERS = "mov,matroska,avi,asf,flv,mpeg,mpegts,ogg,mxf,rm,dv,nut,ivf,wtv"
+SLACK = 0.5  # seconds by which a container's own duration may be longer than what is in it
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,8 @@ class Frame:
     Attributes:
         source: the file.
         index: number of the frame in a video, from 0; None for a picture.
-        seconds: time of the frame in a video; None for a picture.
+        seconds: time of the frame in a video, by the time stamps of its container; None for a picture, and for a video
+            that keeps no times.
         picture: uint8 RGB [H, W, 3].
     """
 
@@ -34,104 +51,194 @@ class Frame:
     picture: np.ndarray
 
 
-def decode_picture(content: bytes | Path, name: str = "picture") -> np.ndarray:
-    """Unpack a picture of any format that Pillow reads.
-
-    The first frame of an animation is taken, a picture that says how it is turned is turned upright, and a
-    transparent one is laid on white.
-
-    Args:
-        content: an encoded picture, or its file.
-        name: what an error message calls it.
-
-    Returns:
-        uint8 RGB [H, W, 3].
-
-    Raises:
-        UserError: no readable picture, or one of more than :data:`MAX_PIXELS` pixels.
-    """
-    name = str(content) if isinstance(content, Path) else name
-    try:
-        # The size stands in the header; pixels are unpacked only afterwards.
-        with Image.open(content if isinstance(content, Path) else io.BytesIO(content)) as file:
-            pixels = math.prod(file.size)
-            if pixels <= MAX_PIXELS:
-                picture = _opaque(ImageOps.exif_transpose(file))
-    except Image.DecompressionBombError:
-        raise UserError(f"{name}: more than {MAX_PIXELS:,} pixels; make it smaller first") from None
-    except FileNotFoundError:
-        raise UserError(f"{name}: no such file") from None
-    except Exception as error:  # decoders raise many kinds; for the user they all mean one thing
-        raise UserError(f"{name}: not a readable picture ({_reason(error)})") from None
-    if pixels > MAX_PIXELS:
-        raise UserError(f"{name}: {pixels:,} pixels, more than {MAX_PIXELS:,}; make it smaller first")
-    if not pixels:
-        raise UserError(f"{name}: a picture without pixels")
-    return np.asarray(picture)
-
-
-def _opaque(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16"):
-        picture = picture.point(lambda value: value / 257).convert("L")
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "no known format"
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def find_files(paths: Iterable[Path]) -> list[Path]:
+def find_files(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, list[Path]]]:
     """The picture and video files that some paths name, folders searched to the bottom, in order.
 
+    Args:
+        paths: files and folders; ``~`` is understood.
+
+    Returns:
+        The files, and for each folder what was passed over in it: other files, hidden ones, pipes and devices, folders
+        of the system. Files are told by content where the suffix does not tell.
+
     Raises:
-        UserError: a path that does not exist, or a folder without pictures.
+        UserError: a path that does not exist or is no regular file, or a folder without pictures.
     """
-    found = []
-    for path in paths:
+    found, passed = [], {}
+    for given in paths:
+        path = given if given.exists() else user_path(given)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES and p.is_file())
+            inside, passed[path] = walk(path, _is_wanted)
             if not inside:
                 raise UserError(f"{path}: no pictures or videos in this folder")
             found += inside
-        elif path.exists():
+        elif is_regular(path):
             found.append(path)
+        elif path.exists():
+            raise UserError(f"{path}: a pipe or a device, not a file; save what it gives as a file first")
         else:
-            raise UserError(f"{path}: no such file or folder")
-    return list(dict.fromkeys(found))
+            raise UserError(_absent(str(given)))
+    return list(dict.fromkeys(found)), {folder: names for folder, names in passed.items() if names}
+
+
+def _absent(text: str) -> str:
+    # A path squeezes the two slashes of an address into one.
+    if re.match(r"file:/", text):
+        return f"{text}: an address; name the file by its path, without file://"
+    if re.match(r"(rtsp|rtmp|rtp|udp|mms|srt)s?:/", text):
+        return f"{text}: an address of a live stream, which is not read here; record a file of it first, as with ffmpeg"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        return f"{text}: an address, not a file; download it first"
+    if re.fullmatch(r"\d|/dev/video\d+", text):
+        return f"{text}: no such file; if a camera is meant: `fer demo` shows it, `fer predict` reads files"
+    return f"{text}: no such file or folder"
+
+
+def _is_wanted(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES or is_picture(file) or _is_video(file)
+
+
+def _is_video(file: Path) -> bool:
+    try:
+        with _opened(file) as container:
+            return bool(container.streams.video)
+    except UserError:
+        return False
 
 
 def read_frames(file: Path, every: int = 1) -> Iterator[Frame]:
     """The one frame of a picture file, or the frames of a video as they are unpacked.
 
     Args:
-        file: a picture, or a video by its suffix.
+        file: a picture or a video, whatever its suffix.
         every: of a video, take every so-manyth frame.
 
     Raises:
-        UserError: not readable, or too large.
+        UserError: not readable, or too large; or, after the frames that could be read, a video that is damaged or cut
+            off, saying where.
     """
-    if file.suffix.lower() not in VIDEO_SUFFIXES:
+    suffix = file.suffix.lower()
+    if suffix in _STREAMS or not (is_picture(file) or (suffix in SUFFIXES and not _is_video(file))):
+        yield from _read_video(file, every)
+    else:
         yield Frame(file, None, None, decode_picture(file))
-        return
-    import cv2
 
-    video = cv2.VideoCapture(str(file))
+
+@contextmanager
+def _opened(file: Path) -> "Iterator[InputContainer]":
+    import av  # loads FFmpeg, and only here
+
     try:
-        rate = video.get(cv2.CAP_PROP_FPS) or 25.0
+        # An open file, since FFmpeg reads addresses and patterns in names; and it never hears of other files.
+        with open(file, "rb") as content:
+            stream = _STREAMS.get(file.suffix.lower())
+            container = av.open(content, format=stream, options={} if stream else {"format_whitelist": _CONTAINERS})
+            with container:
+                yield container
+    except OSError as error:  # PyAV's own errors are of this kind as well
+        raise UserError(f"{file}: {_why_unread(file, error)}") from None
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{file}: {_why_unread(file, error)}") from None
+
+
+def _why_unread(file: Path, error: Exception) -> str:
+    if not os.access(file, os.R_OK):
+        return getattr(error, "strerror", None) or str(error)
+    if foreign := what_it_is(beginning_of(file)):
+        return foreign
+    kind = "not a readable video" if file.suffix.lower() in VIDEO_SUFFIXES else "neither a picture nor a readable video"
+    return kind
+
+
+def _read_video(file: Path, every: int) -> Iterator[Frame]:
+    import av
+
+    with _opened(file) as container:
+        video = container.streams.best("video")
+        if video is None or video.disposition & av.stream.Disposition.attached_pic:
+            raise UserError(f"{file}: sound without pictures")
+        if video.width * video.height > MAX_PIXELS:
+            raise UserError(f"{file}: pictures of more than {MAX_PIXELS:,} pixels; make the video smaller first")
+        progress = _Progress(container, video)
         index = 0
-        while video.grab():
+        for frame in progress.frames():
             if index % every == 0:
-                readable, picture = video.retrieve()
-                if not readable:
-                    break
-                yield Frame(file, index, index / rate, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+                picture = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
+                yield Frame(file, index, progress.seconds(frame, index), np.ascontiguousarray(picture))
             index += 1
-    finally:
-        video.release()
-    if not index:
-        raise UserError(f"{file}: not a readable video")
+        if not index:
+            raise UserError(f"{file}: not a readable video: no picture of it can be unpacked")
+        if fault := progress.fault():
+            raise UserError(f"{file}: {fault}; {index} frames were read")
+
+
+class _Progress:
+    """How far a video has been unpacked, and what was found wrong with it on the way."""
+
+    def __init__(self, container: "InputContainer", video) -> None:
+        self.container, self.video = container, video
+        self.start = (container.start_time or 0) / 1_000_000
+        self.end = self.start  # of all that was read, sound included
+        self.shown = self.gap = 0.0  # time of the latest picture, and the longest way between two
+        self.packets = self.damaged = 0
+        self.broken = False
+
+    def frames(self):
+        """The pictures that can be unpacked, in the order in which they are shown."""
+        import av
+
+        packets = self.container.demux()
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:
+                self.broken = True
+                return
+            if packet.pts is not None:
+                until = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self.end = max(self.end, until)
+            if packet.stream is not self.video:
+                continue
+            self.packets += packet.size > 0
+            try:
+                found = packet.decode()
+            except av.error.FFmpegError:
+                self.damaged += 1
+                continue
+            self.damaged += packet.is_corrupt or any(frame.is_corrupt for frame in found)
+            yield from found
+
+    def seconds(self, frame, index: int) -> float | None:
+        """When a picture is shown, counted from the start of the film."""
+        if self.container.format.name in ("mjpeg", "jpeg_pipe"):
+            return None  # nothing but pictures, one after the other
+        if frame.time is None:
+            rate = self.video.guessed_rate or self.video.average_rate
+            return float(index / rate) if rate else None
+        seconds = max(0.0, frame.time - self.start)
+        self.gap, self.shown = max(self.gap, seconds - self.shown), seconds
+        return seconds
+
+    def fault(self) -> str:
+        """What is wrong with the film that was read to its end, or nothing."""
+        if self._is_short():
+            return f"cut off: it ends after {self.end - self.start:.1f} s" + self._announced()
+        if self.damaged:
+            return f"damaged: {self.damaged} of its pictures cannot be unpacked, or not wholly"
+        return ""
+
+    def _announced(self) -> str:
+        seconds = (self.container.duration or 0) / 1_000_000
+        return f" of {seconds:.1f} s" if self.end - self.start < seconds - SLACK else ""
+
+    def _is_short(self) -> bool:
+        fewer = self.packets < self.video.frames
+        early = self.end - self.start + max(SLACK, 1.5 * self.gap) < (self.container.duration or 0) / 1_000_000
+        if self.broken or not self.video.frames:
+            return self.broken or early
+        # An MP4 that was trimmed leaves out pictures it still counts, yet lasts as long as it says.
+        return fewer and (early or "mp4" not in self.container.format.name)

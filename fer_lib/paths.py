@@ -1,25 +1,115 @@
-"""Where results live, and how files are written: whole or not at all, and the same content as the same bytes."""
+"""Where files lie, and how they are written: whole or not at all, and the same content as the same bytes."""
 
+import fcntl
+import glob
 import io
 import os
+import re
+import shutil
+import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from fer_lib.errors import UserError
+
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout this library runs from (it is installed in editable form)."""
+LONGEST_NAME = 230
+"""Bytes of a file's name, so that there is room for the name of its unfinished form."""
 
 
-def results_dir() -> Path:
-    """The folder of runs, tables and reports: ``FER_RESULTS``, else ``results/`` of the checkout."""
-    return Path(os.environ.get("FER_RESULTS") or ROOT / "results")
+# ---------------------------------------------------------------- where
+
+
+def anchor() -> Path:
+    """The folder that relative paths in settings and notebooks count from, wherever a kernel or a shell stands.
+
+    It is the checkout; where there is none, as after the installation of a wheel, the current folder.
+    """
+    return ROOT if (ROOT / "notebooks").is_dir() else Path.cwd()
+
+
+def user_path(text: str | Path) -> Path:
+    """A path as people write it: ``~`` is their home, whether or not a shell has seen it.
+
+    Raises:
+        UserError: the path is empty, or ``~NAME`` names nobody.
+    """
+    if not str(text):
+        raise UserError("an empty path: name a file or a folder")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{text}: there is no such home folder; write the path in full") from None
+
+
+def setting_path(text: str | Path) -> Path:
+    """A path of a setting or of a notebook's parameter, absolute: see :func:`user_path` and :func:`anchor`."""
+    return anchor() / user_path(text)
+
+
+def results_dir(within: str = "") -> Path:
+    """The folder of runs, tables and reports: ``FER_RESULTS``, else ``results/``; absolute.
+
+    Args:
+        within: a folder inside it, such as ``smoke``; an absolute one is taken as it is.
+    """
+    folder = setting_path(os.environ.get("FER_RESULTS") or "results")
+    return folder / user_path(within) if within else folder
+
+
+# ---------------------------------------------------------------- writing
+
+
+def check_output(path: Path, inputs: Iterable[Path] = (), *, folder: bool = False) -> None:
+    """Refuse, before any work is done, a place that cannot be written to or that holds what is read.
+
+    Args:
+        path: the file to write, or the folder to write into.
+        inputs: files that are read, which must not be replaced.
+        folder: whether ``path`` is a folder, which is made if need be.
+
+    Raises:
+        UserError: saying what is in the way.
+    """
+    if re.search(r"[\x00-\x1f\x7f]", str(path)):
+        raise UserError(f"{path}: a name with control characters; choose another for the output")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise UserError(f"{path.name[:40]}…: a name of more than {LONGEST_NAME} bytes; choose a shorter one")
+    try:
+        target = path.resolve()
+        exists = target.exists()
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+    if folder:
+        if exists and not target.is_dir():
+            raise UserError(f"{path}: a file, where a folder is needed for the output")
+        nearest = next(place for place in (target, *target.parents) if place.exists())
+        if not nearest.is_dir():
+            raise UserError(f"{nearest}: a file, where a folder is needed for the output")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UserError(f"{path}: no permission to write into {nearest}")
+        return
+    if exists and target.is_dir():
+        raise UserError(f"{path}: a folder, where the output needs a file; name one in it")
+    if not target.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {target.parent}; make it first")
+    if not os.access(target if exists else target.parent, os.W_OK):
+        raise UserError(f"{path}: no permission to write it")
+    if exists and any(given.exists() and target.samefile(given) for given in inputs):
+        raise UserError(f"{path}: is read as input; choose another place for the output")
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file whole or not at all.
+
+    A link stays one: what it points to is written. A device or a pipe is given the content, a file that is there
+    keeps its mode, its owner and its other names. What killed processes left of the same file is removed.
 
     Args:
         path: the file; its folder must exist.
@@ -28,18 +118,56 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: no space or no permission, naming the file; the old file, if any, is untouched.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    target = path.resolve() if path.is_symlink() else path
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
+        old = target.stat() if target.exists() else None
+        if old and not stat.S_ISREG(old.st_mode):
+            with open(target, "wb") as file:
+                write(file)
+            return
+        if old and not os.access(target, os.W_OK):
+            raise PermissionError(13, "Permission denied")
         with open(partial, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if old:
+                os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+                with suppress(PermissionError):  # only root may give files away
+                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        if old and old.st_nlink > 1:
+            shutil.copyfile(partial, target)
+        else:
+            os.replace(partial, target)
     except OSError as error:
-        error.filename = str(path)  # a failed write would name no file
+        error.filename, error.filename2 = str(path), None  # a failed write would name no file
         raise
     finally:
         partial.unlink(missing_ok=True)
+    _sweep(target)
+
+
+def _sweep(target: Path) -> None:
+    """Remove the unfinished forms of a file whose writers are gone, on this machine and on others."""
+    for stale in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        pid = stale.name.rpartition(".")[2]
+        if not pid.isdecimal() or _alive(int(pid)):
+            continue
+        with suppress(OSError), open(stale) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused where another machine is writing it
+            stale.unlink()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:

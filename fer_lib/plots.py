@@ -4,7 +4,6 @@ import io
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
 UNKNOWN = "#707070"  # words about what no run has measured yet: quiet, but dark enough to read
+SYSTEMS = (OURS, "#009E73", "#56B4E9", "#CC79A7", "#000000", "#7F7F00")
+"""Lines of systems beside printed numbers."""
 FEW = 20
 """Pictures below which a share is not drawn."""
 
@@ -112,72 +113,69 @@ def _legend(figure: Figure, ncols: int) -> None:
 
 
 def gains(table: pd.DataFrame) -> Figure:
-    """What each module adds to its baseline, seed by seed, against what another seed alone changes.
+    """What each module adds to its baseline, with the interval that holds for the whole family.
 
-    One panel per baseline, best gain first; one without any gain yet is a line of text. The grey band is what two runs
-    of one recipe differ by: twice the standard deviation of such a difference, from the spread of the panel's seeds.
+    One panel per baseline, best gain first; families without any gain yet are left out and counted. The grey band is
+    one point to either side, within which a gain counts as none.
 
     Args:
         table: a gain table, see :func:`fer_lib.study.gains.gain_table`.
     """
-    table = table.reset_index(drop=True)
-    first = table.index[table["baseline"] == ""].tolist()
-    panels = [table.iloc[start:end] for start, end in pairwise([*first, len(table)])]
-    notes = ["" if panel["gain"].notna().any() else _reasons(panel.iloc[1:]) for panel in panels]
-    sizes = [note.count("\n") + 0.4 if note else len(panel) - 1 for panel, note in zip(panels, notes, strict=True)]
-    heights = [size + 1.2 for size in sizes] or [1]
-    figure = Figure(figsize=(9, 1.1 + 0.3 * sum(heights)), layout="constrained")
+    panels = [
+        (baseline, modules.sort_values("gain", ascending=False, kind="stable"))
+        for _, baseline in table[table["baseline"] == ""].iterrows()
+        if len(modules := table[(table["baseline"] == baseline["recipe"]) & table["gain"].notna()])
+    ]
+    open_rows = int((table["baseline"] != "").sum()) - sum(len(modules) for _, modules in panels)
+    note = f"{open_rows} comparisons without runs are left out" if open_rows else ""
+    if not panels:
+        return _only_text(note or "no comparison")
+    heights = [len(modules) + 1.2 for _, modules in panels]
+    figure = Figure(figsize=(9, 1.3 + 0.36 * sum(heights)), layout="constrained")
     grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    for panel, note, axes in zip(panels, notes, grid, strict=False):
-        baseline, modules = panel.iloc[0], panel.iloc[1:].sort_values("gain", ascending=False, kind="stable")
-        value = "no run yet" if np.isnan(baseline["accuracy"]) else f"{baseline['accuracy']:.1f} %"
-        title = f"over {baseline['system']} ({value}), {baseline['dataset']}"
-        title = f"{baseline['paper']}: {title}" if "paper" in baseline else title
-        axes.set_title(title, loc="left", fontsize="medium")
-        if note:
-            axes.axis("off")
-            axes.text(0, 1, note, transform=axes.transAxes, va="top", fontsize=8, color=UNKNOWN)
-        else:
-            _gain_panel(axes, baseline, modules)
-    lowest = [axes for axes, note in zip(grid, notes, strict=False) if not note][-1:]
-    for axes in lowest:
-        axes.set_xlabel("gain in accuracy, points")
-        axes.tick_params(labelbottom=True)
+    for (baseline, modules), axes in zip(panels, grid, strict=True):
+        axes.set_title(
+            f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {baseline['dataset']}",
+            loc="left",
+            fontsize="medium",
+        )
+        _gain_panel(axes, baseline, modules)
+    grid[-1].set_xlabel("gain in accuracy, points" + (f" ({note})" if note else ""))
+    grid[-1].tick_params(labelbottom=True)
     _legend(figure, ncols=4)
     return figure
 
 
-def _reasons(modules: pd.DataFrame) -> str:
-    """Why there is no gain to show, a paragraph a reason."""
-    found = modules.groupby("reading", sort=False)["system"].agg("; ".join)
-    return "\n".join(textwrap.fill(f"{reading}: {systems}", 120) for reading, systems in found.items())
+def _only_text(text: str) -> Figure:
+    figure = Figure(figsize=(9, 0.6), layout="constrained")
+    axes = figure.subplots()
+    axes.axis("off")
+    axes.text(0, 0.5, text, va="center", color=UNKNOWN)
+    return figure
 
 
 def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
     rows = np.arange(len(table))[::-1]
-    sds = np.array([baseline["sd"], *table["sd"]], float)
-    if np.isfinite(sds).any():
-        width = 2 * np.sqrt(2 * np.nanmean(sds**2))
-        axes.axvspan(-width, width, color=QUIET, alpha=0.2, linewidth=0, label="two runs of one recipe (2 sd)")
+    axes.axvspan(-1, 1, color=QUIET, alpha=0.2, linewidth=0, label="within ±1 point")
     axes.axvline(0, color=QUIET, linewidth=1)
-    ticks = _row_names(axes, rows, table["system"].tolist())
-    for row, tick, module in zip(rows, ticks, table.itertuples(), strict=True):
-        judged = module.reading in ("gain", "loss", "no difference seen")
-        reason = {"xy": (1.01, row), "xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8}
-        if module.reading != "no difference seen":
-            axes.annotate(module.reading, color="black" if judged else UNKNOWN, **reason)
-        if np.isnan(module.gain):
-            tick.set_color(UNKNOWN)
-            continue
-        color, label = QUIET, "mean gain, not judged"
-        if judged:
-            color, label = (
-                ("black", "mean gain") if module.reading == "no difference seen" else (OURS, "mean gain, beyond chance")
-            )
-        each = [float(gain) for gain in module.gains.split()]
+    names = [_added(system, baseline["system"]) for system in table["system"]]
+    _row_names(axes, rows, names)
+    for row, module in zip(rows, table.itertuples(), strict=True):
+        judged = not module.reading.startswith("too few")
+        color = OURS if module.reading in ("gain", "loss") else "black" if judged else UNKNOWN
+        axes.annotate(
+            module.reading, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=color
+        )
+        each = [float(value) - baseline["accuracy"] for value in module.values.split()]
         axes.scatter(each, [row - 0.25] * len(each), s=9, color=color, alpha=0.6, linewidth=0, label="one seed")
-        axes.hlines(row, module.low, module.high, color=color, linewidth=2, label="95 % interval")
-        axes.scatter(module.gain, row, color=color, label=label, zorder=3)
+        axes.hlines(row, module.low, module.high, color=color, linewidth=1.2, label="95 % interval, whole family")
+        axes.hlines(row, module.low_90, module.high_90, color=color, linewidth=3.5, label="90 % interval, alone")
+        axes.scatter(module.gain, row, color=color, zorder=3)
+
+
+def _added(system: str, baseline: str) -> str:
+    """What a net has that its baseline has not, from their titles."""
+    return system.removeprefix(baseline).strip(" +,") or system
 
 
 def start(table: pd.DataFrame) -> Figure:
@@ -199,11 +197,8 @@ def start(table: pd.DataFrame) -> Figure:
         rows = shown.assign(place=places)[shown["attention"] == attention]
         axes.plot(rows["place"], rows["gain"], "o" if attention else "o-", color=color, label=label)
         axes.vlines(rows["place"], rows["low"], rows["high"], color=color, linewidth=2, label="95 % interval")
-        each = [(1.015 * row.place, float(gain)) for row in rows.itertuples() for gain in row.gains.split()]
-        if each:
-            axes.scatter(*zip(*each, strict=True), s=9, color=color, alpha=0.6, linewidth=0, label="one seed")
         for row in rows.itertuples():
-            name = textwrap.fill(row.system.removeprefix(plain_net).strip(" +,") or plain_net, 22)
+            name = textwrap.fill(_added(row.system, plain_net) if row.system != plain_net else plain_net, 22)
             # Modules of one start stand close together: a name stands over its interval, where there is room.
             if not attention:
                 where, aside = row.gain, {"xytext": (-6, 4), "ha": "right", "va": "bottom"}
@@ -413,32 +408,48 @@ def reliability(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def protocols(table: pd.DataFrame) -> Figure:
-    """CK+ accuracies under several protocols, a line of dots per system; hollow ones are shorter than their recipe.
+def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, str]) -> Figure:
+    """CK+ accuracies from the split by person to the split by picture, a line a system, printed numbers as marks.
+
+    A bar is the 95 % interval for other persons; a hollow dot is a training shorter than its recipe's.
 
     Args:
-        table: as :func:`fer_lib.study.audits.protocol_audit`.
+        table: as :func:`fer_lib.study.protocols.protocol_audit`.
+        printed: as :func:`fer_lib.study.protocols.printed_accuracies`.
+        splits: the protocols in words, from left to right.
     """
-    table = table.assign(system=(table["protocol"] == "subject_10fold").cumsum())
-    families = [rows for _, rows in table.groupby("system") if rows["accuracy"].notna().any()]
-    names = list(dict.fromkeys(table.sort_values("same_subject", kind="stable")["protocol"]))
-    colors = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
-    figure = Figure(figsize=(8, 1.2 + 0.5 * max(1, len(families))), layout="constrained")
+    table = table[table["accuracy"].notna()]
+    table = table.assign(at=table["split"].map(list(splits).index))
+    families = [rows.sort_values("at") for _, rows in table.groupby("family", sort=False) if rows["at"].nunique() > 1]
+    figure = Figure(figsize=(9, 5.4), layout="constrained")
     axes = figure.subplots()
-    for height, rows in zip(range(len(families))[::-1], families, strict=True):
-        axes.plot(rows["accuracy"], [height] * len(rows), color=QUIET, linewidth=1, zorder=1)
-        for row in rows[rows["accuracy"].notna()].itertuples():
-            spread = 0 if pd.isna(row.accuracy_sd) else row.accuracy_sd
-            label = f"{row.protocol}: {row.same_subject:.0f} % of pictures show a trained subject"
-            style = {"color": colors[row.protocol], "marker": "o", "label": label}
-            style["markerfacecolor"] = "white" if row.epochs < row.recipe_epochs else colors[row.protocol]
-            axes.errorbar(row.accuracy, height, xerr=spread, **style, linestyle="none", capsize=3)
-    axes.set_yticks(range(len(families))[::-1], [rows["recipe"].iloc[0].rsplit("/", 1)[0] for rows in families])
+    for number, rows in enumerate(families):
+        color = SYSTEMS[number % len(SYSTEMS)]
+        at = rows["at"] + 0.06 * (number - (len(families) - 1) / 2)
+        bars = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+        label = rows["system"].iloc[0].split(",")[0]
+        axes.errorbar(at, rows["accuracy"], bars, color=color, marker="o", markersize=5, elinewidth=1, label=label)
+        short = (rows["epochs"] < rows["recipe_epochs"]).to_numpy()
+        axes.plot(at[short], rows["accuracy"][short], "o", color=color, markersize=5, markerfacecolor="white")
+    for row in printed.itertuples():
+        half = 0.33 if row.headline else 0.27
+        style = {"color": PAPER, "linewidth": 2.5 if row.headline else 0.8, "zorder": 4 if row.headline else 1}
+        label = "printed by the papers, what they propose" if row.headline else "printed by the papers, other nets"
+        axes.hlines(row.value, *(list(splits).index(row.split) + side * half for side in (-1, 1)), **style, label=label)
+    for (split, paper), rows in printed[printed["headline"]].groupby(["split", "paper"], sort=False):
+        place = (list(splits).index(split), rows["value"].max() + 0.7)
+        text = {"ha": "center", "va": "bottom", "fontsize": 8, "color": PAPER, "zorder": 1.5}
+        text["bbox"] = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
+        axes.annotate(f"{paper} {rows['value'].max():g}", place, **text)
+    axes.set_ylim(top=103)
     if not families:
-        axes.annotate("no run yet", (0.5, 0.5), xycoords="axes fraction", ha="center", color=UNKNOWN)
-        axes.set_xticks([])
-    axes.set_ylim(-0.6, max(1, len(families)) - 0.4)
-    axes.set_xlabel("accuracy on CK+, % (bar: sd over seeds; hollow: fewer epochs than the recipe has)")
-    axes.grid(axis="x", alpha=0.3)
-    _legend(figure, ncols=2)
+        axes.annotate("no run yet", (0.5, 0.4), xycoords="axes fraction", ha="center", color=UNKNOWN)
+    axes.set_xticks(range(len(splits)), [words.replace(", ", ",\n") for words in splits.values()])
+    axes.set_xlim(-0.6, len(splits) - 0.4)
+    axes.set_ylabel("accuracy on CK+, %")
+    axes.set_xlabel(
+        "what training holds of a test picture: nothing, its person (copied code), other frames of its film"
+    )
+    axes.grid(axis="y", alpha=0.3)
+    _legend(figure, ncols=3)
     return figure

@@ -1,21 +1,25 @@
-"""How sure accuracies and gains are: spread over seeds, sampling error of pictures, and paired tests.
+"""How sure gains are: nets compared with one baseline, over seeds and pictures; and what one new run would show.
 
-Two things vary: the seed of a training and the pictures of the test set. An interval here joins both: it is for new
-seeds and a new test set of the same size. A paired t test asks about new seeds on the same pictures, McNemar's test
-about new pictures for the same trained nets. Pictures count as independent, which the films of CK+ are not quite.
-NumPy and SciPy; fractions of 1 throughout.
+Two things vary: the seed of a training and the pictures of the test set. Seeds give an accuracy its spread, one for
+all nets that are trained alike, so that all of them together estimate it (:func:`fit`). Pictures give a difference of
+two nets a part of its own (:func:`picture_variance`). NumPy and SciPy; fractions of 1 throughout.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 CONFIDENCE = 0.95
+SAMENESS = 0.90
+"""Confidence of the interval that shows sameness: two one-sided tests at 5 % (Schuirmann 1987)."""
+POWER = 0.80
+LARGEST_DETECTABLE = 100.0
+"""In standard errors: where the search for the smallest difference ends."""
 
 
 def sample_sd(values: Sequence[float]) -> float | None:
@@ -23,143 +27,290 @@ def sample_sd(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-# ---------------------------------------------------------------- intervals
-
-
-def mean_interval(values: Sequence[float], sampling_variance: float) -> tuple[float, float]:
-    """The 95 % interval of a mean over seeds, for new seeds and a new test set of the same size.
-
-    The variance of the mean over seeds (sd² / n) and that of the test set are added. Student's t gives the width,
-    with the degrees of freedom of Welch (1947) and Satterthwaite (1946): the seeds' variance is an estimate with
-    n - 1 of them, that of thousands of pictures as good as known. The seeds' spread holds some of the pictures'
-    noise already, so that the interval is rather too wide than too narrow.
-
-    Args:
-        values: one per seed; at least one. With one the interval is the test set's alone, which is right only for
-            a training without chance.
-        sampling_variance: variance that the choice of test pictures gives each value.
-
-    Returns:
-        Lower and upper end.
-    """
-    mean, of_seeds = float(np.mean(values)), (sample_sd(values) or 0.0) ** 2 / len(values)
-    total = of_seeds + sampling_variance
-    freedom = (len(values) - 1) * (total / of_seeds) ** 2 if of_seeds else math.inf
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(total)
-    return mean - half, mean + half
-
-
-def share_variance(share: float, pictures: int) -> float:
-    """Sampling variance of a share of `pictures`: binomial, after two imagined hits and two misses.
-
-    Without these (Agresti & Coull 1998) a class never recognised would seem to be known without error.
-    """
-    moderate = (share * pictures + 2) / (pictures + 4)
-    return moderate * (1 - moderate) / pictures
-
-
-def resampled_variance(
-    measure: Callable[[NDArray, NDArray], float], labels: NDArray, predicted: NDArray, resamples: int = 200
-) -> float:
-    """Sampling variance of any figure of merit, by the bootstrap over pictures (Efron 1979).
-
-    Args:
-        measure: gives the figure from labels [N] and predictions [N].
-        labels: true classes, int [N].
-        predicted: predicted classes, int [N].
-        resamples: test sets drawn; 200 suffice for a variance.
-    """
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(0, len(labels), (resamples, len(labels)))
-    return float(np.var([measure(labels[rows], predicted[rows]) for rows in drawn], ddof=1))
-
-
-# ---------------------------------------------------------------- gains
+# ---------------------------------------------------------------- many nets and one baseline
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What pairs of runs, each of one seed, say about a gain. One pair alone tests nothing: None.
+class Gain:
+    """What a net adds to the baseline.
 
     Attributes:
-        gains: the difference of accuracies, seed by seed.
-        sd: standard deviation of the gains.
-        low: lower end of the 95 % interval of the mean gain, see :func:`mean_interval`.
+        gain: difference of the means.
+        low: lower end of the 95 % interval that holds for all nets of the family at once (Dunnett 1955).
         high: its upper end.
-        bootstrap: ends of the interval by :func:`paired_bootstrap`.
-        p: of Student's paired t test over seeds, two-sided.
-        p_pictures: of :func:`mcnemar` over pictures, joined over the pairs.
-        d_z: Cohen's effect size of pairs, mean gain / sd of the gains.
-        in_seed_sds: mean gain / standard deviation of a seed, pooled over both sides.
+        low_single: the same of this comparison alone.
+        high_single: its upper end.
+        low_sameness: lower end of the 90 % interval of this comparison alone.
+        high_sameness: its upper end.
+        smallest: the smallest true gain that the design finds (interval without zero) in 80 of 100 studies.
+        statistic: the gain in standard errors.
+        family: the distribution of the family's largest statistic.
     """
 
-    gains: tuple[float, ...]
-    sd: float | None = None
-    low: float | None = None
-    high: float | None = None
-    bootstrap: tuple[float, float] | None = None
-    p: float | None = None
-    p_pictures: float | None = None
-    d_z: float | None = None
-    in_seed_sds: float | None = None
+    gain: float
+    low: float
+    high: float
+    low_single: float
+    high_single: float
+    low_sameness: float
+    high_sameness: float
+    smallest: float
+    statistic: float
+    family: "Dunnett"
 
     @property
-    def gain(self) -> float:
-        """Mean over the seeds."""
-        return float(np.mean(self.gains))
+    def p(self) -> float:
+        """Two-sided p value, adjusted for the family as the interval is."""
+        return self.family.p(abs(self.statistic))
 
 
-def compare(ours: ArrayLike, baseline: ArrayLike) -> Comparison:
-    """Compare two systems on the same pictures, seeds paired.
+@dataclass(frozen=True)
+class Fit:
+    """The model ``value = net + blocks + seed`` fitted to all runs of nets that are trained alike.
+
+    Attributes:
+        names: the nets.
+        effects: their estimated means, up to the blocks' [nets].
+        covariance: of the effects, in units of the seeds' variance [nets, nets].
+        estimable: projection onto the effects that the runs determine [nets + blocks, nets + blocks].
+        sd: standard deviation of a seed, pooled over the nets; None without two runs of one net.
+        freedom: its degrees of freedom.
+        values: the figures fitted, by net.
+    """
+
+    names: tuple[Hashable, ...]
+    effects: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    estimable: NDArray[np.float64]
+    sd: float | None
+    freedom: int
+    values: tuple[NDArray[np.float64], ...]
+
+    @property
+    def equal_p(self) -> float | None:
+        """p of Bartlett's test that the nets spread alike; None where fewer than two have a spread."""
+        spread = [values for values in self.values if len(values) > 1 and np.ptp(values) > 0]
+        return float(stats.bartlett(*spread).pvalue) if len(spread) > 1 else None
+
+    def comparable(self, name: Hashable, baseline: Hashable) -> bool:
+        """Whether the runs determine the difference of two nets: not where no block has both, even by way of others."""
+        if name not in self.names or baseline not in self.names:
+            return False
+        contrast = np.zeros(len(self.estimable))
+        contrast[[self.names.index(name), self.names.index(baseline)]] = 1, -1
+        return bool(np.allclose(self.estimable @ contrast, contrast))
+
+    def gains(
+        self,
+        names: Sequence[Hashable],
+        baseline: Hashable,
+        picture_variances: Sequence[float] | None = None,
+        to_come: int = 0,
+    ) -> list[Gain]:
+        """Compare nets with the baseline, all at once.
+
+        Args:
+            names: the nets of the family, each :meth:`comparable` with the baseline.
+            baseline: the net they are compared with.
+            picture_variances: what the choice of pictures adds to the variance of each difference, see
+                :func:`picture_variance`; None for nothing.
+            to_come: further nets of the family that have no runs yet; with them it is taken to be balanced, so that
+                a table half full claims no more than a full one.
+
+        Raises:
+            ValueError: the runs give no spread, or do not determine a difference.
+        """
+        if self.sd is None or not all(self.comparable(name, baseline) for name in names):
+            raise ValueError("nets without a common block, or too few runs for a spread")
+        contrasts = np.zeros((len(names), len(self.names)))
+        contrasts[np.arange(len(names)), [self.names.index(name) for name in names]] = 1
+        contrasts[:, self.names.index(baseline)] -= 1
+        of_seeds = contrasts @ self.covariance @ contrasts.T
+        scale = np.sqrt(np.diag(of_seeds))
+        # The seeds' correlation alone: the pictures' part is too small to matter, and the quantile then depends on
+        # nothing but the numbers of runs.
+        correlation = (np.eye(len(names) + to_come) + 1) / 2 if to_come else of_seeds / np.outer(scale, scale)
+        family = Dunnett(tuple(map(tuple, correlation.round(6))), self.freedom)
+        pictures = np.zeros(len(names)) if picture_variances is None else np.asarray(picture_variances)
+        errors = np.sqrt((self.sd * scale) ** 2 + pictures)
+        single, sameness = (stats.t.ppf((1 + level) / 2, self.freedom) for level in (CONFIDENCE, SAMENESS))
+        return [
+            Gain(
+                float(gain),
+                *(
+                    float(gain + sign * width * error)
+                    for width in (family.quantile, single, sameness)
+                    for sign in (-1, 1)
+                ),
+                smallest=float(family.detectable * error),
+                statistic=float(gain / error) if error else math.copysign(math.inf, gain) if gain else 0.0,
+                family=family,
+            )
+            for gain, error in zip(contrasts @ self.effects, errors, strict=True)
+        ]
+
+    def one_more(self, values: Sequence[float], sampling_variance: float = 0.0) -> tuple[float, float] | None:
+        """The 95 % interval for one new run of a net, by somebody else.
+
+        Args:
+            values: ours of that net.
+            sampling_variance: of one value, from the choice of test pictures, where the new run has pictures of its
+                own; it counts for both sides. 0 where all runs share their pictures.
+
+        Returns:
+            Lower and upper end; None where the spread of the seeds is unknown, or is none by chance.
+        """
+        return self._around(float(np.mean(values)), 1 + 1 / len(values), sampling_variance)
+
+    def least_of_one_more(self, values: Sequence[float]) -> float | None:
+        """What one new run of a net stays above in 95 of 100 cases; None where the spread of the seeds is unknown."""
+        if not self.sd:
+            return None
+        half = stats.t.ppf(CONFIDENCE, self.freedom) * self.sd * math.sqrt(1 + 1 / len(values))
+        return float(np.mean(values) - half)
+
+    def one_more_pair(
+        self, ours: Sequence[float], baseline: Sequence[float], sampling_variance: float = 0.0
+    ) -> tuple[float, float] | None:
+        """The same for the difference of one new run each of two nets."""
+        difference = float(np.mean(ours) - np.mean(baseline))
+        return self._around(difference, 2 + 1 / len(ours) + 1 / len(baseline), sampling_variance)
+
+    def _around(self, center: float, variances: float, sampling_variance: float) -> tuple[float, float] | None:
+        if not self.sd:
+            return None
+        half = stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom) * math.sqrt(
+            self.sd**2 * variances + 2 * sampling_variance
+        )
+        return float(center - half), float(center + half)
+
+
+def fit(
+    values: Mapping[Hashable, ArrayLike], blocks: Mapping[Hashable, Sequence[Sequence[Hashable]]] | None = None
+) -> Fit:
+    """Fit :class:`Fit` by least squares.
 
     Args:
-        ours: whether each seed's net is right about each picture, bool [S, N].
-        baseline: the same of the other system, the same seeds and pictures in the same order.
+        values: one figure per run, by net.
+        blocks: by net, what each of its runs shares with runs of other nets and should not count as a gain: its
+            precision, or a split drawn for all nets alike; a tuple of as many factors for every run. None for no
+            factors.
 
     Raises:
-        ValueError: shapes that differ or are empty.
+        ValueError: no run at all.
     """
-    ours, baseline = np.asarray(ours, bool), np.asarray(baseline, bool)
-    if ours.shape != baseline.shape or ours.ndim != 2 or not ours.size:
-        raise ValueError(f"pairs of the same seeds and pictures [S, N] are needed, not {ours.shape}, {baseline.shape}")
-    gains = ours.mean(1) - baseline.mean(1)
-    if len(gains) == 1:
-        return Comparison(tuple(gains.tolist()))
-    sd = float(gains.std(ddof=1))
-    of_pictures = (ours.mean(0) - baseline.mean(0)).var(ddof=1) / ours.shape[1]
-    low, high = mean_interval(gains.tolist(), float(of_pictures))
-    of_a_seed = math.sqrt((ours.mean(1).var(ddof=1) + baseline.mean(1).var(ddof=1)) / 2)
-    mean = float(gains.mean())
-    return Comparison(
-        gains=tuple(gains.tolist()),
-        sd=sd,
-        low=low,
-        high=high,
-        bootstrap=paired_bootstrap(ours, baseline),
-        p=paired_t(gains),
-        p_pictures=joined_p([mcnemar(a, b) for a, b in zip(ours, baseline, strict=True)]),
-        d_z=mean / sd if _is_spread(gains) else None,
-        in_seed_sds=mean / of_a_seed if of_a_seed > 1e-12 else None,
+    names, figures = tuple(values), [np.asarray(of_net, float) for of_net in values.values()]
+    rows = [(net, run) for net, of_net in enumerate(figures) for run in range(len(of_net))]
+    if not rows:
+        raise ValueError("a fit needs at least one run")
+    y = np.concatenate(figures)
+    design = [np.eye(len(names))[[net for net, _ in rows]]]
+    factors = [tuple(blocks[names[net]][run]) for net, run in rows] if blocks else [() for _ in rows]
+    for levels in zip(*factors, strict=True):
+        _, found = np.unique([repr(level) for level in levels], return_inverse=True)
+        design.append(np.eye(found.max() + 1)[found][:, 1:])
+    x = np.concatenate(design, 1)
+    inverse = np.linalg.pinv(x)
+    effects = inverse @ y
+    freedom = len(y) - int(np.linalg.matrix_rank(x))
+    return Fit(
+        names=names,
+        effects=effects[: len(names)],
+        covariance=(inverse @ inverse.T)[: len(names), : len(names)],
+        estimable=inverse @ x,
+        sd=float(np.sqrt(((y - x @ effects) ** 2).sum() / freedom)) if freedom > 0 else None,
+        freedom=freedom,
+        values=tuple(figures),
     )
 
 
-def paired_t(gains: ArrayLike) -> float | None:
-    """Two-sided p of Student's paired t test; None where it has nothing to say.
+def picture_variance(ours: ArrayLike, baseline: ArrayLike) -> float:
+    """What the choice of pictures adds to the variance of a gain, beyond what the seeds' spread already holds.
 
-    That is with fewer than two pairs, and where all pairs gain the same: then no spread is left to test against.
-    All gains zero, as of equal models, is p = 1.
+    Nets of two seeds differ picture by picture, which moves every seed's accuracy and so is part of the seeds'
+    spread. Left is what the two nets, whatever their seeds, find unequally hard: the variance of the pictures' mean
+    differences, less the seeds' share of it (the mean squares of a crossed analysis of variance), at least 0.
+
+    Args:
+        ours: score of every picture by every run, [runs, N], such as whether the answer is right.
+        baseline: the same of the baseline, on the same pictures in the same order. A net with one run takes the
+            other's share.
     """
-    gains = np.asarray(gains, float)
-    if len(gains) < 2:
+    sides = [np.asarray(side, float) for side in (ours, baseline)]
+    pictures = sides[0].shape[1]
+    noise = [_residual(side) for side in sides]
+    known = [value for value in noise if value is not None]
+    if not known:
+        return 0.0
+    shares = [
+        (np.mean(known) if value is None else value) / len(side) for value, side in zip(noise, sides, strict=True)
+    ]
+    difference = sides[0].mean(0) - sides[1].mean(0)
+    return max(0.0, float(difference.var(ddof=1) - sum(shares)) / pictures)
+
+
+def _residual(scores: NDArray[np.float64]) -> float | None:
+    """Mean square of what neither the run nor the picture explains; None with one run."""
+    runs, pictures = scores.shape
+    if runs < 2:
         return None
-    if not _is_spread(gains):
-        return 1.0 if abs(gains[0]) < 1e-12 else None
-    return float(stats.ttest_1samp(gains, 0).pvalue)
+    left = scores - scores.mean(1, keepdims=True) - scores.mean(0) + scores.mean()
+    return float((left**2).sum() / ((runs - 1) * (pictures - 1)))
 
 
-def _is_spread(values: NDArray) -> bool:
-    """Whether values differ by more than rounding."""
-    return float(np.ptp(values)) > 1e-12
+@dataclass(frozen=True)
+class Dunnett:
+    """The largest of several correlated t statistics, by SciPy's multivariate t distribution.
+
+    Attributes:
+        correlation: of the statistics, a tuple of rows.
+        freedom: degrees of freedom of their common spread.
+    """
+
+    correlation: tuple[tuple[float, ...], ...]
+    freedom: int
+
+    def p(self, statistic: float) -> float:
+        """Chance that one of them is further from zero."""
+        size = len(self.correlation)
+        if size == 1 or not math.isfinite(statistic):
+            return float(2 * stats.t.sf(statistic, self.freedom))
+        limits = np.full(size, statistic)
+        shape = stats.multivariate_t(shape=np.array(self.correlation), df=self.freedom, allow_singular=True)
+        # The integral is by random points: the same ones every time, so that tables are the same byte for byte.
+        inside = shape.cdf(limits, lower_limit=-limits, random_state=np.random.default_rng(0))
+        return float(np.clip(1 - inside, 0, 1))
+
+    @property
+    def quantile(self) -> float:
+        """What all of them stay within in 95 of 100 cases."""
+        return _quantile(self)
+
+    @property
+    def detectable(self) -> float:
+        """The true difference, in standard errors, whose statistic is beyond the quantile in 80 of 100 cases."""
+        return _detectable(self)
+
+
+@cache
+def _quantile(family: Dunnett) -> float:
+    alone, bonferroni = (
+        stats.t.ppf(1 - (1 - CONFIDENCE) / tests, family.freedom) for tests in (2, 2 * len(family.correlation))
+    )
+    if len(family.correlation) == 1:
+        return float(alone)
+    return float(optimize.brentq(lambda c: family.p(c) - (1 - CONFIDENCE), 0.95 * alone, 1.05 * bonferroni, xtol=1e-4))
+
+
+@cache
+def _detectable(family: Dunnett) -> float:
+    def missing(shift: float) -> float:
+        return stats.nct.sf(family.quantile, family.freedom, shift) - POWER
+
+    return float(optimize.brentq(missing, 0, LARGEST_DETECTABLE, xtol=1e-6))
+
+
+# ---------------------------------------------------------------- two nets, the same pictures
 
 
 def mcnemar(ours: ArrayLike, baseline: ArrayLike) -> float:
@@ -172,56 +323,3 @@ def mcnemar(ours: ArrayLike, baseline: ArrayLike) -> float:
     ours, baseline = np.asarray(ours, bool), np.asarray(baseline, bool)
     won, lost = int((ours & ~baseline).sum()), int((~ours & baseline).sum())
     return float(stats.binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
-
-
-def joined_p(p_values: Sequence[float]) -> float:
-    """One p of several that share their pictures and so depend on each other.
-
-    Rüger (1978): n / k times the k-th smallest is valid under any dependence; here the median, k = n / 2 rounded up.
-    """
-    count = len(p_values)
-    rank = -(-count // 2)
-    return min(1.0, sorted(p_values)[rank - 1] * count / rank)
-
-
-def paired_bootstrap(ours: ArrayLike, baseline: ArrayLike, resamples: int = 2000) -> tuple[float, float]:
-    """95 % percentile interval of a mean gain, drawing pictures and pairs of seeds anew, both with replacement.
-
-    It assumes no distribution, and is too narrow where few seeds vary more than the pictures do. The same arrays
-    give the same interval.
-
-    Args:
-        ours: whether each seed's net is right about each picture, bool [S, N].
-        baseline: the same of the other system.
-        resamples: draws.
-    """
-    differences = np.asarray(ours, np.float32) - np.asarray(baseline, np.float32)
-    seeds, pictures = differences.shape
-    by_seed = _picture_weights(pictures, resamples) @ differences.T / pictures
-    drawn = np.random.default_rng(1).integers(0, seeds, (resamples, seeds))
-    means = np.take_along_axis(by_seed, drawn, 1).mean(1)
-    low, high = np.quantile(means.astype(float), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
-
-
-@lru_cache(maxsize=4)
-def _picture_weights(pictures: int, resamples: int) -> NDArray[np.float32]:
-    """How often each picture is in each drawn test set, [resamples, pictures]."""
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(0, pictures, (resamples, pictures))
-    return np.stack([np.bincount(rows, minlength=pictures) for rows in drawn]).astype(np.float32)
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """p values adjusted for their number (Holm 1979), in their order.
-
-    A test still to come (None) counts as one of the family, so that a table half full claims no more than a full
-    one.
-    """
-    adjusted: list[float | None] = [None] * len(p_values)
-    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
-    largest = 0.0
-    for rank, (p, index) in enumerate(known):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p))
-        adjusted[index] = largest
-    return adjusted

@@ -23,8 +23,8 @@ def weight_files(tmp_path_factory) -> Path:
     from tiny import tiny_dataset, tiny_recipe
 
     from fer_lib.checkpoints import write_checkpoint
+    from fer_lib.queue.train import train_run
     from fer_lib.recipe import RunSpec
-    from fer_lib.study.train import train_run
 
     results = tmp_path_factory.mktemp("tiny")
     spec = RunSpec(tiny_recipe(epochs=1))

@@ -15,7 +15,11 @@ LIBRARY = Path(fer_lib.__file__).parent
 # A module belongs to the floor of the longest name here that is its own or a package it lies in.
 FLOORS = {
     "fer_lib.errors": 0,
+    "fer_lib.schema": 0,
+    "fer_lib.parts": 0,
+    "fer_lib.nets": 0,
     "fer_lib.paths": 0,
+    "fer_lib.texts": 0,
     "fer_lib.data": 0,
     "fer_lib.augment": 0,
     "fer_lib.frames": 0,
@@ -23,6 +27,7 @@ FLOORS = {
     "fer_lib.losses": 0,
     "fer_lib.metrics": 0,
     "fer_lib.statistics": 0,
+    "fer_lib.clusters": 0,
     "fer_lib.plots": 0,
     "fer_lib.recipe": 1,
     "fer_lib.claims": 1,
@@ -32,18 +37,21 @@ FLOORS = {
     "fer_lib.checkpoints": 2,
     "fer_lib.predict": 2,
     "fer_lib.explain": 2,
-    "fer_lib.study": 3,
-    "fer_lib.demo": 3,
-    "fer_lib.report": 4,
-    "fer_lib.bench": 4,
-    "fer_lib.commands": 5,
-    "fer_lib.cli": 5,
+    "fer_lib.queue": 3,
+    "fer_lib.study": 4,
+    "fer_lib.demo": 4,
+    "fer_lib.report": 5,
+    "fer_lib.bench": 5,
+    "fer_lib.commands": 6,
+    "fer_lib.cli": 6,
 }
 NOT_FOR_TRAINING = {
     "cv2", "ipykernel", "matplotlib", "nbformat", "onnx", "onnxruntime", "pandas", "papermill", "scipy", "seaborn",
     "skimage", "sklearn", "timm", "typer", "yaml",
 }  # fmt: skip
-FOR_TRAINING = {"torch", "torchvision", "PIL", "numpy", "safetensors", "fer_lib"} | set(sys.stdlib_module_names)
+FOR_TRAINING = {"torch", "torchvision", "PIL", "msgspec", "numpy", "safetensors", "fer_lib"} | set(
+    sys.stdlib_module_names
+)
 
 
 def modules() -> dict[str, Path]:
@@ -96,7 +104,7 @@ def test_every_module_stands_on_a_floor_and_imports_from_below(module):
 
 def test_this_file_reads_imports_rightly():
     assert "fer_lib.recipe" in set(imports("fer_lib.claims"))
-    assert {"fer_lib.study.train", "fer_lib.training"} <= set(imports("fer_lib.commands"))  # inside functions
+    assert {"fer_lib.queue.train", "fer_lib.training"} <= set(imports("fer_lib.commands"))  # inside functions
     assert "fer_lib.plots" in set(imports("fer_lib.study.tables"))  # from fer_lib import plots
     assert floor("fer_lib.models.resnet") == 0
 
@@ -122,14 +130,14 @@ def run(code: str) -> list[str]:
 
 
 def test_the_training_path_loads_few_packages():
-    loaded = set(run("import sys, fer_lib.study.train\nprint(*{name.split('.')[0] for name in sys.modules})"))
+    loaded = set(run("import sys, fer_lib.queue.train\nprint(*{name.split('.')[0] for name in sys.modules})"))
     assert "torch" in loaded
     assert not loaded & NOT_FOR_TRAINING
 
 
 def test_the_training_path_names_few_packages():
     """What torch itself happens to load is no excuse: the sources may name only these packages at module level."""
-    needed, waiting = set(), ["fer_lib.study.train"]
+    needed, waiting = set(), ["fer_lib.queue.train"]
     while waiting:
         module = waiting.pop()
         if module not in needed:

@@ -17,12 +17,13 @@ from tiny import tiny_dataset, tiny_recipe, write_run
 from fer_lib.augment import normalize
 from fer_lib.checkpoints import best_checkpoint, list_checkpoints, load_net, read_checkpoint, write_checkpoint
 from fer_lib.cli import main
+from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.predict import Predictor
+from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import read_record
-from fer_lib.study.train import train_run
 from fer_lib.study.weights import load_trained
 
 
@@ -145,17 +146,37 @@ def test_names(folder, tmp_path):
         read_checkpoint("tiny", tmp_path / "none")
 
 
-def test_the_best_is_chosen_on_validation_pictures(folder):
-    """Not on the test pictures, where the other one is better."""
+FER2013 = {"fingerprint": load_facts("fer2013").fingerprint, "counts": {"train": 28709, "val": 3589, "test": 3589}}
+LIMITED = FER2013 | {"counts": {"train": 12, "val": 12, "test": 12}}
+OWN = {"fingerprint": "f" * 64, "counts": {"train": 12, "val": 12, "test": 12}}
+
+
+@pytest.mark.parametrize(
+    ("nets", "taken"),
+    [
+        # Not on the test pictures, where the other one is better.
+        ({"a": (FER2013, 0.6, 0.1), "b": (FER2013, 0.2, 0.8)}, "a"),
+        ({"own": (OWN, 1.0, 1.0), "fer": (FER2013, 0.6, 0.6)}, "fer"),
+        ({"toy": (LIMITED, 1.0, 1.0), "fer": (FER2013, 0.6, 0.6)}, "fer"),
+        ({"own": (OWN, 1.0, 1.0), "tiny": None}, "tiny"),  # trained on 70 pictures
+    ],
+)
+def test_the_net_is_chosen_by_the_pictures_it_comes_from(folder, nets, taken):
     with safetensors.safe_open(folder / "tiny.safetensors", "pt") as file:
         metadata = file.metadata()
-    for name, val, test in (("a", 0.9, 0.1), ("b", 0.2, 0.8)):
+    for name, made in nets.items():
+        if made is None:
+            continue
+        data, val, test = made
         content = json.loads(metadata["checkpoint"])
+        content["data"] |= data
         content["accuracy"] = {"val": {"plain": val, "tta": val}, "test": {"plain": test, "tta": test}}
-        data = safetensors.torch.save({}, metadata | {"checkpoint": json.dumps(content)})
-        (folder / f"{name}.safetensors").write_bytes(data)
-        (folder / f"{name}.md").write_text(f"sha256: {hashlib.sha256(data).hexdigest()}\n")
-    assert best_checkpoint(folder).name == "a"
+        file = safetensors.torch.save({}, metadata | {"checkpoint": json.dumps(content)})
+        (folder / f"{name}.safetensors").write_bytes(file)
+        (folder / f"{name}.md").write_text(f"sha256: {hashlib.sha256(file).hexdigest()}\n")
+    if taken != "tiny":
+        (folder / "tiny.safetensors").unlink()
+    assert best_checkpoint(folder).name == taken
 
 
 def test_a_number_too_large_for_half_precision_stays_exact(tmp_path):
@@ -184,13 +205,16 @@ def test_a_large_net_is_refused_and_nothing_written(tmp_path):
 
 
 def test_the_command_makes_both_files(record, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("FER_RESULTS", str(tmp_path))
+    """Into the folder that --results names, as `fer export` looks there."""
+    monkeypatch.setenv("FER_RESULTS", str(tmp_path / "other"))
+    results = shutil.copytree(record.path.parents[1], tmp_path / "results")
     with pytest.raises(SystemExit) as ended:
-        main(["checkpoint", record.id, "--results", str(record.path.parents[1])])
+        main(["checkpoint", record.id, "--results", str(results)])
     assert not ended.value.code
     names = ["test-tiny-synthetic.safetensors", "test-tiny-synthetic.md"]
-    assert capsys.readouterr().out.split() == [str(tmp_path / "checkpoints" / name) for name in names]
-    assert read_checkpoint("test-tiny-synthetic").run == record.id
+    assert capsys.readouterr().out.split() == [str(results / "checkpoints" / name) for name in names]
+    assert read_checkpoint("test-tiny-synthetic", results / "checkpoints").run == record.id
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("name", list_checkpoints() or ["none yet"])

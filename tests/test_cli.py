@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from safetensors.torch import load_file
 from tiny import tiny_dataset, tiny_recipe, write_run
 
 from fer_lib import cli, commands
+from fer_lib.queue import train, work
 from fer_lib.recipe import RunSpec, list_recipes
 from fer_lib.runs import read_record, verify_record
-from fer_lib.study import queue, tables, train
+from fer_lib.study import tables
 from fer_lib.training import Diverged, loop
 
 TESTS = Path(__file__).parent
@@ -32,7 +34,7 @@ RUN = RunSpec(tiny_recipe()).run_id
 def fer(monkeypatch, capsys):
     """Run the command in this process; gives its status, output and errors."""
     monkeypatch.setitem(list_recipes(), RECIPE, tiny_recipe())
-    for module in (train, queue):
+    for module in (train, work):
         monkeypatch.setattr(module, "load_dataset", lambda name: tiny_dataset())
 
     def fer(*arguments):
@@ -183,6 +185,26 @@ def test_a_file_where_a_folder_is_needed_is_named(fer, tmp_path):
     assert_one_line(err, str(tmp_path / "results"), "Not a directory")
 
 
+@pytest.mark.heavy
+def test_memory_that_does_not_suffice_is_one_line(fer, tmp_path):
+    """Address space for the library and a little more, as in a small container."""
+    code = (
+        "import resource, sys, torch\n"
+        "from fer_lib.cli import main\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 600_000_000, resource.RLIM_INFINITY))\n"
+        "main(sys.argv[1:])"
+    )
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("no /proc: the address space in use is not read here")
+    command = ("train", "control/none/fer2013", "--dataset", "synthetic", "--batch-size", "1024", "--device", "cpu")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command, "--results", str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert_one_line(done.stderr, "out of memory with batch size 1024 of resnet18", "smaller --batch-size")
+
+
 def test_no_write_permission_is_named(fer, monkeypatch, tmp_path):
     def refuse(path, *arguments, **options):
         raise PermissionError(13, "Permission denied", str(path))
@@ -202,6 +224,18 @@ def small_files():
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.parametrize(
+    "command", [("train", "control/bam/fer2013"), ("study", "run", "--recipes", "control/bam/fer2013")]
+)
+def test_a_batch_of_one_is_refused_before_anything_is_read(fer, tmp_path, command, monkeypatch):
+    for module in (train, work):
+        monkeypatch.setattr(module, "load_dataset", lambda name: pytest.fail("data were read"))
+    status, out, err = fer(*command, "--batch-size", 1, "--results", tmp_path)
+    assert (status, out) == (2, "")
+    assert_one_line(err, "control/bam/fer2013: batch_size = 1", "batch normalisation")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_leaves_no_record_and_the_old_checkpoint(fer, tmp_path, monkeypatch, request):
@@ -351,6 +385,25 @@ def test_a_killed_training_continues(fer, complete, tmp_path):
     same_outcome(read_record(tmp_path / "runs" / RUN), read_record(complete / "runs" / RUN))
 
 
+def test_a_training_killed_at_its_predictions_trains_nothing_again(fer, complete, tmp_path):
+    arguments = ("train", RECIPE, "--device", "cpu", "--results", tmp_path)
+    kill("predicting", *arguments)
+    status, out, _ = fer(*arguments)
+    assert status == 0
+    assert "continuing after the last epoch" in out
+    assert "epoch   3/3" not in out
+    same_outcome(read_record(tmp_path / "runs" / RUN), read_record(complete / "runs" / RUN))
+
+
+def test_what_a_process_killed_at_its_very_end_left_is_swept(fer, complete, tmp_path):
+    runs = shutil.copytree(complete, tmp_path / "results") / "runs"
+    for name in (RUN, "another-run"):
+        (runs / f"{name}.partial").mkdir()
+        (runs / f"{name}.partial" / "checkpoint.pt").write_bytes(b"state")
+    assert fer("train", RECIPE, "--device", "cpu", "--results", runs.parent)[0] == 0
+    assert sorted(path.name for path in runs.iterdir()) == ["another-run.partial", RUN]
+
+
 @pytest.mark.data
 @pytest.mark.heavy
 def test_a_killed_training_on_fer2013_continues(fer_data, tmp_path):
@@ -460,7 +513,7 @@ def test_study_run_says_at_the_end_what_failed(fer, tmp_path, monkeypatch):
     def diverge(spec, **_):
         raise Diverged(f"{spec.run_id}: the loss became NaN")
 
-    monkeypatch.setattr(queue, "train_run", diverge)
+    monkeypatch.setattr(work, "train_run", diverge)
     status, _, err = fer("study", "run", "--recipes", RECIPE, "--seeds", "1", "--results", tmp_path)
     assert status == 1
     assert_one_line(err, RUN, "the loss became NaN")

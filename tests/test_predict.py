@@ -10,7 +10,7 @@ from tiny import tiny_dataset
 
 from fer_lib.augment import test_views as views_of
 from fer_lib.checkpoints import load_net, read_checkpoint
-from fer_lib.data.folder import read_picture
+from fer_lib.data.pictures import read_picture
 from fer_lib.frames import Frame
 from fer_lib.predict import Face, Predictor, cut_faces, read_faces
 

@@ -1,203 +1,161 @@
-"""Intervals and tests against SciPy, closed forms, published values and simulation."""
+"""The fit, its intervals and tests against SciPy and closed forms."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from fer_lib.statistics import (
-    compare,
-    holm,
-    joined_p,
-    mcnemar,
-    mean_interval,
-    paired_bootstrap,
-    paired_t,
-    resampled_variance,
-    sample_sd,
-    share_variance,
-)
-
-SEEDS = (0.70, 0.71, 0.72)
+from fer_lib.statistics import fit, mcnemar, picture_variance, sample_sd
 
 
-def nets(accuracies, pictures=3589, seed=0):
-    """Which pictures nets of these accuracies are right about: the easy ones, and by chance some of the others."""
-    difficulty = np.random.default_rng(0).permutation(pictures) / pictures
-    scores = difficulty + np.random.default_rng(seed).normal(0, 0.15, (len(accuracies), pictures))
-    return np.stack([s < np.quantile(s, a) for s, a in zip(scores, accuracies, strict=True)])
+def family(sizes, seed=0, shifts=None):
+    """Made-up accuracies of a baseline and further nets, by name."""
+    rng = np.random.default_rng(seed)
+    shifts = shifts or [0.0] * len(sizes)
+    return {f"net{k}": rng.normal(0.6 + shift, 0.01, n) for k, (n, shift) in enumerate(zip(sizes, shifts, strict=True))}
 
 
-# ---------------------------------------------------------------- the interval of a mean
+@pytest.mark.parametrize("sizes", [(3, 3, 3), (4, 3, 5, 3, 4), (5, 2, 3, 3, 3, 3, 3, 3)])
+def test_simultaneous_intervals_and_p_are_scipys_dunnett(sizes):
+    values = family(sizes, shifts=[0, 0.01, 0.02, -0.03, 0.005, 0, 0, 0][: len(sizes)])
+    baseline, *names = values
+    found = fit(values).gains(names, baseline)
+    theirs = stats.dunnett(*(values[name] for name in names), control=values[baseline], rng=np.random.default_rng(1))
+    interval = theirs.confidence_interval(0.95)
+    assert [g.p for g in found] == pytest.approx(theirs.pvalue, abs=2e-3)
+    assert [g.low for g in found] == pytest.approx(interval.low, abs=2e-4)
+    assert [g.high for g in found] == pytest.approx(interval.high, abs=2e-4)
 
 
-@pytest.mark.parametrize("accuracies", [(0.7, 0.72), SEEDS, (0.65, 0.7, 0.71, 0.74, 0.6)])
-@pytest.mark.parametrize("variance", [1e-6, 5.9e-5, 6e-4])
-def test_the_ends_of_the_interval_are_where_welchs_test_gives_5_percent(accuracies, variance):
-    mean, many = np.mean(accuracies), 10**9  # a second sample so large that its variance counts as known
-    for end in mean_interval(accuracies, variance):
-        test = stats.ttest_ind_from_stats(
-            mean, np.std(accuracies, ddof=1), len(accuracies), end, np.sqrt(many * variance), many, equal_var=False
-        )
-        assert test.pvalue == pytest.approx(0.05, abs=1e-6)
+def test_one_net_and_its_baseline_are_students_t_test():
+    values = family((4, 6), shifts=[0, 0.01])
+    (found,) = fit(values).gains(["net1"], "net0")
+    test = stats.ttest_ind(values["net1"], values["net0"])
+    interval = test.confidence_interval(0.95)
+    assert found.p == pytest.approx(test.pvalue)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert (found.low_single, found.high_single) == pytest.approx((interval.low, interval.high))
+    narrow = test.confidence_interval(0.90)
+    assert (found.low_sameness, found.high_sameness) == pytest.approx((narrow.low, narrow.high))
 
 
-@pytest.mark.parametrize("accuracies", [(0.7,), (0.7, 0.7, 0.7)])
-def test_without_spread_the_interval_is_that_of_the_pictures_alone(accuracies):
-    width = stats.norm.ppf(0.975) * 0.0076
-    assert mean_interval(accuracies, 0.0076**2) == pytest.approx((0.7 - width, 0.7 + width))
+def test_the_spread_is_pooled_over_all_nets_given():
+    values = family((3, 3, 3, 4))
+    found = fit(values)
+    assert found.freedom == 9
+    assert found.sd == pytest.approx(np.sqrt(sum(((v - v.mean()) ** 2).sum() for v in values.values()) / 9))
+    assert found.equal_p == pytest.approx(stats.bartlett(*values.values()).pvalue)
+    (alone,) = fit({name: values[name] for name in ("net0", "net1")}).gains(["net1"], "net0")
+    (pooled,) = found.gains(["net1"], "net0")
+    assert pooled.gain == pytest.approx(alone.gain)
+    half = stats.t.ppf(0.975, 9) * found.sd * np.sqrt(2 / 3)
+    assert pooled.high - pooled.gain == pytest.approx(half)
 
 
-def test_the_interval_covers_the_truth():
-    rng = np.random.default_rng(0)
-    truth, pictures, inside = 0.7, 3589, 0
-    for _ in range(1000):
-        drawn = rng.binomial(pictures, truth) / pictures  # one test set, which all seeds share
-        seeds = drawn + rng.normal(0, 0.01, 3)
-        low, high = mean_interval(seeds, share_variance(seeds.mean(), pictures))
-        inside += low <= truth <= high
-    assert 0.93 <= inside / 1000 <= 0.97
+def test_a_precision_is_a_factor_and_no_gain():
+    rng = np.random.default_rng(2)
+    noise = {name: rng.normal(0, 0.002, 6) for name in ("plain", "module")}
+    # Half of the plain runs, and all but one of the module's, are in the precision that is five points better.
+    blocks = {"plain": [("a",)] * 3 + [("b",)] * 3, "module": [("a",)] + [("b",)] * 5}
+    values = {
+        name: [noise[name][run] + 0.05 * (block == ("b",)) for run, block in enumerate(blocks[name])] for name in noise
+    }
+    (naive,), (blocked,) = (fit(values, b).gains(["module"], "plain") for b in (None, blocks))
+    assert naive.gain > 0.012
+    assert abs(blocked.gain) < 0.003
+    assert blocked.low < 0 < blocked.high
+    # By hand: least squares of the two-way table.
+    y = np.concatenate([values["plain"], values["module"]])
+    x = np.column_stack([np.ones(12), np.repeat([0, 1], 6), [b == ("b",) for rows in blocks.values() for b in rows]])
+    solution, residual, *_ = np.linalg.lstsq(x.astype(float), y, rcond=None)
+    assert blocked.gain == pytest.approx(solution[1])
+    error = np.sqrt(residual[0] / 9 * np.linalg.inv(x.T.astype(float) @ x)[1, 1])
+    assert blocked.high_single - blocked.gain == pytest.approx(stats.t.ppf(0.975, 9) * error)
 
 
-def test_the_variance_of_a_share():
-    assert share_variance(0.7, 3589) == pytest.approx(stats.binom.var(3589, 0.7) / 3589**2, rel=2e-3)
-    for share in (0, 1):
-        assert share_variance(share, 54) == pytest.approx(2 / 58 * 56 / 58 / 54)
+def test_nets_never_in_one_precision_are_not_compared():
+    values = {"plain": [0.6, 0.61, 0.62], "module": [0.6, 0.61, 0.62]}
+    apart = fit(values, {"plain": [("a",)] * 3, "module": [("b",)] * 3})
+    assert not apart.comparable("module", "plain")
+    with pytest.raises(ValueError, match="without a common block"):
+        apart.gains(["module"], "plain")
+    bridged = fit(
+        values | {"other": [0.6, 0.61]},
+        {"plain": [("a",)] * 3, "module": [("b",)] * 3, "other": [("a",), ("b",)]},
+    )
+    assert bridged.comparable("module", "plain")
 
 
-def test_resampling_gives_the_binomial_variance_of_an_accuracy():
-    labels = np.arange(500) % 5
-    predicted = np.where(np.arange(500) < 350, labels, (labels + 1) % 5)
-    found = resampled_variance(lambda truth, answers: np.mean(truth == answers), labels, predicted, resamples=2000)
-    assert found == pytest.approx(0.7 * 0.3 / 500, rel=0.1)
+def test_without_a_spread_nothing_is_compared():
+    with pytest.raises(ValueError, match="too few runs"):
+        fit({"plain": [0.6], "module": [0.7]}).gains(["module"], "plain")
+    assert fit({"plain": [0.6], "module": [0.7]}).one_more([0.6]) is None
+
+
+def test_nets_still_to_come_count():
+    values = family((3, 3, 3))
+    few = fit(values).gains(["net1"], "net0")[0]
+    many = fit(values).gains(["net1"], "net0", to_come=7)[0]
+    assert many.high > few.high
+    assert many.p > few.p
+    assert (many.low_single, many.gain) == (few.low_single, few.gain)
+
+
+@pytest.mark.parametrize("n", [1, 3, 10])
+def test_one_more_run_is_the_prediction_interval_of_a_normal_sample(n):
+    values = family((3, 5, 4))
+    found = fit(values)
+    own = list(np.linspace(0.6, 0.62, n))
+    half = stats.t.ppf(0.975, 9) * found.sd * np.sqrt(1 + 1 / n)
+    assert found.one_more(own) == pytest.approx((np.mean(own) - half, np.mean(own) + half))
+    other = [0.5, 0.52]
+    wide = stats.t.ppf(0.975, 9) * np.sqrt(found.sd**2 * (2 + 1 / n + 1 / 2) + 2 * 0.01**2)
+    expected = np.mean(own) - 0.51
+    assert found.one_more_pair(own, other, 0.01**2) == pytest.approx((expected - wide, expected + wide))
+
+
+def test_the_smallest_gain_found_is_found_in_80_of_100_studies():
+    values = family((5, 5, 5, 5))
+    found = fit(values).gains(["net1", "net2", "net3"], "net0")[0]
+    rng, error = np.random.default_rng(3), fit(values).sd * np.sqrt(2 / 5)
+    quantile = (found.high - found.gain) / error
+    draws = (rng.normal(found.smallest / error, 1, 200_000)) / np.sqrt(rng.chisquare(16, 200_000) / 16)
+    assert (draws > quantile).mean() == pytest.approx(0.8, abs=0.005)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def crossed(runs, pictures, of_picture, of_both, rng):
+    """Scores whose variance is known: of the picture alone, and of picture and run together."""
+    return rng.normal(0, of_picture, pictures) + rng.normal(0, of_both, (runs, pictures))
+
+
+def test_picture_variance_leaves_out_what_the_seeds_spread_holds():
+    rng = np.random.default_rng(4)
+    found = [picture_variance(crossed(3, 2000, 0.3, 0.5, rng), crossed(5, 2000, 0.3, 0.5, rng)) for _ in range(40)]
+    assert np.mean(found) == pytest.approx(2 * 0.3**2 / 2000, rel=0.05)
+    alike = [picture_variance(crossed(3, 2000, 0, 0.5, rng), crossed(3, 2000, 0, 0.5, rng)) for _ in range(40)]
+    assert min(alike) == 0
+    assert np.mean(alike) < 0.05 * 0.5**2 * (2 / 3) / 2000
+
+
+def test_a_single_run_takes_the_others_share_and_two_know_nothing():
+    rng = np.random.default_rng(5)
+    many, one = crossed(4, 3000, 0.2, 0.5, rng), crossed(1, 3000, 0.2, 0.5, rng)
+    assert picture_variance(many, one) == pytest.approx(2 * 0.2**2 / 3000, rel=0.3)
+    assert picture_variance(one, crossed(1, 3000, 0.2, 0.5, rng)) == 0
 
 
 def test_one_value_has_no_spread():
     assert sample_sd([0.7]) is None
-    assert sample_sd(SEEDS) == pytest.approx(0.01)
+    assert sample_sd([0.70, 0.71, 0.72]) == pytest.approx(0.01)
 
 
-# ---------------------------------------------------------------- tests over seeds
+# ---------------------------------------------------------------- McNemar
 
 
-def test_the_paired_t_test_is_scipys():
-    ours, baseline = np.array([0.74, 0.735, 0.75]), np.array([0.72, 0.73, 0.725])
-    assert paired_t(ours - baseline) == pytest.approx(stats.ttest_rel(ours, baseline).pvalue)
-
-
-@pytest.mark.parametrize(
-    ("gains", "p"),
-    [([0.0, 0.0, 0.0], 1.0), ([0.02, 0.02, 0.02], None), ([0.02], None), ([], None)],
-)
-def test_without_spread_or_pairs_there_is_no_test(gains, p):
-    assert paired_t(gains) == p
-
-
-# ---------------------------------------------------------------- tests over pictures
-
-
-def test_mcnemar_in_closed_form():
-    # 8 pictures that one net alone gets right, 2 the other: twice the binomial tail of at most 2 of 10.
-    ours = np.array([1] * 8 + [0] * 2 + [1] * 50 + [0] * 40, bool)
-    baseline = np.array([0] * 8 + [1] * 2 + [1] * 50 + [0] * 40, bool)
-    assert mcnemar(ours, baseline) == mcnemar(baseline, ours) == pytest.approx(2 * (1 + 10 + 45) / 1024)
+def test_mcnemar_is_the_exact_binomial_test():
+    ours = np.array([1] * 60 + [1] * 15 + [0] * 5 + [0] * 20, bool)
+    theirs = np.array([1] * 60 + [0] * 15 + [1] * 5 + [0] * 20, bool)
+    assert mcnemar(ours, theirs) == pytest.approx(stats.binomtest(15, 20).pvalue)
     assert mcnemar(ours, ours) == 1
-    tie = np.array([1, 0] * 5, bool)
-    assert mcnemar(tie, ~tie) == 1
-
-
-@pytest.mark.parametrize(
-    ("p_values", "joined"), [([0.01], 0.01), ([0.01, 0.2], 0.02), ([0.5, 0.01, 0.02], 0.03), ([0.9, 0.8, 0.7], 1.0)]
-)
-def test_joined_p_values(p_values, joined):
-    assert joined_p(p_values) == pytest.approx(joined)
-
-
-def test_joined_p_values_hold_their_level_under_dependence():
-    rng = np.random.default_rng(0)
-    shared, own = rng.normal(size=(20_000, 1)), rng.normal(size=(20_000, 5))
-    for share in (0, 0.5, 0.95):
-        p = 2 * stats.norm.sf(np.abs(np.sqrt(share) * shared + np.sqrt(1 - share) * own))
-        assert np.mean([joined_p(row) <= 0.05 for row in p]) <= 0.053
-
-
-# ---------------------------------------------------------------- several tests
-
-
-def test_holm_as_r_adjusts():
-    # p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") of R 4.
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.5]) == pytest.approx([1.0, 1.0])
-    assert holm([]) == []
-
-
-def test_holm_counts_the_tests_to_come():
-    assert holm([0.01, None, 0.04, None]) == [pytest.approx(0.04), None, pytest.approx(0.12), None]
-
-
-# ---------------------------------------------------------------- comparisons
-
-
-def test_equal_models():
-    same = nets([0.7, 0.71, 0.72])
-    found = compare(same, same)
-    assert (found.gain, found.low, found.high, found.bootstrap) == (0, 0, 0, (0, 0))
-    assert (found.p, found.p_pictures, found.d_z, found.in_seed_sds) == (1, 1, None, 0)
-
-
-def test_models_that_differ_by_chance_alone():
-    found = compare(nets([0.70, 0.71, 0.72], seed=1), nets([0.712, 0.70, 0.718], seed=2))
-    assert found.gain == pytest.approx(0, abs=1e-3)
-    assert found.low < 0 < found.high
-    assert found.p > 0.5
-    assert found.p_pictures > 0.2
-
-
-def test_a_gain_of_two_points_with_five_seeds():
-    baseline = [0.700, 0.704, 0.698, 0.702, 0.696]
-    found = compare(nets([a + g for a, g in zip(baseline, (0.02, 0.018, 0.022, 0.021, 0.019), strict=True)]),
-                    nets(baseline, seed=1))  # fmt: skip
-    assert found.gain == pytest.approx(0.02, abs=3e-4)
-    assert found.gains == pytest.approx([0.02, 0.018, 0.022, 0.021, 0.019], abs=3e-4)
-    assert found.p == pytest.approx(stats.ttest_1samp(found.gains, 0).pvalue)
-    assert found.p < 1e-3
-    assert 0 < found.low < 0.02 < found.high < 0.04
-    assert found.bootstrap == pytest.approx((found.low, found.high), abs=0.004)
-    assert found.d_z == pytest.approx(np.mean(found.gains) / np.std(found.gains, ddof=1))
-    assert found.in_seed_sds == pytest.approx(0.02 / 0.0032, rel=0.1)
-
-
-def test_one_seed_tests_nothing():
-    found = compare(nets([0.75]), nets([0.70]))
-    assert found.gain == pytest.approx(0.05, abs=1e-3)
-    assert {found.sd, found.low, found.high, found.bootstrap, found.p, found.p_pictures, found.d_z} == {None}
-
-
-def test_a_comparison_needs_pairs():
-    with pytest.raises(ValueError, match=r"not \(2, 100\), \(3, 100\)"):
-        compare(nets([0.7, 0.7], 100), nets([0.7, 0.7, 0.7], 100))
-
-
-def test_the_interval_of_a_gain_covers_the_truth():
-    # Nets whose every picture is a coin of its own, and whose seeds vary: the true gain is 0.05.
-    rng = np.random.default_rng(0)
-    inside = 0
-    for _ in range(400):
-        easy = rng.choice([0.5, 0.9], 400)
-        ours, baseline = (rng.random((3, 400)) < easy - loss + rng.normal(0, 0.02, (3, 1)) for loss in (0.05, 0.1))
-        found = compare(ours, baseline)
-        inside += found.low <= 0.05 <= found.high
-    assert inside / 400 >= 0.93
-
-
-def test_the_bootstrap_draws_pictures_and_seeds():
-    pictures = 400
-    baseline = np.zeros((3, pictures), bool)
-    ours = np.zeros((3, pictures), bool)
-    ours[:, :200] = True  # all seeds alike: the pictures alone vary
-    low, high = paired_bootstrap(ours, baseline)
-    width = stats.norm.ppf(0.975) * np.sqrt(0.25 / pictures)
-    assert (low, high) == pytest.approx((0.5 - width, 0.5 + width), abs=0.006)
-    seeds = np.zeros((2, pictures), bool)
-    seeds[1] = True  # all pictures alike: the seeds alone vary, and both draws are the same one half of the time
-    assert paired_bootstrap(seeds, baseline[:2]) == (0, 1)
-    assert paired_bootstrap(ours, baseline) == (low, high)

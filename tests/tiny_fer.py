@@ -12,8 +12,8 @@ from tiny import tiny_dataset, tiny_recipe
 
 from fer_lib import cli, commands
 from fer_lib.data import load_dataset
+from fer_lib.queue import train, work
 from fer_lib.recipe import list_recipes
-from fer_lib.study import queue, train
 from fer_lib.training import loop
 
 RECIPE = "test/tiny/synthetic"
@@ -24,7 +24,7 @@ def install() -> None:
     """Add the recipes, and make the drawn faces few."""
     list_recipes()[RECIPE] = tiny_recipe()
     list_recipes()[REAL] = tiny_recipe(name=REAL, dataset="fer2013", batch_size=64, epochs=2)
-    queue.load_dataset = train.load_dataset = lambda name: tiny_dataset() if name == "synthetic" else load_dataset(name)
+    work.load_dataset = train.load_dataset = lambda name: tiny_dataset() if name == "synthetic" else load_dataset(name)
 
 
 def _say(line: str) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from fer_lib.paths import write_atomically
-from fer_lib.study.pace import benchmark_path
-from fer_lib.study.train import code_version, environment
+from fer_lib.queue.pace import benchmark_path
+from fer_lib.queue.train import code_version, environment
 
 REPEATS = 5
 

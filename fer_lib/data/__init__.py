@@ -2,8 +2,8 @@
 
 from fer_lib.data.catalog import data_root, load_dataset
 from fer_lib.data.dataset import CKPLUS_CLASSES, FACE_SIDE, FER2013_CLASSES, FaceDataset
-from fer_lib.data.folds import PROTOCOLS, Parts, split_indices
-from fer_lib.data.synthetic import synthetic
+from fer_lib.data.folds import PROTOCOLS, Parts, is_drawn, picture_digests, run_parts, split_indices
+from fer_lib.data.synthetic import synthetic, synthetic_films
 
 __all__ = [
     "CKPLUS_CLASSES",
@@ -13,7 +13,11 @@ __all__ = [
     "FaceDataset",
     "Parts",
     "data_root",
+    "is_drawn",
     "load_dataset",
+    "picture_digests",
+    "run_parts",
     "split_indices",
     "synthetic",
+    "synthetic_films",
 ]

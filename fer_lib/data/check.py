@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_lib.data.audit import audit
-from fer_lib.data.catalog import MissingData, data_root, load_dataset
+from fer_lib.data.catalog import MissingData, data_root, load_dataset, unordered_votes
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
 from fer_lib.data.facts import load_facts
 from fer_lib.data.fer2013 import PUBLISHED
@@ -70,7 +70,12 @@ def check_report(root: str | Path | None = None) -> tuple[str, bool]:
         else:
             found += 1
             report.line(f"{name}: {len(dataset):,} pictures from {dataset.source}, fingerprint {dataset.fingerprint}")
+            for note in dataset.notes:
+                report.line(f"  {note}")
             describe(dataset, report)
+            if name == "fer2013" and dataset.votes is None:
+                where = "no FER+ votes: `fer data download ferplus` says where to get them"
+                report.line(f"  {unordered_votes(dataset, root) or where}")
             facts = load_facts(name)
             true = facts is not None and facts.fingerprint == dataset.fingerprint
             remark = "true of these pictures" if true else "of OTHER pictures: write them again with `fer data facts`"
@@ -114,8 +119,6 @@ def _describe_fer2013(dataset: FaceDataset, report: _Report) -> None:
     if seen.agreement:
         shares = ", ".join(f"{_TITLES[split]} {share:.2%}" for split, share in seen.agreement.items())
         report.line(f"  label is what most FER+ annotators chose: {shares}")
-    else:
-        report.line("  no FER+ votes: `fer data download ferplus` says where to get them")
 
 
 def _describe_ckplus(dataset: FaceDataset, report: _Report) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from fer_lib.data.dataset import CKPLUS_CLASSES, FACE_SIDE, FaceDataset
-from fer_lib.data.folder import list_pictures, read_pictures
+from fer_lib.data.folder import list_pictures, subfolders
+from fer_lib.data.pictures import read_pictures
 from fer_lib.errors import UserError
 
 PUBLISHABLE_SUBJECTS = ("S052", "S055", "S074", "S106", "S111", "S113", "S121", "S124", "S125", "S130", "S132")
@@ -37,8 +38,14 @@ def read_ck48(path: Path) -> FaceDataset:
         UserError: naming the file or folder: an unknown or empty class folder, a corrupt picture, a file
             name without subject, sequence and frame.
     """
-    found = list_pictures(path, CKPLUS_CLASSES)
-    return _dataset([(label, file) for _, label, file in found], path, crop=False)
+    added = [folder for folder in subfolders(path) if folder.name.lower() in ("neutral", "normal")]
+    if added:
+        raise UserError(
+            f"{added[0]}: CK+ has no label neutral, somebody added this folder: move it away to read CK+ without"
+            f" neutral, or read all eight classes as the dataset folder:{path}"
+        )
+    found, notes = list_pictures(path, CKPLUS_CLASSES)
+    return _dataset([(label, file) for _, label, file in found], path, crop=False, notes=notes)
 
 
 def read_original(images: Path, emotions: Path) -> FaceDataset:
@@ -53,9 +60,9 @@ def read_original(images: Path, emotions: Path) -> FaceDataset:
             corrupt picture.
     """
     found = []
-    for file in sorted(emotions.glob("*/*/*_emotion.txt")):
+    for file in sorted(emotions.glob("*/*/S*_emotion.txt")):
         sequence = images / file.parent.parent.name / file.parent.name
-        frames = sorted(sequence.glob("*.png"))[-LAST_FRAMES:]
+        frames = sorted(sequence.glob("S*.png"))[-LAST_FRAMES:]
         if len(frames) < LAST_FRAMES:
             raise UserError(f"{sequence}: {len(frames)} pictures for the label in {file.name}; need {LAST_FRAMES}")
         found += [(_read_code(file), frame) for frame in frames]
@@ -72,7 +79,7 @@ def _read_code(file: Path) -> int:
         raise UserError(f"{file}: label {text[:20]!r} is not a number from 1 to 7") from None
 
 
-def _dataset(found: list[tuple[int, Path]], path: Path, crop: bool) -> FaceDataset:
+def _dataset(found: list[tuple[int, Path]], path: Path, crop: bool, notes: tuple[str, ...] = ()) -> FaceDataset:
     names = []
     for _, file in found:
         name = _NAME.fullmatch(file.name)
@@ -88,4 +95,5 @@ def _dataset(found: list[tuple[int, Path]], path: Path, crop: bool) -> FaceDatas
         source=path.name,
         subject=np.array([name[1] for name in names]),
         sequence=np.array([f"{name[1]}_{name[2]}" for name in names]),
+        notes=notes,
     )

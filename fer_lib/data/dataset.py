@@ -32,6 +32,7 @@ class FaceDataset:
         votes: int64 [N, V], how many annotators chose each of ``vote_classes``, or None.
         vote_classes: names of the columns of ``votes``.
         regions: bool [N, H, W], where the expression shows (synthetic pictures only), or None.
+        notes: what the reader left out or took for granted, a sentence each; no part of the data's identity.
 
     Raises:
         UserError: where shapes, types or values contradict each other.
@@ -48,6 +49,7 @@ class FaceDataset:
     votes: np.ndarray | None = None
     vote_classes: tuple[str, ...] = ()
     regions: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (isinstance(self.images, np.ndarray) and self.images.ndim == 3):

@@ -8,8 +8,9 @@ contests", ICONIP 2013. 35,887 grey pictures of 48 x 48 pixels, published by Kag
 * ``train.csv`` + ``test.csv``: Usage is the file. The challenge's own test.csv has no labels and is refused.
 * folders ``train`` and ``test`` of class folders: see `read_folders`.
 
-Every row is checked. What is not checked here is the total: a file that holds fewer rows, each of them
-complete, is read as it is, and ``fer data check`` says what is missing.
+Columns may be parted by semicolons or tabs, and labels be written as 3.0, as spreadsheets do. Every row is checked.
+What is not checked here is the total: a file that holds fewer rows, each of them complete, is read as it is, and
+``fer data check`` says what is missing.
 """
 
 import itertools
@@ -21,7 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
-from fer_lib.data.folder import list_pictures, read_pictures
+from fer_lib.data.folder import list_pictures
+from fer_lib.data.foreign import what_it_is
+from fer_lib.data.pictures import read_pictures
 from fer_lib.errors import UserError
 
 PIXELS = FACE_SIDE**2
@@ -35,7 +38,7 @@ PUBLISHED = {
 
 _CACHE_FORMAT = 1
 _BATCH_ROWS = 256  # 2 MB of text: enough for NumPy to pay off, little enough for a processor's cache
-_EMOTIONS = {str(i).encode(): i for i in range(7)}
+_EMOTIONS = {f"{i}{point}".encode(): i for i in range(7) for point in ("", ".0")}
 _USAGES = {usage.encode(): i for i, usage in enumerate(USAGES)}
 
 
@@ -92,12 +95,12 @@ def read_folders(path: Path) -> FaceDataset:
     class and name, so they cannot be joined to FER+ votes by row, and JPEG copies differ in pixels.
 
     Args:
-        path: the folder that holds ``train`` and ``test``.
+        path: the folder that holds ``train`` and ``test``, or ``validation`` in its place.
 
     Raises:
-        UserError: for an unknown or empty class folder or a corrupt picture, naming it.
+        UserError: for an unknown or empty class folder or corrupt pictures, naming them.
     """
-    found = list_pictures(path, FER2013_CLASSES)
+    found, notes = list_pictures(path, FER2013_CLASSES)
     by_usage = dict(zip(USAGES, SPLITS, strict=True))
     split = [by_usage.get(file.name.split("_")[0], split) for split, _, file in found]
     return FaceDataset(
@@ -107,6 +110,7 @@ def read_folders(path: Path) -> FaceDataset:
         classes=FER2013_CLASSES,
         split=np.array(split),
         source=path.name,
+        notes=notes,
     )
 
 
@@ -161,30 +165,34 @@ def _read_rows(path: Path, usage: str | None) -> tuple[np.ndarray, np.ndarray, n
         Pictures uint8 [N, 48, 48], labels int64 [N], usages int64 [N] (indices into USAGES).
     """
     with path.open("rb") as file:
-        header = [name.strip(b' "\r\n\xef\xbb\xbf').decode(errors="replace") for name in file.readline().split(b",")]
+        if foreign := what_it_is(file.peek(512)[:512]):
+            raise UserError(f"{path}: {foreign}")
+        line = file.readline()
+        comma = max((b",", b";", b"\t"), key=line.count)
+        header = [name.strip(b' "\r\n\xef\xbb\xbf').decode(errors="replace") for name in line.split(comma)]
         columns = {name: header.index(name) for name in ("emotion", "pixels", "Usage") if name in header}
         needed = ["pixels", "emotion", *([] if usage else ["Usage"])]
         for name in needed:
             if name not in columns:
                 hint = "; a test.csv without labels cannot be used, take fer2013.csv" if name == "emotion" else ""
                 raise UserError(f"{path}, line 1: no column {name!r} in {', '.join(header)!r}{hint}")
-        batches = list(_batches(file, path, len(header), columns, usage))
+        batches = list(_batches(file, path, comma, len(header), columns, usage))
     if not batches:
         raise UserError(f"{path}: no rows after the header")
     images, labels, usages = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     return images.reshape(-1, FACE_SIDE, FACE_SIDE), labels, usages
 
 
-def _batches(file, path: Path, width: int, columns: dict[str, int], usage: str | None) -> Iterator[tuple]:
+def _batches(file, path: Path, comma: bytes, width: int, columns: dict[str, int], usage: str | None) -> Iterator[tuple]:
     """Yield pixels uint8 [B, 2304], labels and usages of some hundred rows at a time."""
     numbered = enumerate(file, start=2)
     emotion_at, pixels_at, usage_at = (columns.get(name) for name in ("emotion", "pixels", "Usage"))
     while lines := list(itertools.islice(numbered, _BATCH_ROWS)):
         texts, places, labels, usages = [], [], [], []
         for number, line in lines:
-            fields = [field.strip(b' "\r\n') for field in line.split(b",")]
-            if fields == [b""]:
+            if not line.strip():
                 continue
+            fields = [field.strip(b' "\r\n') for field in line.split(comma)]
             place = f"{path}, line {number}"
             if len(fields) != width:
                 raise UserError(f"{place}: {len(fields)} fields instead of {width}; is the file truncated?")

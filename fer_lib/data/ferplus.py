@@ -2,7 +2,7 @@
 
 Barsoum et al., "Training deep networks for facial expression recognition with crowd-sourced label
 distribution", ICMI 2016; the file is ``fer2013new.csv`` of github.com/microsoft/FERPlus. Its rows are
-those of ``fer2013.csv``, in the same order.
+those of ``fer2013.csv``, in the same order. That repository's own script writes the two as folders, which are read too.
 """
 
 import csv
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib.data.dataset import FaceDataset
+from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
 from fer_lib.data.fer2013 import USAGES
+from fer_lib.data.foreign import beginning_of, what_it_is
+from fer_lib.data.pictures import read_pictures
 from fer_lib.errors import UserError
 
 COLUMNS = (
@@ -22,6 +24,8 @@ COLUMNS = (
 FERPLUS_CLASSES = (
     "neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_face",
 )  # fmt: skip
+# The folders that its script ``generate_training_data.py`` writes, in the order of SPLITS, each with a ``label.csv``.
+TREE = ("FER2013Train", "FER2013Valid", "FER2013Test")
 
 
 def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -33,8 +37,11 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: naming file and line of the first row that is not as published.
     """
+    if foreign := what_it_is(beginning_of(path)):
+        raise UserError(f"{path}: {foreign}")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.reader(file)
+        rows = csv.reader(file, delimiter=";" if ";" in file.readline() else ",")
+        file.seek(0)
         header = next(rows, [])
         if header != ["Usage", "Image name", *COLUMNS]:
             raise UserError(f"{path}, line 1: not the header of fer2013new.csv: {','.join(header)!r}")
@@ -71,6 +78,59 @@ def add_votes(dataset: FaceDataset, path: Path) -> FaceDataset:
             " the rows must have the same order"
         )
     return replace(dataset, votes=votes, vote_classes=FERPLUS_CLASSES)
+
+
+def with_majority_labels(dataset: FaceDataset) -> FaceDataset:
+    """The pictures on whose class more than half of the annotators agree, with that class as label.
+
+    As "majority voting" of the paper and of its code (``ferplus.py``): a class that one annotator alone chose does not
+    count; pictures without a majority, and those that are unknown or no face to most, are left out.
+
+    Args:
+        dataset: FER2013 with votes.
+
+    Returns:
+        A dataset named "ferplus", whose classes are FER2013's and contempt.
+    """
+    votes = np.where(dataset.votes > 1, dataset.votes, 0)
+    classes = (*FER2013_CLASSES, "contempt")
+    index = np.array([classes.index(name) if name in classes else -1 for name in FERPLUS_CLASSES])
+    chosen = index[votes.argmax(1)]
+    kept = (2 * votes.max(1) > votes.sum(1)) & (chosen >= 0)
+    # The old labels, of other classes, make room for the new ones before the pictures are chosen.
+    return replace(dataset, name="ferplus", classes=classes, labels=np.where(kept, chosen, 0)).subset(kept)
+
+
+def read_tree(path: Path) -> FaceDataset:
+    """Read the folders that FER+'s own script writes, see `TREE`, with majority labels.
+
+    Raises:
+        UserError: naming the file and line: a label file that is missing or not as published, a corrupt picture.
+    """
+    files, votes, split = [], [], []
+    for folder, part in zip(TREE, SPLITS, strict=True):
+        listed = path / folder / "label.csv"
+        if not listed.is_file():
+            raise UserError(f"{listed}: no such file; FER+'s script writes it beside the pictures")
+        with listed.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                counts = row[-len(COLUMNS) :]  # its older releases hold the place of the face as well
+                if len(row) not in (len(COLUMNS) + 1, len(COLUMNS) + 2) or not all(map(str.isdecimal, counts)):
+                    raise UserError(f"{listed}, line {number}: not a picture's name and {len(COLUMNS)} votes")
+                files.append(path / folder / row[0])
+                votes.append([int(count) for count in counts])
+                split.append(part)
+    dataset = FaceDataset(
+        name="ferplus",
+        images=read_pictures(files, FACE_SIDE),
+        labels=np.zeros(len(files), np.int64),
+        classes=FER2013_CLASSES,
+        split=np.array(split),
+        source=path.name,
+        votes=np.array(votes, np.int64).reshape(-1, len(COLUMNS)),
+        vote_classes=FERPLUS_CLASSES,
+    )
+    return with_majority_labels(dataset)
 
 
 def majority(dataset: FaceDataset) -> np.ndarray:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
+from fer_lib.data.foreign import beginning_of, what_it_is
+from fer_lib.data.pictures import SUFFIXES, is_picture, read_pictures
+from fer_lib.data.walk import is_system_folder, passed_over, sort_files
 from fer_lib.errors import UserError, unknown
 
 # What other collections call the classes of ours.
@@ -26,10 +28,14 @@ SPLIT_FOLDERS = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
+    "publictest": "val",
     "test": "test",
     "testing": "test",
+    "privatetest": "test",
 }
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+Found = list[tuple[str, int, Path]]
+"""Split, label and file of each picture."""
 
 
 def read_folder(path: Path, size: int = FACE_SIDE) -> FaceDataset:
@@ -39,15 +45,21 @@ def read_folder(path: Path, size: int = FACE_SIDE) -> FaceDataset:
     classes are FER2013's, or CK+'s where a folder ``contempt`` is present, less those without a folder.
 
     Args:
-        path: the folder.
+        path: the folder, or one that holds nothing but it.
         size: height and width of the pictures, in pixels.
 
     Raises:
-        UserError: naming the folder or file: nothing there, an unknown or empty class folder, a corrupt
-            picture.
+        UserError: naming the folder or file: nothing there, an unknown or empty class folder, corrupt pictures.
     """
     known = (*FER2013_CLASSES, "contempt")
-    found = list_pictures(path, known)
+    found, notes = list_pictures(path, known)
+    return folder_dataset(path, found, known, size, notes)
+
+
+def folder_dataset(
+    path: Path, found: Found, known: tuple[str, ...], size: int = FACE_SIDE, notes: tuple[str, ...] = ()
+) -> FaceDataset:
+    """Read listed pictures; the dataset's classes are those of the known ones that occur, in their order."""
     present = sorted({label for _, label, _ in found})
     return FaceDataset(
         name=f"folder:{path.resolve().name}",
@@ -56,68 +68,73 @@ def read_folder(path: Path, size: int = FACE_SIDE) -> FaceDataset:
         classes=tuple(known[label] for label in present),
         split=np.array([split for split, _, _ in found]),
         source=path.resolve().name,
+        notes=notes,
     )
 
 
-def list_pictures(path: Path, classes: tuple[str, ...]) -> list[tuple[str, int, Path]]:
-    """All pictures below ``path`` as (split, label, file), sorted by split, label and file name."""
-    if not path.is_dir():
-        raise UserError(f"{path}: no such folder")
-    below = _folders(path)
-    levels = [(SPLIT_FOLDERS[f.name.lower()], f) for f in below if f.name.lower() in SPLIT_FOLDERS]
-    found = []
-    for split, level in sorted(levels, key=lambda pair: SPLITS.index(pair[0])) or [("", path)]:
-        folders = [(_label(folder, classes), folder) for folder in _folders(level)]
+def list_pictures(path: Path, classes: tuple[str, ...]) -> tuple[Found, tuple[str, ...]]:
+    """All pictures of class folders, sorted by split, label and file name, and sentences on what was passed over."""
+    path = innermost(path)
+    found: Found = []
+    notes = []
+    for split, level in split_folders(path) or [("", path)]:
+        folders = [(_label(folder, classes), folder) for folder in subfolders(level)]
         if not folders:
             raise UserError(f"{level}: no class folders in it; expected some of {', '.join(classes)}")
         for label, folder in sorted(folders):
-            files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+            files, passed = pictures_in(folder)
+            note = passed_over(passed, folder)
             if not files:
-                raise UserError(f"{folder}: no pictures in this class folder; fill or remove it")
+                reason = f" ({note})" if note else ""
+                raise UserError(f"{folder}: no pictures in this class folder; fill or remove it{reason}")
             found += [(split, label, file) for file in files]
-    return found
+            notes += [note] if note else []
+    return found, tuple(notes)
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(f for f in path.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
+def pictures_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The pictures of a folder, whatever their suffix, and what else is in it."""
+    return sort_files(folder.iterdir(), lambda file: file.suffix.lower() in SUFFIXES or is_picture(file))
+
+
+def split_folders(path: Path) -> list[tuple[str, Path]]:
+    """The folders of a dataset that name a split, as (split, folder), train first."""
+    named = [(SPLIT_FOLDERS.get(folder.name.lower()), folder) for folder in subfolders(path)]
+    return sorted(((split, f) for split, f in named if split), key=lambda pair: SPLITS.index(pair[0]))
+
+
+def subfolders(path: Path) -> list[Path]:
+    """The folders in a folder, sorted, but for those that a system keeps for itself."""
+    return sorted(f for f in path.iterdir() if f.is_dir() and not is_system_folder(f))
+
+
+def innermost(path: Path) -> Path:
+    """The folder with a dataset's folders, where archives have wrapped it into others that hold nothing else.
+
+    Raises:
+        UserError: there is no such folder, or it is a file, saying of what kind.
+    """
+    if not path.is_dir():
+        if path.exists():
+            raise UserError(f"{path}: {what_it_is(beginning_of(path)) or 'a file'}, where a folder is needed")
+        raise UserError(f"{path}: no such folder")
+    while len(inside := subfolders(path)) == 1 and _is_wrapping(inside[0]):
+        path = inside[0]
+    return path
+
+
+def _is_wrapping(folder: Path) -> bool:
+    """Whether a folder is no class or split itself: it holds folders and no picture."""
+    name = folder.name.lower()
+    known = name in SPLIT_FOLDERS or ALIASES.get(name, name) in (*FER2013_CLASSES, "contempt")
+    return not known and bool(subfolders(folder))
 
 
 def _label(folder: Path, classes: tuple[str, ...]) -> int:
     name = folder.name.lower()
     name = ALIASES.get(name, name)
     if name not in classes:
+        if name.isdecimal():
+            raise UserError(f"{folder}: a number does not say which class it is; name the folder {', '.join(classes)}")
         raise UserError(f"{folder}: {unknown('class', name, classes)}")
     return classes.index(name)
-
-
-def read_pictures(files: list[Path], size: int, crop: bool = False) -> np.ndarray:
-    """Read picture files as grey squares, uint8 [N, size, size]; arguments as of `read_picture`."""
-    images = np.empty((len(files), size, size), np.uint8)
-    for i, file in enumerate(files):
-        images[i] = read_picture(file, size, crop)
-    return images
-
-
-def read_picture(file: Path, size: int, crop: bool = False) -> np.ndarray:
-    """Read one picture file as a grey square, uint8 [size, size].
-
-    Args:
-        file: any format that Pillow reads.
-        size: height and width of the result, in pixels.
-        crop: keep the central square only, instead of squeezing the longer side.
-
-    Raises:
-        UserError: if the file is not a readable picture, naming it.
-    """
-    try:
-        with Image.open(file) as picture:
-            grey = picture.convert("L")
-    except Exception as error:  # decoders raise many kinds; for the user they all mean one thing
-        raise UserError(f"{file}: not a readable picture ({error})") from error
-    if crop:
-        side = min(grey.size)
-        left, top = ((length - side) // 2 for length in grey.size)
-        grey = grey.crop((left, top, left + side, top + side))
-    if grey.size != (size, size):
-        grey = grey.resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(grey)

@@ -1,9 +1,12 @@
 """Ways to part a dataset into training and test pictures: the protocols of the papers and the honest one.
 
 The protocols that split by picture put neighbouring frames of one film, nearly the same picture, on both
-sides. They are here to show what that is worth.
+sides. They are here to show what that is worth. Of each there is one fixed split and one that is drawn anew with
+the seed of a run: what the luck of a draw is worth shows over many.
 """
 
+import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +23,20 @@ PROTOCOLS = {
     "picture_2to1": 1,  # one third of each class is test (gu)
     "picture_90_10": 1,  # one tenth of each class is test
     "copied_10fold": 10,  # CK+ folds of github.com/WuJie1010/Facial-Expression-Recognition.Pytorch, CK.py
+    "subject_10fold_drawn": 10,  # as above, by the seed
+    "picture_10fold_drawn": 10,
+    "picture_2to1_drawn": 1,
+    "picture_90_10_drawn": 1,
 }
 
 # Test pictures per class and fold in that code, in the order of its classes, which is CKPLUS_CLASSES.
 _COPIED_CLASS_SIZES = (135, 177, 75, 207, 84, 249, 54)
 _COPIED_BLOCK_SIZES = (12, 18, 9, 21, 9, 24, 6)
+
+
+def is_drawn(protocol: str) -> bool:
+    """Whether a protocol's split follows from the seed, so that two seeds are tested on other pictures."""
+    return protocol.endswith("_drawn")
 
 
 class Parts(NamedTuple):
@@ -35,14 +47,17 @@ class Parts(NamedTuple):
     test: np.ndarray
 
 
-def split_indices(dataset: FaceDataset, protocol: str, fold: int = 0, leave_out: str | None = None) -> Parts:
-    """Part a dataset by a protocol. The same dataset always gives the same parts.
+def split_indices(
+    dataset: FaceDataset, protocol: str, fold: int = 0, leave_out: str | None = None, *, seed: int = 0
+) -> Parts:
+    """Part a dataset by a protocol. The same dataset always gives the same parts, if drawn then by the seed.
 
     Args:
         dataset: what to part.
         protocol: a key of PROTOCOLS.
         fold: which fold is the test part, from 0 to ``PROTOCOLS[protocol] - 1``.
         leave_out: a FER+ class; pictures for which most annotators voted so are in no training part.
+        seed: what a drawn protocol draws from, 0 or more; the others do not look at it.
 
     Returns:
         The parts. ``val`` is empty for every protocol but "official".
@@ -50,11 +65,56 @@ def split_indices(dataset: FaceDataset, protocol: str, fold: int = 0, leave_out:
     Raises:
         UserError: if there is no such protocol, fold or FER+ class, or the dataset lacks what is needed.
     """
-    parts = _split(dataset, protocol, fold)
+    parts = _split(dataset, protocol, fold, seed)
     if leave_out is None:
         return parts
     unwanted = _vote_class(dataset, leave_out)
     return parts._replace(train=parts.train[majority(dataset)[parts.train] != unwanted])
+
+
+def run_parts(
+    dataset: FaceDataset,
+    protocol: str,
+    fold: int | None,
+    seed: int,
+    leave_out: str | None = None,
+    limit_train: int | None = None,
+    limit_test: int | None = None,
+) -> list[Parts]:
+    """The parts that one run trains and tests on, one after the other: of all folds where it names none.
+
+    Args:
+        dataset: what to part.
+        protocol: a key of PROTOCOLS.
+        fold: of the run; None for a protocol without folds, or for a whole cross-validation in one run.
+        seed: of the run.
+        leave_out: as for :func:`split_indices`.
+        limit_train: this many pictures of each training part, the first; None for all.
+        limit_test: the same of each val and test part.
+
+    Raises:
+        UserError: as :func:`split_indices`.
+    """
+    folds = range(PROTOCOLS.get(protocol, 1)) if fold is None else [fold]
+    parts = [split_indices(dataset, protocol, one, leave_out, seed=seed) for one in folds]
+    return [Parts(p.train[:limit_train], p.val[:limit_test], p.test[:limit_test]) for p in parts]
+
+
+def picture_digests(parts: Iterable[Parts]) -> dict[str, str]:
+    """SHA-256, hexadecimal, of the positions of each part's pictures, of one fold after the other.
+
+    With the dataset's fingerprint they say which pictures a run was trained and tested on.
+    """
+    folds = list(parts)
+    joined = {name: np.concatenate([getattr(part, name) for part in folds]) for name in Parts._fields}
+    return {name: hashlib.sha256(positions.astype("<i8")).hexdigest() for name, positions in joined.items()}
+
+
+def protocol_digest(dataset: FaceDataset, protocol: str) -> str:
+    """SHA-256, hexadecimal, of all folds of a protocol; of a drawn one, of those of the seeds 0 to 2."""
+    seeds = range(3) if is_drawn(protocol) else [0]
+    digests = [picture_digests(run_parts(dataset, protocol, None, seed)) for seed in seeds]
+    return hashlib.sha256(repr(digests).encode()).hexdigest()
 
 
 def _vote_class(dataset: FaceDataset, name: str) -> str:
@@ -68,7 +128,7 @@ def _vote_class(dataset: FaceDataset, name: str) -> str:
     return name
 
 
-def _split(dataset: FaceDataset, protocol: str, fold: int) -> Parts:
+def _split(dataset: FaceDataset, protocol: str, fold: int, seed: int) -> Parts:
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     folds = PROTOCOLS[protocol]
@@ -82,20 +142,27 @@ def _split(dataset: FaceDataset, protocol: str, fold: int) -> Parts:
                 "pictures of your own get one by folders train, val and test"
             )
         return parts
-    if protocol == "copied_10fold":
+    drawn, kind = is_drawn(protocol), protocol.removesuffix("_drawn")
+    if kind == "copied_10fold":
         is_test = _copied(dataset, fold)
-    elif protocol == "subject_10fold":
-        is_test = _subject_folds(dataset, folds) == fold
+    elif kind == "subject_10fold":
+        is_test = _subject_folds(dataset, folds, seed if drawn else None) == fold
     else:
         tenths = {"picture_10fold": (fold / 10, (fold + 1) / 10), "picture_2to1": (0, 1 / 3)}
-        is_test = _share_of_each_class(dataset, *tenths.get(protocol, (0, 1 / 10)))
+        # Of all draws the fixed split is the one of seed 0.
+        is_test = _share_of_each_class(dataset, *tenths.get(kind, (0, 1 / 10)), seed if drawn else 0)
     return Parts(np.flatnonzero(~is_test), np.empty(0, np.int64), np.flatnonzero(is_test))
 
 
-def _share_of_each_class(dataset: FaceDataset, start: float, stop: float) -> np.ndarray:
-    """Mask of each class's pictures from one fraction to another of a fixed random order."""
+def _order(n: int, seed: int) -> np.ndarray:
+    """A random order of n things, int64 [n]."""
     # Raw numbers of a bit generator are the same for ever; NumPy's shuffles may change (NEP 19).
-    order = np.random.PCG64(0).random_raw(len(dataset)).argsort()
+    return np.random.PCG64(seed).random_raw(n).argsort()
+
+
+def _share_of_each_class(dataset: FaceDataset, start: float, stop: float, seed: int) -> np.ndarray:
+    """Mask of each class's pictures from one fraction to another of a random order."""
+    order = _order(len(dataset), seed)
     mask = np.zeros(len(dataset), bool)
     for label in range(len(dataset.classes)):
         members = order[dataset.labels[order] == label]
@@ -103,14 +170,15 @@ def _share_of_each_class(dataset: FaceDataset, start: float, stop: float) -> np.
     return mask
 
 
-def _subject_folds(dataset: FaceDataset, folds: int) -> np.ndarray:
+def _subject_folds(dataset: FaceDataset, folds: int, seed: int | None) -> np.ndarray:
     """The fold of each picture, int64 [N], such that a subject is in one fold only.
 
-    Subjects with the most pictures are placed first, each into the fold where the class counts of all folds
-    then differ least; rare classes weigh as much as frequent ones.
+    Subjects are placed one after the other, those with the most pictures first or, with a seed, in a random order:
+    each into the fold where the class counts of all folds then differ least; rare classes weigh as much as
+    frequent ones.
     """
     if dataset.subject is None:
-        raise UserError(f"{dataset.name} does not say who is shown: choose a protocol other than subject_10fold")
+        raise UserError(f"{dataset.name} does not say who is shown: choose a protocol that splits by picture")
     subjects, of_picture = np.unique(dataset.subject, return_inverse=True)
     if len(subjects) < folds:
         raise UserError(f"{dataset.name} shows {len(subjects)} subjects: too few for {folds} folds")
@@ -119,7 +187,8 @@ def _subject_folds(dataset: FaceDataset, folds: int) -> np.ndarray:
     shares = counts / np.maximum(counts.sum(0), 1)
     filled = np.zeros((folds, len(dataset.classes)))
     fold_of = np.empty(len(subjects), np.int64)
-    for subject in np.argsort(-counts.sum(1), kind="stable"):
+    order = np.argsort(-counts.sum(1), kind="stable") if seed is None else _order(len(subjects), seed)
+    for subject in order:
         # Sum of squares grows by 2·filled·share + share²: the smallest growth is the most even choice.
         growth = filled @ shares[subject]
         fold_of[subject] = np.lexsort((filled.sum(1), growth.round(12)))[0]

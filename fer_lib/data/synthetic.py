@@ -1,7 +1,9 @@
 """Drawn faces: seven expressions, with the places known where each of them shows.
 
-The embedded dataset: no download, no licence, the same on every machine. Faces differ in identity, pose,
-light and occlusion, so that the position of a pixel alone says little about the expression.
+The embedded datasets: no download, no licence, the same on every machine. Faces differ in identity, pose,
+light and occlusion, so that the position of a pixel alone says little about the expression. :func:`synthetic` has
+one picture of a person's expression and a split, as FER2013; :func:`synthetic_films` has several nearly equal ones and
+no split, as CK+.
 
 This file decides what is drawn: who, with which expression, how turned, lit and covered. `drawing` draws it.
 """
@@ -59,16 +61,8 @@ def synthetic(train: int = 2100, val: int = 350, test: int = 350, seed: int = 0)
     names = np.array([f"{s}{i:04d}" for s, i in zip(split, within // len(FER2013_CLASSES), strict=True)], np.str_)
     _, subject = np.unique(names, return_inverse=True)
     chance = _Chance(seed)
-    people = _people(chance, subject)
-    faces = people | _moves(chance, labels) | _circumstances(chance, len(labels))
-    images = np.empty((len(labels), FACE_SIDE, FACE_SIDE), np.uint8)
-    regions = np.empty(images.shape, bool)
-    for start in range(0, len(labels), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        face = {name: values[block, None, None].astype(np.float32) for name, values in faces.items()}
-        images[block], shapes = draw(face, chance.bell((len(labels[block]), FACE_SIDE, FACE_SIDE)))
-        shown = [[part in _SHOWS_IN[FER2013_CLASSES[label]] for part in PARTS] for label in labels[block]]
-        regions[block] = (shapes & np.array(shown)[..., None, None]).any(1)
+    faces = _people(chance, subject) | _moves(chance, labels) | _circumstances(chance, len(labels))
+    images, regions = _drawn(chance, faces, labels)
     return FaceDataset(
         name="synthetic",
         images=images,
@@ -79,6 +73,61 @@ def synthetic(train: int = 2100, val: int = 350, test: int = 350, seed: int = 0)
         subject=names,
         regions=regions,
     )
+
+
+def synthetic_films(persons: int = 40, films: int = 3, frames: int = 3, seed: int = 0) -> FaceDataset:
+    """Draw the last frames of films, each of one person's face that moves towards an expression.
+
+    The frames of a film differ by a twentieth of the movement, by less than a pixel of the pose and by noise, so that
+    whoever has met one of them knows the others.
+
+    Args:
+        persons: number of persons.
+        films: of each person, with an expression each; 7 at most.
+        frames: of each film.
+        seed: what all chance follows from.
+
+    Returns:
+        Pictures of 48 x 48 pixels with ``subject``, ``sequence`` and ``regions``, in FER2013's classes, sorted by
+        class as CK+48's are; no split.
+    """
+    number = np.arange(persons * films)
+    order = np.argsort(number % len(FER2013_CLASSES), kind="stable")
+    person, label = number[order] // films, number[order] % len(FER2013_CLASSES)
+    chance = _Chance(seed)
+    filmed = _people(chance, person) | _moves(chance, label) | _circumstances(chance, len(number))
+    film, before_peak = np.repeat(np.arange(len(number)), frames), np.tile(np.arange(frames)[::-1], len(number))
+    faces = {name: values[film] for name, values in filmed.items()}
+    for name in _MOVES:
+        faces[name] = faces[name] * (1 - 0.05 * before_peak)
+    for name in ("rotate", "shift_x", "shift_y", "turn", "nod"):
+        faces[name] = faces[name] + chance.uniform(-0.01, 0.01, len(film))
+    images, regions = _drawn(chance, faces, label[film])
+    subject = np.array([f"P{one:03d}" for one in person])[film]
+    return FaceDataset(
+        name="synthetic_films",
+        images=images,
+        labels=label[film].astype(np.int64),
+        classes=FER2013_CLASSES,
+        split=np.full(len(film), ""),
+        source="drawn",
+        subject=subject,
+        sequence=np.array([f"{who}_{FER2013_CLASSES[of]}" for who, of in zip(subject, label[film], strict=True)]),
+        regions=regions,
+    )
+
+
+def _drawn(chance: "_Chance", faces: dict[str, np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures, uint8 [N, H, W], and where their expressions show, bool of that shape."""
+    images = np.empty((len(labels), FACE_SIDE, FACE_SIDE), np.uint8)
+    regions = np.empty(images.shape, bool)
+    for start in range(0, len(labels), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        face = {name: values[block, None, None].astype(np.float32) for name, values in faces.items()}
+        images[block], shapes = draw(face, chance.bell((len(labels[block]), FACE_SIDE, FACE_SIDE)))
+        shown = [[part in _SHOWS_IN[FER2013_CLASSES[label]] for part in PARTS] for label in labels[block]]
+        regions[block] = (shapes & np.array(shown)[..., None, None]).any(1)
+    return images, regions
 
 
 class _Chance:

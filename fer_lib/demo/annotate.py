@@ -10,12 +10,13 @@ from fer_lib.predict import Reading
 GREEN = (0, 158, 115)  # of Okabe and Ito's palette, told apart by every eye
 
 
-def annotate(picture: np.ndarray, readings: Sequence[Reading]) -> Image.Image:
+def annotate(picture: np.ndarray, readings: Sequence[Reading], net: str = "") -> Image.Image:
     """Draw a box around every face and the most probable expression above it.
 
     Args:
         picture: uint8 RGB [H, W, 3], left as it is.
         readings: of its faces.
+        net: name of the net that read them, written into the lower left corner; empty for none.
 
     Returns:
         A picture of the same size.
@@ -34,6 +35,12 @@ def annotate(picture: np.ndarray, readings: Sequence[Reading]) -> Image.Image:
             start = top - height if top >= height else max(0.0, top)
             draw.rectangle((left, start, box[2] + 2 * width, start + height), fill=GREEN)
             draw.text((left + width, start + width), words, fill="white", font=font, anchor="lt")
+    if net:
+        words = f"net: {net}"
+        across, down = draw.textbbox((0, 0), words, font=font, anchor="lt")[2:]
+        top = max(0, drawn.height - down - 2 * width)
+        draw.rectangle((0, top, across + 2 * width, drawn.height), fill="black")
+        draw.text((width, top + width), words, fill="white", font=font, anchor="lt")
     return drawn
 
 

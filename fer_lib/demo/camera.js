@@ -72,6 +72,7 @@ function render({ model, el }) {
   const video = element("video", stage, { muted: true, playsInline: true, autoplay: true });
   const overlay = element("canvas", stage);
   const bars = element("div", body, { className: "fer-bars" });
+  const net = element("div", root, { className: "fer-quiet" });
   const figures = element("div", root, { className: "fer-quiet" });
   const still = element("div", root, { className: "fer-still", hidden: true });
   const stillWords = element("div", still);
@@ -215,15 +216,18 @@ function render({ model, el }) {
     answered = [...answered.filter((time) => now - time < 2000), now];
     const seconds = (now - answered[0]) / 1000;
     const rate = answered.length > 1 ? (answered.length - 1) / seconds : 0;
-    const { decode, detector, net } = answer.ms;
+    const ms = answer.ms;
     figures.textContent =
       `${rate.toFixed(1)} pictures/s, ${Math.round(now - sent)} ms from camera to answer ` +
-      `(in the kernel: unpacking ${decode}, detector ${detector}, net ${net} ms)`;
+      `(in the kernel: unpacking ${ms.decode}, detector ${ms.detector}, net ${ms.net} ms)`;
     root.dataset.answered = Number(root.dataset.answered ?? 0) + 1;
     draw(answer, heats);
+    net.textContent = netUsed(answer);
     say(answer.faces.length ? facesFound(answer.faces) : "No face found: turn towards the camera and into the light.");
     if (answer.faces.length) showShares(answer.faces[0].probabilities, now);
   }
+
+  const netUsed = (answer) => (answer.net ? `net: ${answer.net}` : "");
 
   function facesFound(faces) {
     const words = faces.map((face) => face.label || "a face");
@@ -293,7 +297,7 @@ function render({ model, el }) {
     if (stillPicture.src) URL.revokeObjectURL(stillPicture.src);
     stillPicture.src = URL.createObjectURL(new Blob(buffers, { type: "image/jpeg" }));
     const found = answer.faces.length ? facesFound(answer.faces) : "No face found in this picture.";
-    stillWords.textContent = stillPicture.alt = found;
+    stillWords.textContent = stillPicture.alt = `${found}${answer.net && ` (${netUsed(answer)})`}`;
     saveButton.disabled = false;
     saved.textContent = ` writes into the folder ${model.get("folder")} of the kernel`;
     still.hidden = false;

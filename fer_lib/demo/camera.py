@@ -44,9 +44,10 @@ class Camera(anywidget.AnyWidget):
         """Make the widget; the camera itself starts when the reader presses Start.
 
         Args:
-            model: a weight file by name; empty for the best on validation pictures.
+            model: a weight file by name; empty for :func:`fer_lib.checkpoints.best_checkpoint`.
             detector: see :func:`fer_lib.demo.faces.create_detector`.
-            folder: where photos are saved when asked to, and nothing else is written.
+            folder: where photos are saved when asked to, and nothing else is written; a relative one lies in the
+                checkout.
             checkpoints: folder of weight files, None for the repository's own.
 
         Raises:
@@ -57,7 +58,7 @@ class Camera(anywidget.AnyWidget):
         name = best.name if best else model
         if name:
             service.choose_model(name)
-        super().__init__(models=service.models(), model=name, folder=str(folder), note="" if name else NO_MODEL)
+        super().__init__(models=service.models(), model=name, folder=str(service.folder), note="" if name else NO_MODEL)
         self.service = service
         self._show_classes()
         self.observe(self._change_model, "model")

@@ -1,8 +1,10 @@
-"""`fer predict`: the expressions in files, folders and videos, as JSON, as CSV or drawn over the pictures."""
+"""`fer predict`: the expressions in files, folders and videos, as JSON, as CSV or drawn over pictures and films."""
 
 import csv
 import io
+import itertools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -10,14 +12,18 @@ from typing import Any, BinaryIO, TextIO
 
 from fer_lib.augment import VIEWS
 from fer_lib.checkpoints import NO_CHECKPOINT, best_checkpoint, read_checkpoint
+from fer_lib.data.walk import passed_over
 from fer_lib.demo.annotate import annotate
-from fer_lib.demo.faces import create_detector
+from fer_lib.demo.faces import DETECTORS, create_detector
+from fer_lib.demo.film import write_film
 from fer_lib.errors import UserError, unknown
 from fer_lib.frames import Frame, find_files, read_frames
-from fer_lib.paths import write_atomically
+from fer_lib.paths import check_output, write_atomically
 from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
+from fer_lib.texts import spreadsheet_cell
 
-FORMATS = ("json", "csv", "pictures")
+FORMATS = ("json", "csv", "pictures", "films")
+CUT_OUT = 256  # pictures with no longer side may be faces that were cut out
 
 
 def predict_command(
@@ -37,15 +43,15 @@ def predict_command(
 
     Args:
         paths: pictures, videos, or folders of them.
-        model: a weight file by name; None for the best on validation pictures.
+        model: a weight file by name; None for :func:`fer_lib.checkpoints.best_checkpoint`.
         form: one of `FORMATS`.
-        output: file, or folder for pictures; None for the terminal, or the folder ``drawn``.
+        output: file, or folder for pictures and films; None for the terminal, or the folder ``drawn``.
         detector: see :func:`fer_lib.demo.faces.create_detector`.
         every: of a video, take every so-manyth frame.
         views: test views averaged, a name of :data:`fer_lib.augment.VIEWS`.
         device: see :func:`fer_lib.training.choose_device`.
         say: receives the name of every picture written.
-        warn: receives a line for each file that cannot be read.
+        warn: receives a line for each file that cannot be read, and for what else the reader should know.
 
     Returns:
         0, or 1 where a file could not be read.
@@ -59,27 +65,52 @@ def predict_command(
         raise UserError(f"--every {every}: must be 1 or more")
     if views not in VIEWS:
         raise unknown("kind of test views", views, VIEWS)
+    if detector not in DETECTORS:
+        raise unknown("detector", detector, DETECTORS)
     checkpoint = read_checkpoint(model) if model else best_checkpoint()
     if checkpoint is None:
         raise UserError(NO_CHECKPOINT)
+    files, passed = find_files(paths)
+    if form in ("pictures", "films"):
+        check_output(output or Path("drawn"), folder=True)
+    elif output:
+        check_output(output, files)
+    for folder, names in passed.items():
+        warn(passed_over(names, folder, "pictures or videos"))
     unread: list[str] = []
+    small, missed = 0, 0
 
     def report(line: str) -> None:
         unread.append(line)
         warn(line)
 
-    predictor = Predictor(checkpoint, device)
-    results = predict_files(paths, create_detector(detector), predictor, every=every, views=views, warn=report)
-    if form == "pictures":
-        for path in write_pictures(results, output or Path("drawn")):
-            say(str(path))
+    def counted(frames: Iterable[tuple[Frame, list[Reading]]]) -> Iterator[tuple[Frame, list[Reading]]]:
+        nonlocal small, missed
+        for frame, readings in frames:
+            if frame.index is None and max(frame.picture.shape) <= CUT_OUT:
+                small, missed = small + 1, missed + (not readings)
+            yield frame, readings
+
+    def status() -> int:
+        if missed:
+            warn(
+                f"no face found in {missed} of {small} small pictures; if they are faces already cut out, read them"
+                " with --detector none"
+            )
         return 1 if unread else 0
+
+    predictor = Predictor(checkpoint, device)
+    results = counted(predict_files(files, create_detector(detector), predictor, every=every, views=views, warn=report))
+    if form in ("pictures", "films"):
+        for path in write_pictures(results, output or Path("drawn"), checkpoint.name, films=form == "films"):
+            say(str(path))
+        return status()
 
     def write(file: TextIO) -> None:
         if form == "csv":
-            write_csv(results, file, predictor.classes)
+            write_csv(results, file, predictor.classes, checkpoint.name)
         else:
-            write_json(results, file)
+            write_json(results, file, checkpoint.name)
 
     def write_bytes(file: BinaryIO) -> None:
         text = io.TextIOWrapper(file, "utf-8")
@@ -90,11 +121,11 @@ def predict_command(
         write(sys.stdout)
     else:
         write_atomically(output, write_bytes)
-    return 1 if unread else 0
+    return status()
 
 
 def predict_files(
-    paths: Iterable[Path],
+    files: Iterable[Path],
     detector: Detector,
     predictor: Predictor,
     *,
@@ -105,15 +136,12 @@ def predict_files(
     """Read the faces of files; what cannot be read is named and left out.
 
     Args:
-        paths: pictures, videos, or folders of them.
+        files: pictures and videos, see :func:`fer_lib.frames.find_files`.
         detector: finds the faces.
         predictor: names their expressions.
         every: of a video, take every so-manyth frame.
         views: see :meth:`fer_lib.predict.Predictor.probabilities`.
-        warn: receives a line for each file that cannot be read.
-
-    Raises:
-        UserError: a path that does not exist, or a folder without pictures.
+        warn: receives a line for each file that cannot be read, or not to its end.
     """
 
     def frames() -> Iterator[Frame]:
@@ -123,17 +151,16 @@ def predict_files(
             except UserError as error:
                 warn(str(error))
 
-    files = find_files(paths)
     yield from read_faces(frames(), detector, predictor, views)
 
 
-def write_json(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO) -> None:
-    """One JSON object a line and frame: file, frame and seconds of a video, size, and the list of faces."""
+def write_json(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, net: str) -> None:
+    """One JSON object a line and frame: file, frame and seconds of a video, size, net, and the list of faces."""
     for frame, readings in results:
         height, width = frame.picture.shape[:2]
         row: dict[str, Any] = {"file": str(frame.source)}
         if frame.index is not None:
-            row |= {"frame": frame.index, "seconds": round(frame.seconds or 0.0, 3)}
+            row |= {"frame": frame.index, "seconds": _rounded(frame.seconds)}
         faces = [
             {
                 "box": [round(value, 1) for value in reading.face.box],
@@ -143,37 +170,62 @@ def write_json(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO) -> 
             }
             for reading in readings
         ]
-        file.write(json.dumps(row | {"size": [width, height], "faces": faces}) + "\n")
+        file.write(json.dumps(row | {"size": [width, height], "net": net, "faces": faces}) + "\n")
 
 
-def write_csv(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, classes: Iterable[str]) -> None:
+def write_csv(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, classes: Iterable[str], net: str) -> None:
     """One row a face; a frame without faces has one row of empty cells."""
     classes = list(classes)
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["file", "frame", "seconds", "left", "top", "width", "height", "label", *classes])
+    table.writerow(["file", "frame", "seconds", "left", "top", "width", "height", "label", *classes, "net"])
     for frame, readings in results:
-        when = ["", ""] if frame.index is None else [frame.index, round(frame.seconds or 0.0, 3)]
+        when = ["", ""] if frame.index is None else [frame.index, _rounded(frame.seconds)]
+        # A name whose bytes are no UTF-8 shows them as numbers: the table must stay readable.
+        source = spreadsheet_cell(os.fsencode(frame.source).decode(errors="backslashreplace"))
         for reading in readings:
             box = [round(value, 1) for value in reading.face.box]
             shares = [round(reading.probabilities[name], 4) for name in classes]
-            table.writerow([str(frame.source), *when, *box, reading.label, *shares])
+            table.writerow([source, *when, *box, reading.label, *shares, net])
         if not readings:
-            table.writerow([str(frame.source), *when, *[""] * (5 + len(classes))])
+            table.writerow([source, *when, *[""] * (5 + len(classes)), net])
 
 
-def write_pictures(results: Iterable[tuple[Frame, list[Reading]]], folder: Path) -> Iterator[Path]:
-    """Write every frame with its boxes and words as a JPEG in a folder.
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def write_pictures(
+    results: Iterable[tuple[Frame, list[Reading]]], folder: Path, net: str, films: bool = False
+) -> Iterator[Path]:
+    """Write every frame with its boxes, words and the net's name as a JPEG in a folder.
 
     Names are the files' own with the frame's number, and a number where two files share one; nothing that lies
     there already is replaced.
+
+    Args:
+        results: as read.
+        folder: made if need be.
+        net: name of the net.
+        films: write a video as a video, see :func:`fer_lib.demo.film.write_film`, and not frame by frame.
 
     Yields:
         The files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for frame, readings in results:
-        stem = frame.source.stem + ("" if frame.index is None else f"-{frame.index:06d}")
-        yield save_new(annotate(frame.picture, readings), folder, stem)
+    for (source, is_film), frames in itertools.groupby(results, lambda row: (row[0].source, row[0].index is not None)):
+        drawn = ((frame, annotate(frame.picture, readings, net)) for frame, readings in frames)
+        if films and is_film:
+            path = _free(folder, source.stem)
+            write_atomically(path, lambda file, drawn=drawn: write_film(((f.seconds, p) for f, p in drawn), file))
+            yield path
+            continue
+        for frame, picture in drawn:
+            yield save_new(picture, folder, source.stem + (f"-{frame.index:06d}" if is_film else ""))
+
+
+def _free(folder: Path, stem: str) -> Path:
+    names = itertools.chain([f"{stem}.mp4"], (f"{stem}-{number}.mp4" for number in itertools.count(2)))
+    return next(folder / name for name in names if not (folder / name).exists())
 
 
 def save_new(picture: Any, folder: Path, stem: str) -> Path:

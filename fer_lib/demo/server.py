@@ -1,5 +1,6 @@
 """`fer demo`: JupyterLab with the webcam notebook, for this machine's own browser."""
 
+import os
 import subprocess
 import sys
 
@@ -12,7 +13,8 @@ NOTEBOOK = ROOT / "notebooks" / "08_webcam_demo.ipynb"
 def open_notebook(*, browser: bool = True, port: int = 8888) -> int:
     """Run JupyterLab until it is stopped.
 
-    It listens on 127.0.0.1 alone: browsers give a page the camera on localhost, and nobody else can reach it.
+    It listens on 127.0.0.1 alone: browsers give a page the camera on localhost, and nobody else can reach it. So it
+    may run as root too, as most containers do.
 
     Args:
         browser: open the notebook in the browser; else the server prints its address.
@@ -25,6 +27,8 @@ def open_notebook(*, browser: bool = True, port: int = 8888) -> int:
         UserError: JupyterLab is not installed.
     """
     command = [sys.executable, "-m", "jupyterlab", str(NOTEBOOK), "--ip=127.0.0.1", f"--port={port}"]
+    if os.geteuid() == 0:
+        command.append("--allow-root")
     try:
         import jupyterlab  # noqa: F401
     except ImportError:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from fer_lib.checkpoints import list_checkpoints, read_checkpoint
+from fer_lib.data.pictures import decode_picture
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.files import save_new
 from fer_lib.errors import UserError
-from fer_lib.frames import decode_picture
+from fer_lib.paths import setting_path
 from fer_lib.predict import FACE_VIEWS, Detector, Face, Predictor, Reading, cut_faces, named
 
 MAX_FACES = 8  # of a live picture; more would make every answer late
@@ -39,15 +40,20 @@ class Service:
 
         Args:
             detector: finds faces.
-            folder: where photos are saved; made with the first.
+            folder: where photos are saved; made with the first. A relative one lies in the checkout.
             checkpoints: folder of weight files, None for the repository's own.
         """
         self.detector = detector
         self.predictor: Predictor | None = None
-        self.folder = Path(folder)
+        self.folder = setting_path(folder)
         self._checkpoints = checkpoints
         self._still: tuple[str, Any] | None = None
         self._one_at_a_time = threading.RLock()
+
+    @property
+    def net(self) -> str:
+        """Name of the net in use; empty without one."""
+        return self.predictor.checkpoint.name if self.predictor else ""
 
     def models(self) -> list[dict[str, str]]:
         """``name`` and ``title`` of every weight file that can be used."""
@@ -117,20 +123,22 @@ class Service:
         readings = self._classify(faces, cut, LIVE_VIEWS)
         done = time.perf_counter()
         times = {"decode": decoded - started, "detector": detected - decoded, "net": done - detected}
-        answer = _described(picture, readings) | {"ms": {part: round(1000 * t, 1) for part, t in times.items()}}
+        answer = _described(picture, readings, self.net) | {
+            "ms": {part: round(1000 * t, 1) for part, t in times.items()}
+        }
         reasons = self._reasons(cut) if message.get("explain") and self.predictor and faces else []
         return answer | {"type": "answer"}, reasons
 
     def _picture(self, message: dict[str, Any], content: bytes) -> Answer:
         picture = decode_picture(content, str(message.get("name") or "photo"))
         readings = self.read(picture)
-        drawn = annotate(picture, readings)
+        drawn = annotate(picture, readings, self.net)
         self._still = (str(message.get("id")), drawn)
         shown = drawn.copy()
         shown.thumbnail((1280, 1280))
         buffer = io.BytesIO()
         shown.save(buffer, "JPEG", quality=88)
-        return _described(picture, readings) | {"type": "still"}, [buffer.getvalue()]
+        return _described(picture, readings, self.net) | {"type": "still"}, [buffer.getvalue()]
 
     def _save(self, message: dict[str, Any], content: bytes) -> Answer:
         if self._still is None or self._still[0] != message.get("still"):
@@ -150,7 +158,7 @@ class Service:
         return [np.round(255 * heat).astype(np.uint8).tobytes() for heat in self.predictor.heat_maps(cut)]
 
 
-def _described(picture: np.ndarray, readings: list[Reading]) -> dict[str, Any]:
+def _described(picture: np.ndarray, readings: list[Reading], net: str) -> dict[str, Any]:
     height, width = picture.shape[:2]
     faces = [
         {
@@ -161,4 +169,4 @@ def _described(picture: np.ndarray, readings: list[Reading]) -> dict[str, Any]:
         }
         for reading in readings
     ]
-    return {"size": [width, height], "faces": faces}
+    return {"size": [width, height], "net": net, "faces": faces}

@@ -46,13 +46,13 @@ def reading_table(readings: Sequence[Reading]) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else _sentence("no face found")
 
 
-def figure(picture: np.ndarray, readings: Sequence[Reading]) -> Figure:
-    """The picture with boxes and words, and beside it the probabilities of each face."""
+def figure(picture: np.ndarray, readings: Sequence[Reading], net: str) -> Figure:
+    """The picture with boxes, words and the net's name, and beside it the probabilities of each face."""
     named = [reading for reading in readings if reading.probabilities]
     drawn = Figure(figsize=(9, 3.4), layout="constrained")
     axes = drawn.subplots(1, 1 + len(named), width_ratios=[4, *[1.3] * len(named)])
     first = axes[0] if named else axes
-    first.imshow(annotate(picture, readings))
+    first.imshow(annotate(picture, readings, net))
     first.axis("off")
     for column, reading in enumerate(named, start=1):
         names = list(reading.probabilities)

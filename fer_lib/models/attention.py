@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_lib.errors import UserError
+from fer_lib.models import maximum
 from fer_lib.models.base import check_count, check_odd
 
 
@@ -93,7 +94,7 @@ class ChannelAttention(nn.Module):
         return self.fc2(F.relu(self.fc1(pooled)))
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, peak = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+        mean, peak = x.mean((2, 3), keepdim=True), maximum.map_maximum(x)
         return x * torch.sigmoid(self._mlp(mean) + self._mlp(peak))
 
 
@@ -118,7 +119,7 @@ class SpatialAttention(nn.Module):
             nn.init.zeros_(self.bn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), 1)
+        maps = torch.cat((maximum.channel_maximum(x), x.mean(1, keepdim=True)), 1)
         return x * torch.sigmoid(self.bn(self.conv(maps)))
 
 
@@ -218,13 +219,14 @@ class SimAM(nn.Module):
     """Parameter-free attention from an energy per position (Yang et al., ICML 2021; ZjjConan/SimAM).
 
     Args:
+        channels: C, which this block has no use for; it is taken so that every block is made alike.
         e_lambda: the lambda of the energy.
 
     Raises:
         UserError: (forward) the map is 1x1, where the variance is 0/0.
     """
 
-    def __init__(self, e_lambda: float = 1e-4):
+    def __init__(self, channels: int | None = None, e_lambda: float = 1e-4):
         super().__init__()
         self.e_lambda = e_lambda
 

@@ -1,8 +1,9 @@
 """The classical pipelines the papers name: hand-made features, optionally PCA, then SVM or kNN.
 
-Names are ``FEATURE[_pca]_CLASSIFIER`` with features lbp, hog and gabor and classifiers svm and knn. The papers
-give no settings; those here are usual ones, each said where it stands. Everything is deterministic: no seed
-enters. scikit-image and scikit-learn are imported where they are needed, since training nets does without.
+Names are ``FEATURE[_pca]_CLASSIFIER`` with features lbp, hog and gabor and classifiers svm and knn; besides them
+``pixels_nn``, which knows nothing of faces. The papers give no settings; those here are usual ones, each said where
+it stands. Everything is deterministic: no seed enters. scikit-image and scikit-learn are imported where they are
+needed, since training nets does without.
 """
 
 from collections.abc import Sequence
@@ -14,17 +15,6 @@ from torch import Tensor, nn
 from fer_lib.errors import UserError
 from fer_lib.models.base import check_count
 
-# name: rows of the papers it serves
-CLASSICAL: dict[str, str] = {
-    "lbp_svm": "li section 1; gu section 1",
-    "lbp_knn": "li section 1; gu section 1",
-    "lbp_pca_svm": "li section 1",
-    "hog_svm": "li section 1; gu section 1",
-    "hog_knn": "li section 1; gu section 1",
-    "hog_pca_svm": "li section 1",
-    "gabor_svm": "zhang Table III (GPS)",
-    "gabor_pca_svm": "",
-}
 CELL = 8
 PATTERNS = 59  # uniform ones of 8 neighbours, all others counting as one
 GABOR_FREQUENCIES = (0.1, 0.2, 0.35)  # cycles per pixel
@@ -39,7 +29,8 @@ class ClassicalModel(nn.Module):
 
     The softmax of its logits are probabilities: of the SVM, its decision values divided by one temperature (Guo
     et al., ICML 2017), which is fitted on the values that each half of the pictures gets from an SVM of the other
-    half, and which leaves the predicted class as it is; of kNN, the shares of the neighbours' votes.
+    half, and which leaves the predicted class as it is; of kNN, the shares of the neighbours' votes, of nn all or
+    nothing.
 
     Attributes:
         num_classes: length of the logits.
@@ -47,21 +38,24 @@ class ClassicalModel(nn.Module):
         input_size: always ``None``; pictures must be of the size it was fitted on.
 
     Args:
-        feature: ``"lbp"``, ``"hog"`` or ``"gabor"``.
-        classifier: ``"svm"`` (linear, one against the rest, squared hinge, C = 0.001 on standardised features)
-            or ``"knn"`` (5 neighbours, Euclidean).
+        feature: ``"lbp"``, ``"hog"``, ``"gabor"`` or ``"pixels"``.
+        classifier: ``"svm"`` (linear, one against the rest, squared hinge, C = 0.001), ``"knn"`` (5 neighbours,
+            Euclidean), both on standardised features, or ``"nn"`` (the nearest neighbour, of features as they are).
         components: of the PCA between the two, ``None`` for no PCA.
         num_classes: length of the logits.
+        dual: solve the dual problem of the SVM: the same classifier within the solver's tolerance, several times
+            sooner where the pictures are fewer than the features.
     """
 
     in_channels = 1
     input_size = None
 
-    def __init__(self, feature: str, classifier: str, components: int | None, num_classes: int):
+    def __init__(self, feature: str, classifier: str, components: int | None, num_classes: int, dual: bool = False):
         super().__init__()
         check_count("num_classes", num_classes, at_least=2)
         self.feature, self.classifier, self.components = feature, classifier, components
         self.num_classes = num_classes
+        self.dual = dual
         self.pipeline = None
 
     def fit(self, images: Tensor, labels: Sequence[int] | np.ndarray | Tensor) -> "ClassicalModel":
@@ -91,13 +85,13 @@ class ClassicalModel(nn.Module):
         from sklearn.preprocessing import StandardScaler
 
         labels = self._check_labels(labels, len(features))
-        steps = [StandardScaler()]
+        steps = [] if self.classifier == "nn" else [StandardScaler()]
         if self.components is not None:
             steps.append(PCA(min(self.components, *features.shape), random_state=0))
         if self.classifier == "svm":
-            steps.append(_calibrated_svm())
+            steps.append(_calibrated_svm(self.dual))
         else:
-            steps.append(KNeighborsClassifier(min(5, len(labels))))
+            steps.append(KNeighborsClassifier(1 if self.classifier == "nn" else min(5, len(labels))))
         self.pipeline = make_pipeline(*steps).fit(features, labels)
         return self
 
@@ -143,37 +137,39 @@ class ClassicalModel(nn.Module):
         """
         if images.dim() != 4 or images.shape[1] != 1:
             raise UserError(f"x must be [B, 1, H, W]: its shape is {list(images.shape)}")
-        extract = {"lbp": _lbp, "hog": _hog, "gabor": _gabor}[self.feature]
+        extract = {"lbp": _lbp, "hog": _hog, "gabor": _gabor, "pixels": _pixels}[self.feature]
         return extract(images[:, 0].detach().cpu().float().numpy()).astype(np.float32)
 
 
-def build_classical(name: str, num_classes: int = 7, in_channels: int = 1, components: int = 150) -> ClassicalModel:
+def build_classical(
+    name: str, num_classes: int = 7, in_channels: int = 1, components: int = 150, dual: bool = False
+) -> ClassicalModel:
     """Build the pipeline a name spells.
 
     Args:
-        name: of :data:`CLASSICAL`.
+        name: of :data:`fer_lib.nets.PIPELINES`.
         num_classes: length of the logits.
         in_channels: must be 1.
         components: of the PCA, where the name has one.
+        dual: of the SVM, where the name has one, see :class:`ClassicalModel`.
 
     Raises:
         UserError: ``in_channels`` is not 1.
     """
     if in_channels != 1:
         raise UserError(f"in_channels must be 1 for model {name!r}: got {in_channels}")
-    check_count("components", components)
     feature, *middle, classifier = name.split("_")
-    return ClassicalModel(feature, classifier, components if middle else None, num_classes)
+    return ClassicalModel(feature, classifier, components if middle else None, num_classes, dual)
 
 
-def _calibrated_svm() -> object:
-    """A linear SVM in the primal, whose solver draws no random number."""
+def _calibrated_svm(dual: bool) -> object:
+    """A linear SVM. The solver of the primal draws no random number; that of the dual draws the same ones always."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.model_selection import StratifiedKFold
     from sklearn.svm import LinearSVC
 
-    # The tolerance is liblinear's own for this solver; scikit-learn's is a hundred times smaller and twice as slow.
-    svm = LinearSVC(C=0.001, dual=False, tol=0.01)
+    # The tolerance is liblinear's own for the primal; scikit-learn's is a hundred times smaller and twice as slow.
+    svm = LinearSVC(C=0.001, dual=dual, tol=0.01, random_state=0)
     # Halves in the pictures' order: frames of one film, which lie side by side, mostly stay together.
     return CalibratedClassifierCV(svm, method="temperature", cv=StratifiedKFold(2), ensemble=False)
 
@@ -182,6 +178,11 @@ def _cells(maps: np.ndarray) -> list[np.ndarray]:
     """Squares of about CELL pixels that cover maps [..., H, W]."""
     rows = np.array_split(maps, max(1, maps.shape[-2] // CELL), -2)
     return [cell for row in rows for cell in np.array_split(row, max(1, maps.shape[-1] // CELL), -1)]
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    """Every pixel as it is."""
+    return images.reshape(len(images), -1)
 
 
 def _lbp(images: np.ndarray) -> np.ndarray:

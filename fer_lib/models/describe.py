@@ -10,17 +10,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fer_lib.errors import UserError
 from fer_lib.models.base import Classifier
-from fer_lib.models.registry import create_model, list_models, paper_rows
+from fer_lib.models.registry import create_model, list_models
 
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One row of the table of models. All but the first two are ``None`` for a classical pipeline, which has
-    neither weights nor a cost before it is fitted.
+    """One row of the table of models. All but the name are ``None`` for a classical pipeline, which has neither
+    weights nor a cost before it is fitted.
 
     Attributes:
         name: of :func:`fer_lib.models.create_model`.
-        papers: rows of the papers' tables it serves, empty for a control of our own.
         parameters: number of weights, trained or not, without buffers.
         pixels: height and width of the picture the next two refer to.
         macs: multiply-accumulates of one forward pass of one picture, in convolutions and matrix products.
@@ -28,7 +27,6 @@ class ModelRow:
     """
 
     name: str
-    papers: str
     parameters: int | None = None
     pixels: int | None = None
     macs: int | None = None
@@ -54,14 +52,14 @@ def describe(
     for name in names or [*list_models(), *list_models(classical=True)]:
         model = meta_net(name)
         if model is None:
-            yield ModelRow(name, paper_rows(name))
+            yield ModelRow(name)
             continue
         side = model.input_size or pixels
         try:
             macs = count_macs(model, side)
         except UserError as error:
             raise UserError(f"{name} at {side} px: {error}") from None
-        yield ModelRow(name, paper_rows(name), count_parameters(model), side, macs, milliseconds(model, side, device))
+        yield ModelRow(name, count_parameters(model), side, macs, milliseconds(model, side, device))
 
 
 def meta_net(name: str, **options) -> Classifier | None:

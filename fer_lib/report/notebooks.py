@@ -4,10 +4,13 @@ A scale is nothing but a set of papermill parameters, kept in ``notebooks/scales
 in seconds, on drawn faces; ``paper`` shows the recorded runs.
 """
 
+import ast
 import hashlib
 import json
-import os
+import math
 import re
+import shutil
+import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Sequence
@@ -17,14 +20,15 @@ from typing import Any
 
 import nbformat
 import papermill
-import yaml
+from jupyter_client.kernelspec import NoSuchKernel
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from fer_lib.errors import UserError, unknown
-from fer_lib.paths import ROOT, results_dir
+from fer_lib.paths import ROOT, check_output, results_dir, write_atomically
+from fer_lib.queue.train import code_version
 from fer_lib.report.pictures import slim_pictures
 from fer_lib.runs import read_records
-from fer_lib.study.train import code_version
 
 NOTEBOOKS = ROOT / "notebooks"
 SCALES = ("smoke", "paper")
@@ -45,8 +49,8 @@ def scale_dir(scale: str) -> Path:
     return results_dir() / "smoke" if scale == "smoke" else results_dir()
 
 
-def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
-    """Turn ``NAME=VALUE`` texts into parameters; values are YAML scalars.
+def parse_parameters(pairs: Sequence[str]) -> dict[str, str]:
+    """Turn ``NAME=VALUE`` texts into parameters; the notebook's own value says of which type each is.
 
     Raises:
         UserError: a text without ``=``.
@@ -56,7 +60,7 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"parameter {pair!r}: write NAME=VALUE")
-        parameters[name] = yaml.safe_load(value) if value else ""
+        parameters[name] = value
     return parameters
 
 
@@ -73,67 +77,131 @@ def execute(
     Args:
         name: a notebook of ``notebooks/``, with or without suffix.
         scale: smoke or paper.
-        changes: parameters that replace the scale's.
+        changes: parameters that replace the scale's; a text is read as the notebook's own value is.
         output: the executed copy; None for :func:`executed_path`.
         say: receives a line at the start and at the end.
 
     Returns:
-        The executed copy. If a cell fails, the copy is kept beside it as ``NAME.failed.ipynb``.
+        The executed copy. Where a cell fails, takes too long or ends the kernel, what was executed is kept beside it
+        as ``NAME.failed.ipynb``.
 
     Raises:
-        UserError: no such notebook or parameter, or a cell failed; the message quotes its first line and the error.
+        UserError: no such notebook or parameter, a parameter of another type, a place that cannot be written to, or
+            the execution failed; the message quotes the cell's first line and the error.
     """
     name = name.removesuffix(".ipynb").removeprefix("notebooks/")
     if name not in list_notebooks():
         raise unknown("notebook", name, list_notebooks())
     source = NOTEBOOKS / f"{name}.ipynb"
     parameters, limit = _parameters(name, scale, changes or {})
-    output = output or executed_path(name, scale)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    draft = output.with_name(f".{output.name}")
+    if output is None:
+        output = executed_path(name, scale)
+        output.parent.mkdir(parents=True, exist_ok=True)
+    check_output(output, NOTEBOOKS.glob("*.ipynb"))
+    failed = output.with_suffix(".failed.ipynb")
     say(f"{name} ({scale}): executing")
     started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fer-") as scratch:
+        # Papermill takes braces in a path for fields, which these paths have none of.
+        copy, draft = Path(scratch, "source.ipynb"), Path(scratch, "executed.ipynb")
+        shutil.copyfile(source, copy)
+        problem = _run(copy, draft, parameters, limit)
+        if problem:
+            if draft.exists():
+                _put(draft.read_text(encoding="utf-8"), failed)
+                problem += f"; the executed copy is {failed}"
+            raise UserError(f"{name}: {problem}")
+        notebook = nbformat.read(draft, as_version=4)
+    _stamp(notebook, source, scale, parameters)
+    slim_pictures(notebook)
+    _put(nbformat.writes(notebook) + "\n", output)
+    failed.unlink(missing_ok=True)
+    say(f"{name} ({scale}): done in {time.monotonic() - started:.0f} s")
+    return output
+
+
+def _run(source: Path, draft: Path, parameters: dict[str, Any], limit: int) -> str | None:
+    """Execute a notebook into a draft, which is written after every cell; what went wrong, or None."""
     try:
         papermill.execute_notebook(
             source, draft, parameters, kernel_name="python3", cwd=str(ROOT), progress_bar=False,
-            execution_timeout=limit, request_save_on_cell_execute=False,
+            execution_timeout=limit,
         )  # fmt: skip
-        notebook = nbformat.read(draft, as_version=4)
-        _stamp(notebook, source, scale, parameters)
-        slim_pictures(notebook)
-        nbformat.write(notebook, draft)
-        os.replace(draft, output)
     except PapermillExecutionError as error:
-        failed = output.with_suffix(".failed.ipynb")
-        os.replace(draft, failed)
-        raise UserError(f"{name}: {_first_error(error)}; the executed copy is {failed}") from None
+        return _first_error(error)
     except TimeoutError:
-        raise UserError(f"{name}: a cell took longer than {limit} s, the limit of notebooks/scales.toml") from None
-    finally:
-        draft.unlink(missing_ok=True)
-    output.with_suffix(".failed.ipynb").unlink(missing_ok=True)
-    say(f"{name} ({scale}): done in {time.monotonic() - started:.0f} s")
-    return output
+        return f"a cell took longer than {limit} s, the limit of notebooks/scales.toml"
+    except DeadKernelError:
+        return "the kernel died while a cell ran, perhaps for lack of memory"
+    except (NoSuchKernel, RuntimeError, FileNotFoundError, PermissionError) as error:
+        return f"the kernel could not be started ({_line(error)}); the packages of the environment are needed"
+    return None
+
+
+def _put(text: str, path: Path) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _parameters(name: str, scale: str, changes: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """The parameters of a notebook at a scale, checked against the notebook's own, and the seconds a cell may take."""
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
-    table = tomllib.loads((NOTEBOOKS / "scales.toml").read_text())
-    limit = table["cell_seconds"][scale]
-    parameters = table[scale].get(name, {}) | changes
+    table = tomllib.loads((NOTEBOOKS / "scales.toml").read_text(encoding="utf-8"))
     # papermill only warns about a name the notebook does not have, and would go on at paper scale.
-    known = papermill.inspect_notebook(NOTEBOOKS / f"{name}.ipynb")
-    for parameter in parameters:
+    known, parameters = own_parameters(name), {}
+    for parameter, value in (table[scale].get(name, {}) | changes).items():
         if parameter not in known:
             raise UserError(f"{name}.ipynb: {unknown('parameter', parameter, known)}")
-    return parameters, limit
+        try:
+            parameters[parameter] = _like(known[parameter], value)
+        except ValueError:
+            kind = KINDS[type(known[parameter])]
+            own = f"the notebook's own is {known[parameter]!r}"
+            raise UserError(f"{name}.ipynb: parameter {parameter} must be {kind}, not {value!r}; {own}") from None
+    return parameters, table["cell_seconds"][scale]
+
+
+def own_parameters(name: str) -> dict[str, Any]:
+    """What the parameters cell of a notebook says, by name."""
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    (cell,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    lines = [line for line in ast.parse(cell.source).body if isinstance(line, ast.Assign)]
+    return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
+
+
+KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+"""What a parameter may be, in words."""
+
+
+def _like(own: Any, value: Any) -> Any:
+    """A value of the type of a parameter's own value; a text is read as one.
+
+    Raises:
+        ValueError: it is of another type.
+    """
+    kind = type(own)
+    if isinstance(value, str) and kind is not str:
+        if kind is bool:
+            words = {"true": True, "false": False}
+            if value.lower() not in words:
+                raise ValueError
+            return words[value.lower()]
+        value = kind(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        raise ValueError
+    return value
 
 
 def _first_error(error: PapermillExecutionError) -> str:
     line = next((line for line in error.source.splitlines() if line.strip()), "")
-    return f"cell [{error.exec_count}] {line!r} failed with {error.ename}: {(error.evalue or ' ').splitlines()[0]}"
+    text = (error.evalue or "").splitlines() or [""]
+    return f"cell [{error.exec_count}] {line!r} failed with {error.ename}: {text[0]}"
 
 
 def _stamp(notebook: nbformat.NotebookNode, source: Path, scale: str, parameters: dict[str, Any]) -> None:

@@ -79,7 +79,10 @@ def _headings(exporter: HTMLExporter, notebook: nbformat.NotebookNode) -> list[t
     markdown = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     rendered = exporter.markdown2html({"output": {}}, markdown)
     found = re.findall(r'<h([23]) id="([^"]+)">(.*?)<a class="anchor-link"', rendered, re.DOTALL)
-    return [(int(level), anchor, html.unescape(re.sub(r"<[^>]+>", "", text))) for level, anchor, text in found]
+    return [
+        (int(level), html.unescape(anchor), html.unescape(re.sub(r"<[^>]+>", "", text)))
+        for level, anchor, text in found
+    ]
 
 
 def _stamp(notebook: nbformat.NotebookNode) -> str:
@@ -122,4 +125,4 @@ def _index(sources: list[Path], scale: str) -> str:
 
 
 def _css() -> str:
-    return (TEMPLATES / "page.css").read_text() + HtmlFormatter().get_style_defs(".highlight")
+    return (TEMPLATES / "page.css").read_text(encoding="utf-8") + HtmlFormatter().get_style_defs(".highlight")

@@ -7,73 +7,99 @@ import pandas as pd
 from fer_lib.recipe import get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.claim_table import claim_table
-from fer_lib.study.gains import ablation_table
+from fer_lib.study.evidence import evidence_table
+from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.groups import DATASETS, Group, group_records, longest_groups
-
-JUDGED = ("reproduced", "within noise", "not reproduced")
-READINGS = {"gain": "a gain beyond noise", "loss": "a loss", "no difference seen": "no difference seen"}
-"""What a judged comparison reads, and its words."""
+from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 
 
 def answer(records: Sequence[RunRecord]) -> str:
-    """What the runs say of the papers' numbers, of attention, and of FER2013.
+    """What the runs say of attention, of the papers' numbers, and of FER2013.
 
     Args:
         records: the study's runs.
 
     Returns:
-        One paragraph of Markdown.
+        Paragraphs of Markdown.
     """
-    alike = ablation_table(records, claimed=False, question="alike")
-    sentences = [
-        _claims(claim_table(records)),
-        _attention(ablation_table(records, claimed=False)),
-        _alike(alike[alike["reading"].isin(READINGS)]),
-        _best(records),
-    ]
-    return " ".join(sentence for sentence in sentences if sentence)
+    own = [ablation_table(records, claimed=False, question=question) for question in ("", "alike")]
+    paragraphs = [_attention(*own), claims_sentence(claim_table(records), evidence_table(records)), _best(records)]
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def _claims(table: pd.DataFrame) -> str:
+def claims_sentence(table: pd.DataFrame, evidence: pd.DataFrame) -> str:
+    """How many printed numbers have which verdict.
+
+    Args:
+        table: of :func:`fer_lib.study.claim_table.claim_table`.
+        evidence: of :func:`fer_lib.study.evidence.evidence_table`.
+    """
     verdicts = table["verdict"].value_counts()
-    counts = {word: verdicts[word] for word in JUDGED if word in verdicts}
-    judged, hidden = sum(counts.values()), verdicts.get("not testable", 0)
-    found = f" ({', '.join(f'{count} {word}' for word, count in counts.items())})" if judged else ""
-    return (
-        f"Of the {len(table)} accuracies, recalls and gains that the papers print, {judged} "
-        f"{_are(judged)} judged{found}, {hidden} cannot be, since the pictures are unpublished, and "
-        f"{len(table) - judged - hidden} wait for runs of the papers' length."
-    )
-
-
-def _attention(table: pd.DataFrame) -> str:
-    """How the comparisons read, net by net: what holds in a small net need not hold in another."""
-    pairs = table[table["baseline"] != ""]
-    judged = pairs[pairs["reading"].isin(READINGS)]
-    if judged.empty:
-        return "Whether attention helps, all else equal, is open: no comparison has its seeds at full length yet."
-    found = [
-        f"in {get_recipe(baseline).title} on {DATASETS[dataset]} ({epochs:.0f} epochs) {_readings(rows)}"
-        for (baseline, dataset, epochs), rows in judged.groupby(["baseline", "dataset", "epochs"], sort=False)
+    runs = _counted(verdicts, FROM_RUNS)
+    free = _counted(verdicts, [word for word in verdicts.index if word not in (*FROM_RUNS, NOT_RUN, NOT_TESTABLE)])
+    counts = evidence.loc[evidence["finding"].str.startswith("counted "), "finding"]
+    right, counted = (counts == "counted right").sum(), len(counts)
+    sentences = [
+        f"Of {len(table)} printed accuracies, recalls and gains our runs judge {sum(runs.values())}"
+        + (f" ({_listed(runs)})" if runs else "")
+        + (
+            f"; {sum(free.values())} need no run, as the papers' own numbers judge them ({_listed(free)})"
+            if free
+            else ""
+        )
+        + f"; {verdicts.get(NOT_TESTABLE, 0)} cannot be tested, the pictures being unpublished, and "
+        f"{verdicts.get(NOT_RUN, 0)} have no run of the paper's length yet.",
+        f"Of {counted} printed counts of pictures {right} agree with the data.",
     ]
-    return (
-        f"All else equal, {len(judged)} of {len(pairs)} comparisons with attention {_are(len(judged))} judged: "
-        f"{'; '.join(found)}."
+    return " ".join(sentences)
+
+
+def _counted(verdicts: pd.Series, words: Sequence[str]) -> dict[str, int]:
+    return {word: int(verdicts[word]) for word in words if word in verdicts}
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def _attention(plain: pd.DataFrame, alike: pd.DataFrame) -> str:
+    """What each module adds, net by net: what holds in a small net need not hold in another."""
+    read = plain[plain["reading"].isin(READINGS)]
+    if read.empty:
+        return "Whether attention helps, all else equal, is open: no comparison has its seeds at full length yet."
+    sentences = []
+    for (baseline, dataset, epochs), rows in read.groupby(["baseline", "dataset", "epochs"], sort=False):
+        name = get_recipe(baseline).title
+        found = [f"{_module(row, name)} {_effect(row)}" for _, row in rows.sort_values("gain").iterrows()]
+        sentences.append(
+            f"In {name} ({DATASETS[dataset]}, {epochs:.0f} epochs, both held-out sets, points of accuracy with "
+            f"simultaneous 95 % intervals): {'; '.join(found)}."
+        )
+    halved = alike[alike["reading"].isin(READINGS) & (alike["gain"].notna())]
+    halved = halved[halved["baseline"].map(lambda name: "branch_scale" in get_recipe(name).model_options)]
+    for baseline, rows in halved.groupby("baseline", sort=False):
+        plain_net = get_recipe(baseline).title
+        found = [f"{_module(row, plain_net)} {_effect(row)}" for _, row in rows.iterrows()]
+        sentences.append(f"Beside {plain_net}: {'; '.join(found)}.")
+    marks = read["standing"].value_counts()
+    sentences.append(
+        f"{len(read)} comparisons have enough runs: {_listed(_counted(read['reading'].value_counts(), READINGS))}; "
+        f"{_listed(_counted(marks, ('confirmed', 'confirmatory', 'exploratory')))}."
     )
+    return " ".join(sentences)
 
 
-def _alike(judged: pd.DataFrame) -> str:
-    """How the modules read beside nets that start as they do (:mod:`fer_lib.study.start`)."""
-    if judged.empty:
-        return ""
-    return (
-        "Beside plain nets whose residual branches start as small as the modules leave theirs, "
-        f"{len(judged)} {_are(len(judged))} judged: {_readings(judged)}."
-    )
+def _module(row: pd.Series, baseline: str) -> str:
+    name = str(row["system"])
+    common = 0
+    while common < min(len(name), len(baseline)) and name[common] == baseline[common]:
+        common += 1
+    cut = name[:common].rfind(" ") + 1 if common < len(name) and name[common : common + 1] not in (" ", ",") else common
+    return name[cut:].strip(" +,") or name
 
 
-def _readings(judged: pd.DataFrame) -> str:
-    return ", ".join(f"{(judged['reading'] == reading).sum()} with {words}" for reading, words in READINGS.items())
+def _effect(row: pd.Series) -> str:
+    return f"{row['gain']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f}), {row['reading']}"
 
 
 def _best(records: Sequence[RunRecord]) -> str:
@@ -84,15 +110,11 @@ def _best(records: Sequence[RunRecord]) -> str:
     ]  # fmt: skip
     nets, pipelines = ([group for group in groups if group.chance is chance] for chance in (True, False))
     found = [
-        f"“{get_recipe(best.recipe).title}” names {100 * _mean(best, 'test'):.1f} % of PrivateTest ({_length(best)})"
+        f"{get_recipe(best.recipe).title} {100 * _mean(best, 'test'):.1f} % ({_length(best)})"
         for best in (max(kind, key=lambda group: _mean(group, "val"), default=None) for kind in (nets, pipelines))
         if best
     ]
-    return f"Of our runs on FER2013, chosen by PublicTest, {', and '.join(found)}." if found else ""
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
+    return f"Best accuracy on PrivateTest, chosen by PublicTest: {'; '.join(found)}." if found else ""
 
 
 def _mean(group: Group, part: str) -> float:

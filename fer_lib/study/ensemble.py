@@ -8,9 +8,9 @@ import pandas as pd
 
 from fer_lib.recipe import list_recipes
 from fer_lib.runs import RunRecord, restore_probabilities
-from fer_lib.statistics import compare, sample_sd
+from fer_lib.statistics import fit, picture_variance, sample_sd
 from fer_lib.study.groups import Group, check_same_pictures, group_records
-from fer_lib.study.verdicts import shortfall
+from fer_lib.study.pools import MIN_SEEDS
 
 FAMILY = "best"
 COLUMNS = (
@@ -52,7 +52,9 @@ def _member_row(name: str, title: str, group: Group | None) -> dict[str, object]
     if group is None:
         return {"system": title, "nets": 1, "seeds": 0, "recipe_epochs": recipe_epochs, "note": "no run yet"}
     val, test = (group.answers(part).correct for part in ("val", "test"))
-    note = shortfall(len(group.seeds), group.epochs, recipe_epochs) or ""
+    note = "" if len(group.seeds) >= MIN_SEEDS else f"{len(group.seeds)} of {MIN_SEEDS} seeds"
+    if group.epochs < recipe_epochs:
+        note = f"{group.epochs} of {recipe_epochs} epochs"
     return _row(title, 1, val, test, [group], note) | {"runs": _runs([group], group.seeds)}
 
 
@@ -78,9 +80,13 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         used = [groups[m] for m in members]
         note = f"{', '.join(_title(group) for group in used)}; gain over {_title(groups[best])}"
         row = _row(f"ensemble, {label}", len(members), val, test, used, note)
-        found = compare(test, answers["test"][best].correct)
-        row |= {"gain": 100 * found.gain, "runs": _runs(used, seeds)}
-        if found.low is not None:
+        single = answers["test"][best].correct
+        row |= {"gain": 100 * float(test.mean() - single.mean()), "runs": _runs(used, seeds)}
+        # An ensemble holds the nets of its own seed, so that the two are compared seed by seed.
+        by_seed = [(seed,) for seed in seeds]
+        means = fit({"ensemble": test.mean(1), "best": single.mean(1)}, {"ensemble": by_seed, "best": by_seed})
+        if means.sd is not None:
+            (found,) = means.gains(["ensemble"], "best", [picture_variance(test, single)])
             row |= {"low": 100 * found.low, "high": 100 * found.high}
         rows.append(row)
     if len(seeds) > 1:

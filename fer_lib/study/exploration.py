@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.claims import Claim, list_claims
-from fer_lib.data import PROTOCOLS, FaceDataset, split_indices
+from fer_lib.data import FaceDataset
 
 
 def count_table(datasets: Sequence[FaceDataset]) -> pd.DataFrame:
@@ -47,35 +47,3 @@ def _counts(claim: Claim, dataset: FaceDataset) -> tuple[int, ...]:
     if claim.split == "all":
         return (int(wanted.sum()),)
     return tuple(int(wanted[dataset.indices(split)].sum()) for split in claim.split.split(", "))
-
-
-def ckplus_protocol_table(dataset: FaceDataset) -> pd.DataFrame:
-    """How much of each CK+ protocol's test pictures a net has met in training.
-
-    Args:
-        dataset: CK+, with subjects and sequences.
-
-    Returns:
-        One row per protocol: folds, test pictures over all folds, and the shares of them (percent) of whose
-        sequence, and of whose subject, training has another picture.
-    """
-    rows = []
-    for protocol, folds in PROTOCOLS.items():
-        if protocol == "official":
-            continue
-        pictures = same_sequence = same_subject = 0
-        for fold in range(folds):
-            parts = split_indices(dataset, protocol, fold)
-            pictures += len(parts.test)
-            same_sequence += np.isin(dataset.sequence[parts.test], dataset.sequence[parts.train]).sum()
-            same_subject += np.isin(dataset.subject[parts.test], dataset.subject[parts.train]).sum()
-        rows.append(
-            {
-                "protocol": protocol,
-                "folds": folds,
-                "test pictures": pictures,
-                "same sequence, %": round(100 * same_sequence / pictures, 1),
-                "same subject, %": round(100 * same_subject / pictures, 1),
-            }
-        )
-    return pd.DataFrame(rows)

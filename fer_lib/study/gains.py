@@ -1,94 +1,55 @@
-"""What a module adds: recipes compared with their baseline, the same seeds paired on the same pictures.
+"""What a module adds: nets compared with their baseline, a family at a time, by the rules of ``REGISTRATION.md``.
 
 The comparisons the study makes are the ``[[ablation]]`` tables of ``papers/*.toml``: a baseline and the recipes that
-differ from it. A gain is read as real where the joined interval excludes zero and the paired t test over seeds is
-below 5 % after Holm's correction over the dataset's ablations; both rules were fixed before any full training.
+differ from it.
 """
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from fer_lib.errors import UserError
 from fer_lib.models.describe import count_parameters, meta_net
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.runs import RunRecord
-from fer_lib.statistics import CONFIDENCE, Comparison, compare, holm, sample_sd
-from fer_lib.study.groups import DATASETS, Group, check_same_pictures, group_records, longest_groups
-from fer_lib.study.verdicts import shortfall
+from fer_lib.statistics import Gain, sample_sd
+from fer_lib.study.groups import BRIER, CHOSEN, DATASETS, HELD_OUT, Measure, is_confirmatory
+from fer_lib.study.pools import MIN_SEEDS, Pools
+
+SAME = 0.01
+"""Gains smaller than this, one point, are called the same."""
+READINGS = ("gain", "loss", "within ±1 point", "undecided")
+"""What a comparison with enough runs says."""
 
 NUMBERS = (
-    "accuracy", "sd", "gain", "gain_sd", "low", "high", "bootstrap_low", "bootstrap_high", "p", "p_holm",
-    "p_pictures", "d_z", "in_seed_sds",
+    "accuracy", "sd", "gain", "low", "high", "low_90", "high_90", "low_single", "high_single", "p", "smallest",
+    "chosen_gain", "chosen_low", "chosen_high", "brier_gain", "brier_low", "brier_high", "seed_sd", "freedom",
+    "equal_p",
 )  # fmt: skip
 """Columns of a gain table that stay empty until there are runs."""
 
 COLUMNS = (
-    "recipe", "baseline", "system", "dataset", "seeds", *NUMBERS, "gains", "parameters", "epochs", "recipe_epochs",
-    "reading", "runs",
+    "recipe", "baseline", "system", "dataset", "seeds", "precision", *NUMBERS, "values", "parameters", "epochs",
+    "reading", "standing", "runs",
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A recipe and its baseline at one number of epochs, with the seeds they share.
+class Ablation(NamedTuple):
+    """A family of comparisons.
 
     Attributes:
-        ours: runs of the recipe.
-        baseline: runs of the baseline.
-        seeds: seeds that are complete in both.
-        comparison: what they say.
+        recipes: what is compared.
+        baseline: what it is compared with.
+        first: the one of the recipes that is tested first, alone; empty for none.
     """
 
-    ours: Group
-    baseline: Group
-    seeds: tuple[int, ...]
-    comparison: Comparison
-
-    @property
-    def records(self) -> tuple[RunRecord, ...]:
-        """The runs compared, ours first."""
-        return tuple(r for group in (self.ours, self.baseline) for r in group.records if r.spec["seed"] in self.seeds)
-
-
-def pair_up(groups: Iterable[Group], recipe: str, baseline: str, part: str = "test") -> Pair | None:
-    """Compare a recipe with its baseline at the most epochs that both were trained for.
-
-    Args:
-        groups: of the study's runs.
-        recipe: name of the recipe.
-        baseline: name of the recipe it is compared with.
-        part: val or test.
-
-    Returns:
-        The pair; None where no seed was trained with both, or without such a part.
-
-    Raises:
-        UserError: the two recipes differ in data, split or epochs, or their runs in test pictures.
-    """
-    _check_comparable(recipe, baseline)
-    published = [group for group in groups if group.as_published]
-    theirs = {group.epochs: group for group in published if group.recipe == baseline}
-    for ours in (group for group in published if group.recipe == recipe and group.epochs in theirs):
-        other = theirs[ours.epochs]
-        seeds = tuple(seed for seed in ours.seeds if seed in other.seeds)
-        answers, basis = ours.answers(part, seeds), other.answers(part, seeds)
-        if answers and basis:
-            check_same_pictures(ours.records[0], answers.labels, other.records[0], basis.labels)
-            return Pair(ours, other, seeds, compare(answers.correct, basis.correct))
-    return None
-
-
-def _check_comparable(recipe: str, baseline: str) -> None:
-    ours, theirs = get_recipe(recipe), get_recipe(baseline)
-    for field in ("dataset", "protocol", "epochs"):
-        a, b = getattr(ours, field), getattr(theirs, field)
-        if a != b:
-            raise UserError(f"{recipe} cannot be compared with {baseline}: {field} is {a} here, {b} there")
+    recipes: tuple[str, ...]
+    baseline: str
+    first: str = ""
 
 
 # ---------------------------------------------------------------- tables
@@ -99,20 +60,22 @@ def gain_table(records: Sequence[RunRecord], recipes: Sequence[str], baseline: s
 
     Args:
         records: the study's runs.
-        recipes: names of the recipes; together they are the family of Holm's correction.
+        recipes: names of the recipes; together they are the family.
         baseline: name of the recipe they are compared with.
 
     Returns:
-        The baseline's row, then one row per recipe: recipe, baseline (empty for the baseline itself), system,
-        dataset, seeds (complete in both), accuracy and sd (percent and points, of those seeds), gain, gain_sd, low,
-        high (points, joined interval), bootstrap_low, bootstrap_high (points), p (paired t over seeds), p_holm,
-        p_pictures (McNemar), d_z, in_seed_sds (gain over the sd of a seed), gains (points, seed by seed), parameters,
-        epochs, recipe_epochs, reading, runs. What needs more runs is empty.
+        The baseline's row, then one row per recipe. ``accuracy`` (percent), ``sd`` and ``values`` are of the primary
+        measure, ``seeds`` complete trainings of full length, ``precision`` theirs. Of recipes with as much: ``gain``,
+        ``low`` and ``high`` (points, simultaneous 95 % interval), ``low_90`` and ``high_90``, ``low_single`` and
+        ``high_single`` (90 and 95 %, this comparison alone), ``p`` (adjusted as the interval), ``smallest`` (the gain
+        found in 80 of 100 studies), ``chosen_...`` (PrivateTest at the epoch PublicTest chose), ``brier_...`` (Brier
+        score times 100, more is better), ``seed_sd``, ``freedom`` and ``equal_p`` of the pool, ``reading`` and
+        ``standing`` (exploratory, confirmatory or confirmed).
 
     Raises:
         UserError: an unknown recipe, or recipes that cannot be compared.
     """
-    return _with_readings(pd.DataFrame(_gain_rows(group_records(records), recipes, baseline)))
+    return _table(Pools(records), Ablation(tuple(recipes), baseline))
 
 
 def ablation_table(
@@ -120,159 +83,262 @@ def ablation_table(
 ) -> pd.DataFrame:
     """Ablations of one paper or of many, as :func:`gain_table` with a column ``paper`` before.
 
-    The family of Holm's correction is the ablations of one paper on one dataset that answer one question.
-
     Args:
         records: the study's runs.
         paper: of this paper alone.
         claimed: without ``paper``: of the papers that claim something, else of our own comparisons, which do not.
         question: the ablations that answer it, see :func:`list_ablations`.
     """
-    groups = group_records(records)
+    pools = Pools(records)
     chosen = [
         p for p, content in load_papers().items() if (p == paper if paper else bool(content.get("claim")) == claimed)
     ]
     tables = [pd.DataFrame(columns=("paper", *COLUMNS))]
     for name in chosen:
-        by_dataset: dict[str, list[dict[str, object]]] = {}
-        for recipes, baseline in list_ablations(name, question):
-            by_dataset.setdefault(get_recipe(baseline).dataset, []).extend(_gain_rows(groups, recipes, baseline))
-        for rows in by_dataset.values():
-            table = _with_readings(pd.DataFrame(rows))
+        for ablation in list_ablations(name, question):
+            table = _table(pools, ablation)
             table.insert(0, "paper", name)
             tables.append(table)
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
-def list_ablations(paper: str, question: str = "") -> list[tuple[tuple[str, ...], str]]:
-    """The ablations of a paper's file: the recipes' names and their baseline's.
+def list_ablations(paper: str, question: str = "") -> list[Ablation]:
+    """The ablations of a paper's file.
 
     Args:
         paper: its id.
         question: those with this ``question``; empty for what a part adds, which needs no name.
 
     Raises:
-        UserError: an entry without ``baseline`` or ``recipes``, or with something else.
+        UserError: an entry without ``baseline`` or ``recipes``, with something else, or whose ``first`` is none of
+            its recipes.
     """
     found = []
     for entry in load_papers()[paper].get("ablation", []):
-        if entry.keys() - {"question"} != {"baseline", "recipes"}:
+        if entry.keys() - {"question", "first"} != {"baseline", "recipes"}:
             raise UserError(f"papers/{paper}.toml: an ablation has a baseline and recipes, not {', '.join(entry)}")
+        if entry.get("first", entry["recipes"][0]) not in entry["recipes"]:
+            raise UserError(f"papers/{paper}.toml: an ablation's first, {entry['first']}, is none of its recipes")
         if entry.get("question", "") == question:
-            found.append((tuple(f"{paper}/{name}" for name in entry["recipes"]), f"{paper}/{entry['baseline']}"))
+            recipes = tuple(f"{paper}/{name}" for name in entry["recipes"])
+            first = f"{paper}/{entry['first']}" if "first" in entry else ""
+            found.append(Ablation(recipes, f"{paper}/{entry['baseline']}", first))
     return found
 
 
-def _gain_rows(groups: Sequence[Group], recipes: Sequence[str], baseline: str) -> list[dict[str, object]]:
-    alone = {group.recipe: group for group in longest_groups(groups)}
-    rows = [_row(baseline, "", alone.get(baseline))]
-    for name in recipes:
-        pair = pair_up(groups, name, baseline)
-        row = _row(name, baseline, pair.ours if pair else alone.get(name), pair.seeds if pair else None)
-        if pair:
-            found = pair.comparison
-            low, high = found.bootstrap or (None, None)
-            row |= {
-                "gain": 100 * found.gain,
-                "gain_sd": _points(found.sd),
-                "low": _points(found.low),
-                "high": _points(found.high),
-                "bootstrap_low": _points(low),
-                "bootstrap_high": _points(high),
-                "p": found.p,
-                "p_pictures": found.p_pictures,
-                "d_z": found.d_z,
-                "in_seed_sds": found.in_seed_sds,
-                "gains": " ".join(f"{100 * gain:.2f}" for gain in found.gains),
-                "runs": " ".join(record.id for record in pair.records),
-            }
+def _table(everything: Pools, ablation: Ablation) -> pd.DataFrame:
+    """The rows of :func:`gain_table`."""
+    for name in ablation.recipes:
+        _check_comparable(name, ablation.baseline)
+    rows = [_row(everything, ablation.baseline, "")]
+    found = _family(everything, ablation)
+    later = _family(everything.confirmatory, ablation)
+    for name in ablation.recipes:
+        row = _row(everything, name, ablation.baseline)
+        if name in found:
+            reading, measured = found[name]
+            row |= _numbers(measured) | {"reading": reading}
+            if reading in READINGS:
+                row["standing"] = _standing(everything, name, ablation.baseline, reading, later.get(name, ("", {}))[0])
         rows.append(row)
-    return rows
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
 
 
-def _row(name: str, baseline: str, group: Group | None, seeds: Sequence[int] | None = None) -> dict[str, object]:
-    """A row of the table, with nothing yet about the gain; of these seeds, by default of all complete ones."""
-    recipe = get_recipe(name)
-    if seeds is None:
-        seeds = group.seeds if group else ()
-    accuracies = group.answers("test", seeds).correct.mean(1).tolist() if group else []
-    row = {
+def _check_comparable(recipe: str, baseline: str) -> None:
+    ours, theirs = get_recipe(recipe), get_recipe(baseline)
+    for field in ("dataset", "protocol", "epochs"):
+        a, b = getattr(ours, field), getattr(theirs, field)
+        if a != b:
+            raise UserError(f"{recipe} cannot be compared with {baseline}: {field} is {a} here, {b} there")
+
+
+def _family(pools: Pools, ablation: Ablation) -> dict[str, tuple[str, dict[Measure, Gain]]]:
+    """The reading of each recipe that has runs beside the baseline's, and its gain by measure."""
+    names = [name for name in ablation.recipes if pools.full(name) and pools.full(ablation.baseline)]
+    by_measure = {measure: _gains(pools, names, ablation, measure) for measure in (HELD_OUT, CHOSEN, BRIER)}
+    found = {}
+    for name in names:
+        measured = {measure: gains[name] for measure, gains in by_measure.items() if name in gains}
+        seeds = min(len(pools.full(side).seeds) for side in (name, ablation.baseline))
+        reading = "undecided"
+        if seeds < MIN_SEEDS:
+            reading = f"too few: {seeds} of {MIN_SEEDS} seeds"
+        elif HELD_OUT in measured:
+            reading = reading_of(measured[HELD_OUT])
+        found[name] = (reading, measured)
+    gate = found.get(ablation.first, ("", {}))[0]
+    if ablation.first and gate not in ("gain", "loss"):
+        for name, (reading, measured) in found.items():
+            if name != ablation.first and reading in ("gain", "loss"):
+                found[name] = ("undecided", measured)
+    return found
+
+
+def _gains(pools: Pools, names: Sequence[str], ablation: Ablation, measure: Measure) -> dict[str, Gain]:
+    """The gains of a family: the first alone, then the others together, those still to come counted with them."""
+    fitted = pools.fit(ablation.baseline, measure) if names else None
+    if fitted is None or fitted.sd is None:
+        return {}
+    gains = {}
+    for tested in ((ablation.first,), tuple(name for name in ablation.recipes if name != ablation.first)):
+        family = [name for name in tested if name in names and fitted.comparable(name, ablation.baseline)]
+        if family:
+            pictures = [pools.picture_variance(name, ablation.baseline, measure) for name in family]
+            to_come = len(tested) - len(family)
+            gains |= dict(zip(family, fitted.gains(family, ablation.baseline, pictures, to_come), strict=True))
+    return gains
+
+
+def reading_of(gain: Gain) -> str:
+    """What a gain of enough runs reads as, one of :data:`READINGS`."""
+    if gain.low > 0 or gain.high < 0:
+        return "gain" if gain.low > 0 else "loss"
+    return "within ±1 point" if gain.low_sameness > -SAME and gain.high_sameness < SAME else "undecided"
+
+
+def _standing(pools: Pools, recipe: str, baseline: str, reading: str, later: str) -> str:
+    """Whether a reading rests on runs that were seen when the rules were written."""
+    records = [record for name in (recipe, baseline) for record in pools.full(name).records]
+    if all(is_confirmatory(record) for record in records):
+        return "confirmatory"
+    return "confirmed" if reading == later != "undecided" else "exploratory"
+
+
+def _row(pools: Pools, name: str, baseline: str) -> dict[str, object]:
+    """A row of the table, with nothing yet about the gain."""
+    recipe, group = get_recipe(name), pools.full(name)
+    values = [float(scores.mean()) for scores in group.scores(HELD_OUT)] if group else []
+    reading = ("undecided" if baseline else "baseline") if group else "not run"
+    if baseline and group and not pools.full(baseline):
+        reading = "too few: no run of the baseline"
+    return dict.fromkeys(NUMBERS) | {
         "recipe": name,
         "baseline": baseline,
         "system": recipe.title,
         "dataset": recipe.dataset,
-        "seeds": len(seeds),
+        "seeds": len(values),
+        "precision": _counted(group.precisions) if group else "",
+        "accuracy": _points(sum(values) / len(values) if values else None),
+        "sd": _points(sample_sd(values)),
+        "values": " ".join(f"{100 * value:.2f}" for value in values),
+        "parameters": parameters(recipe.model, json.dumps(recipe.model_options)),
+        "epochs": recipe.epochs,
+        "reading": reading,
+        "standing": "",
+        "runs": " ".join(r.id for r in group.records if r.spec["seed"] in group.seeds) if group else "",
+        **_spread(pools, name),
     }
-    row |= dict.fromkeys(NUMBERS)
-    if accuracies:
-        row |= {"accuracy": 100 * float(np.mean(accuracies)), "sd": _points(sample_sd(accuracies))}
-    return row | {
-        "gains": "",
-        "parameters": _parameters(recipe.model, json.dumps(recipe.model_options)),
-        "epochs": group.epochs if group else None,
-        "recipe_epochs": recipe.epochs,
-        "reading": "",
-        "runs": " ".join(record.id for record in group.records if record.spec["seed"] in seeds) if group else "",
-    }
 
 
-def _with_readings(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill in what a gain is read as, which depends on the whole family."""
-    tested = table["baseline"] != ""
-    adjusted = holm([None if pd.isna(p) else p for p in table.loc[tested, "p"]])
-    table.loc[tested, "p_holm"] = pd.Series(adjusted, index=table.index[tested], dtype=float)
-    table["reading"] = table.apply(_reading, axis=1)
-    return table.astype(dict.fromkeys(NUMBERS, float))
+def _spread(pools: Pools, recipe: str) -> dict[str, object]:
+    fitted = pools.fit(recipe, HELD_OUT)
+    if fitted is None:
+        return {}
+    return {"seed_sd": _points(fitted.sd), "freedom": fitted.freedom, "equal_p": fitted.equal_p}
 
 
-def _reading(row: pd.Series) -> str:
-    if why := shortfall(row["seeds"], row["epochs"], row["recipe_epochs"]):
-        return why
-    if not row["baseline"]:
-        return "baseline"
-    if pd.isna(row["gain"]):
-        return "not judged: no seed of the baseline to pair with"
-    if row["low"] <= 0 <= row["high"] or not row["p_holm"] < 1 - CONFIDENCE:
-        return "no difference seen"
-    return "gain" if row["low"] > 0 else "loss"
+def _numbers(measured: dict[Measure, Gain]) -> dict[str, object]:
+    row: dict[str, object] = {}
+    if gain := measured.get(HELD_OUT):
+        row |= {
+            "gain": 100 * gain.gain,
+            "low": 100 * gain.low,
+            "high": 100 * gain.high,
+            "low_90": 100 * gain.low_sameness,
+            "high_90": 100 * gain.high_sameness,
+            "low_single": 100 * gain.low_single,
+            "high_single": 100 * gain.high_single,
+            "p": gain.p,
+            "smallest": 100 * gain.smallest,
+        }
+    for measure, name in ((CHOSEN, "chosen"), (BRIER, "brier")):
+        if gain := measured.get(measure):
+            row |= {
+                f"{name}_gain": 100 * gain.gain,
+                f"{name}_low": 100 * gain.low,
+                f"{name}_high": 100 * gain.high,
+            }
+    return row
+
+
+def _counted(names: Sequence[str]) -> str:
+    """``bfloat16 ×3, float32 ×2``."""
+    return ", ".join(f"{name} ×{count}" for name, count in sorted(Counter(names).items()))
+
+
+# ---------------------------------------------------------------- for a reader
 
 
 def readable_gains(table: pd.DataFrame) -> pd.DataFrame:
-    """A gain table for a reader: fewer columns, numbers rounded, every short training marked."""
-
-    def accuracy(row: pd.Series) -> str:
-        if pd.isna(row["accuracy"]):
-            return "–"
-        spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.2f}"
-        short = (
-            "" if row["epochs"] == row["recipe_epochs"] else f" ({row['epochs']:.0f} of {row['recipe_epochs']} epochs)"
-        )
-        return f"{row['accuracy']:.2f}{spread}, n = {row['seeds']}{short}"
-
-    def p_value(name: str) -> pd.Series:
-        return table[name].map(lambda p: "–" if pd.isna(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001")
-
-    def number(form: str, name: str) -> pd.Series:
-        return table[name].map(lambda value: "–" if pd.isna(value) else form.format(value))
-
+    """A gain table for a reader: in words, numbers rounded; what has no runs is left out."""
     if table.empty:
         return pd.DataFrame(columns=table.columns)
-    bounds = zip(table["low"], table["high"], strict=True)
+    known = table[table["reading"] != "not run"]
+
+    def accuracy(row: pd.Series) -> str:
+        spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.2f}"
+        return f"{row['accuracy']:.2f}{spread}, n = {row['seeds']}"
+
     return pd.DataFrame(
         {
-            "system": table["system"],
-            "data": table["dataset"].map(lambda name: DATASETS.get(name, name)),
-            "accuracy, %": table.apply(accuracy, axis=1),
-            "gain, points": number("{:+.2f}", "gain"),
-            "95 % interval": ["–" if pd.isna(low) else f"{low:+.2f} to {high:+.2f}" for low, high in bounds],
-            "p": p_value("p"),
-            "p, Holm": p_value("p_holm"),
-            "p, McNemar": p_value("p_pictures"),
-            "gain / sd of a seed": number("{:+.1f}", "in_seed_sds"),
-            "parameters": number("{:,.0f}", "parameters"),
-            "reading": table["reading"],
+            "net": known["system"],
+            "over": known["baseline"].map(lambda name: get_recipe(name).title if name else ""),
+            "data": known["dataset"].map(lambda name: DATASETS.get(name, name)),
+            "accuracy, %": known.apply(accuracy, axis=1) if len(known) else [],
+            "gain, points": _signed(known["gain"]),
+            "95 % interval": _between(known, "low", "high"),
+            "90 % interval, alone": _between(known, "low_90", "high_90"),
+            "smallest gain seen": known["smallest"].map(lambda value: "" if pd.isna(value) else f"{value:.1f}"),
+            "reading": known["reading"],
+            "runs": known["standing"],
+            "PrivateTest, chosen epoch": _with_interval(known, "chosen"),
+            "Brier score × 100": _with_interval(known, "brier"),
+            "parameters": known["parameters"].map(lambda value: "" if pd.isna(value) else f"{value:,.0f}"),
+            "precision": known["precision"],
         }
     )
+
+
+def _signed(column: pd.Series) -> pd.Series:
+    return column.map(lambda value: "" if pd.isna(value) else f"{value:+.2f}")
+
+
+def _between(table: pd.DataFrame, low: str, high: str) -> list[str]:
+    ends = zip(table[low], table[high], strict=True)
+    return ["" if pd.isna(a) else f"{a:+.2f} to {b:+.2f}" for a, b in ends]
+
+
+def _with_interval(table: pd.DataFrame, name: str) -> list[str]:
+    gains, ends = _signed(table[f"{name}_gain"]), _between(table, f"{name}_low", f"{name}_high")
+    return [f"{gain} ({interval})" if gain else "" for gain, interval in zip(gains, ends, strict=True)]
+
+
+def family_sentences(table: pd.DataFrame) -> str:
+    """What a reader must know beside a gain table: the spread of a seed, what the design could see, what is missing.
+
+    Args:
+        table: as :func:`gain_table` makes them, of one family or many.
+
+    Returns:
+        A sentence for each baseline that has runs, and one that counts the comparisons without any.
+    """
+    found = []
+    for _, row in table[(table["baseline"] == "") & table["seed_sd"].notna()].iterrows():
+        smallest = table.loc[table["baseline"] == row["recipe"], "smallest"].dropna()
+        sentence = f"{row['system']}: a seed has a standard deviation of {row['seed_sd']:.2f} points"
+        sentence += f" ({row['freedom']:.0f} degrees of freedom"
+        if pd.notna(row["equal_p"]):
+            sentence += f"; Bartlett's test of equal spread: p = {row['equal_p']:.2f}"
+        sentence += ")"
+        if len(smallest):
+            least, most = f"{smallest.min():.1f}", f"{smallest.max():.1f}"
+            sizes = least if least == most else f"{least} to {most}"
+            sentence += f"; a gain of {sizes} points would be found in 80 of 100 such studies"
+        found.append(f"{sentence}.")
+    missing = int(((table["baseline"] != "") & (table["reading"] == "not run")).sum())
+    if missing:
+        found.append(f"{missing} comparison{'s have' * (missing > 1) or ' has'} no run of full length yet.")
+    return " ".join(found)
 
 
 def _points(fraction: float | None) -> float | None:
@@ -280,7 +346,7 @@ def _points(fraction: float | None) -> float | None:
 
 
 @cache
-def _parameters(model: str, options: str) -> int | None:
+def parameters(model: str, options: str = "{}") -> int | None:
     """Weights of a net for seven classes, its options given as JSON; None for a classical pipeline."""
     net = meta_net(model, **json.loads(options))
     return count_parameters(net) if net else None

@@ -4,18 +4,43 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
 
 from fer_lib.data import PROTOCOLS
 from fer_lib.errors import UserError
-from fer_lib.models import list_models
 from fer_lib.recipe import list_recipes
-from fer_lib.runs import RunRecord
+from fer_lib.runs import RunRecord, restore_probabilities
+
+REGISTERED = datetime(2026, 11, 26, 20, 30, tzinfo=UTC)
+"""When the rules were written down (``REGISTRATION.md``): later runs confirm, earlier ones explore."""
 
 DATASETS = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "synthetic"}
 """What tables call the data."""
+
+
+class Measure(NamedTuple):
+    """What is compared between runs.
+
+    Attributes:
+        parts: the parts whose pictures count; those that a protocol has of them.
+        rule: the selection rule.
+        brier: the Brier score (Brier 1950), its sign turned so that more is better, instead of the accuracy; known
+            under ``val_selected`` only.
+    """
+
+    parts: tuple[str, ...]
+    rule: str
+    brier: bool = False
+
+
+HELD_OUT = Measure(("val", "test"), "last")
+"""Our own comparisons: no epoch is chosen, so both parts are held out."""
+CHOSEN = Measure(("test",), "val_selected")
+"""The papers' protocol, and the printed numbers'."""
+BRIER = Measure(("test",), "val_selected", brier=True)
 
 
 class Answers(NamedTuple):
@@ -61,8 +86,8 @@ class Group:
 
     @property
     def chance(self) -> bool:
-        """Whether a training's outcome depends on its seed; that of a classical pipeline does not."""
-        return self.records[0].spec["recipe"]["model"] not in list_models(classical=True)
+        """Whether the outcome depends on the seed, see :attr:`fer_lib.recipe.Recipe.chance`."""
+        return list_recipes()[self.recipe].chance
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,8 +96,9 @@ class Group:
 
     @property
     def folds(self) -> int:
-        """Folds of the protocol."""
-        return PROTOCOLS[self.records[0].spec["recipe"]["protocol"]]
+        """Runs that a seed takes, see :attr:`fer_lib.recipe.Recipe.folds`."""
+        spec = self.records[0].spec
+        return 1 if spec["fold"] is None else PROTOCOLS[spec["recipe"]["protocol"]]
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -90,6 +116,42 @@ class Group:
         by_seed = self._by_seed()
         pooled = [_pooled(by_seed[seed], part, rule, kind) for seed in self.seeds]
         return [accuracy for accuracy in pooled if not math.isnan(accuracy)]
+
+    @property
+    def first_records(self) -> list[RunRecord]:
+        """One record of each complete seed, to name it by."""
+        by_seed = self._by_seed()
+        return [by_seed[seed][0] for seed in self.seeds]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precision that each complete seed was trained in."""
+        by_seed = self._by_seed()
+        found = ({record.content["environment"]["precision"] for record in by_seed[seed]} for seed in self.seeds)
+        return tuple("+".join(sorted(names)) for names in found)
+
+    def scores(self, measure: Measure) -> list[np.ndarray]:
+        """What each complete seed's net scores on each picture, folds joined: float64 [N] a seed."""
+        by_seed = self._by_seed()
+        return [np.concatenate([_scores(record, measure) for record in by_seed[seed]]) for seed in self.seeds]
+
+    def labels(self, measure: Measure) -> list[np.ndarray]:
+        """The true classes of the same pictures, int64 [N] a seed."""
+        by_seed = self._by_seed()
+        return [
+            np.concatenate([_joined([record], f"{part}/labels") for record in by_seed[seed] for part in measure.parts
+                            if record.content["data"]["counts"].get(part)])
+            for seed in self.seeds
+        ]  # fmt: skip
+
+    def classified(self, part: str = "test") -> list[tuple[np.ndarray, np.ndarray]]:
+        """True and predicted classes of each complete seed at the epoch that validation chose, int64 [N] each; empty
+        without such a part. Seeds may have other pictures."""
+        by_seed = self._by_seed()
+        chosen = [by_seed[seed] for seed in self.seeds]
+        if not all(record.content["data"]["counts"].get(part) for records in chosen for record in records):
+            return []
+        return [tuple(_joined(rs, f"{part}/{name}") for name in ("labels", "val_selected/tta")) for rs in chosen]
 
     def answers(self, part: str = "test", seeds: Iterable[int] | None = None) -> Answers | None:
         """Predictions at the epoch that validation chose, with the recipe's test views.
@@ -121,6 +183,24 @@ class Group:
         for record in self.records:
             by_seed[record.spec["seed"]].append(record)
         return by_seed
+
+
+def _scores(record: RunRecord, measure: Measure) -> np.ndarray:
+    found = []
+    for part in measure.parts:
+        if record.content["data"]["counts"].get(part):
+            labels = record.predictions[f"{part}/labels"].astype(np.int64)
+            if measure.brier:
+                probabilities = restore_probabilities(record.predictions[f"{part}/probabilities"])
+                found.append(-((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1))
+            else:
+                found.append((record.predictions[f"{part}/{measure.rule}/tta"] == labels).astype(float))
+    return np.concatenate(found)
+
+
+def is_confirmatory(record: RunRecord) -> bool:
+    """Whether a run's training began after the rules were registered."""
+    return datetime.fromisoformat(record.content["time"]["last_session_started"]) >= REGISTERED
 
 
 def check_same_pictures(one: RunRecord, labels: np.ndarray, other: RunRecord, other_labels: np.ndarray) -> None:

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.data import FaceDataset
 from fer_lib.explain import heat_maps
+from fer_lib.queue.train import longest_run
 from fer_lib.runs import RunRecord
 from fer_lib.study.heat_scores import has_net, load_if_here, load_run, predict, show
-from fer_lib.study.train import longest_run
 
 
 def with_weights(records: Iterable[RunRecord]) -> dict[str, RunRecord]:

@@ -25,9 +25,9 @@ from fer_lib.explain import (
 )
 from fer_lib.models.base import Classifier
 from fer_lib.paths import npz_bytes, write_atomically
+from fer_lib.queue.train import longest_run
 from fer_lib.recipe import Recipe
 from fer_lib.runs import RunRecord
-from fer_lib.study.train import longest_run
 from fer_lib.study.weights import load_trained, weight_file
 
 FILE = "explanation.npz"
@@ -93,7 +93,7 @@ def show(record: RunRecord, dataset: FaceDataset, pictures: int) -> Shown:
     if dataset.fingerprint != record.content["data"]["fingerprint"]:
         raise UserError(f"{record.id}: was not trained on these pictures of {dataset.name}")
     spec = record.spec
-    chosen = split_indices(dataset, spec["recipe"]["protocol"], spec["fold"] or 0).test
+    chosen = split_indices(dataset, spec["recipe"]["protocol"], spec["fold"] or 0, seed=spec["seed"]).test
     chosen = chosen[: min(pictures, spec.get("limit_test") or pictures)]
     augmentation, side = Augmentation.from_dict(spec["recipe"]["augment"]), dataset.images.shape[1]
     window, size = augmentation.window_size(side), augmentation.output_size(side)

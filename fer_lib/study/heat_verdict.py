@@ -10,8 +10,8 @@ before any map was scored:
 * A net counts only if it has learned, that is, if its test accuracy is at least :data:`LEARNED` times chance; and
   only if its maps depend on what it learned, that is, if their mean rank correlation with the maps of its own
   randomised weights is at most :data:`SANE`.
-* At least :data:`MIN_SEEDS` pairs of seeds are needed. The 95 % interval of the mean gain joins the spread over
-  seeds and over pictures (:func:`fer_lib.statistics.mean_interval`).
+* At least :data:`MIN_SEEDS` pairs of seeds are needed. The 95 % interval of the mean gain is for new seeds and new
+  pictures (:func:`fer_lib.statistics.fit`, :func:`fer_lib.statistics.picture_variance`).
 * supported: the interval lies above 0; contradicted: below 0; undecided: it holds 0; else not judged, and why.
 
 The pointing game, the other methods, ROAD, and wrongly classified pictures are shown beside it and judge nothing.
@@ -27,7 +27,7 @@ from scipy import stats
 
 from fer_lib.models import create_model
 from fer_lib.runs import RunRecord
-from fer_lib.statistics import mean_interval
+from fer_lib.statistics import fit, picture_variance
 from fer_lib.study.heat_scores import MEASURES
 
 MIN_SEEDS = 3
@@ -74,11 +74,12 @@ def compare(with_: Mapping[int, pd.DataFrame], without: Mapping[int, pd.DataFram
         [side[seed].query("method == @METHOD").set_index("picture") for side in (with_, without)] for seed in seeds
     ]
     energy = np.array([[side["energy"] for side in pair] for pair in pairs])  # [seeds, 2, pictures]
-    differences = energy[:, 0] - energy[:, 1]
-    gains = differences.mean(1)
+    gains = (energy[:, 0] - energy[:, 1]).mean(1)
     low = high = None
     if len(seeds) > 1:
-        low, high = mean_interval(gains.tolist(), float(differences.mean(0).var(ddof=1) / differences.shape[1]))
+        means = fit({"with": energy[:, 0].mean(1), "without": energy[:, 1].mean(1)})
+        (found,) = means.gains(["with"], "without", [picture_variance(energy[:, 0], energy[:, 1])])
+        low, high = found.low, found.high
     return Comparison(
         verdict=_verdict(pairs, low, high, num_classes),
         seeds=len(seeds),

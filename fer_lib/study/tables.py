@@ -18,14 +18,18 @@ from fer_lib.study.answer import answer
 from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
+from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
+from fer_lib.study.protocols import protocol_audit, protocol_figure, readable_protocols
 from fer_lib.study.start import readable_start, start_table
+from fer_lib.study.statements import statement_table
 from fer_lib.study.verify import sound_records
+from fer_lib.texts import spreadsheet_cell
 
 RUN_COLUMNS = (
     "run", "recipe", "seed", "fold", "dataset", "train_pictures", "epochs", "recipe_epochs", "views", "val_accuracy",
-    *(f"test_{rule}" for rule in RULES), "selected_epoch", "minutes", "images_per_second", "device", "torch", "commit",
-    "fingerprint",
+    *(f"test_{rule}" for rule in RULES), "selected_epoch", "minutes", "images_per_second", "device", "precision",
+    "torch", "commit", "fingerprint",
 )  # fmt: skip
 
 
@@ -53,6 +57,7 @@ def run_table(records: Sequence[RunRecord]) -> pd.DataFrame:
             "minutes": time["seconds"] / 60,
             "images_per_second": time["train_images_per_second"],
             "device": record.content["environment"]["device"],
+            "precision": record.content["environment"]["precision"],
             "torch": record.content["environment"]["torch"],
             "commit": record.content["code"]["commit"],
             "fingerprint": data["fingerprint"][:12],
@@ -72,8 +77,9 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV with a header, six significant digits."""
-    return table.to_csv(index=False, float_format="%.6g")
+    """A table as CSV with a header, six significant digits; what a spreadsheet would execute is quoted."""
+    safe = table.map(lambda cell: spreadsheet_cell(cell) if isinstance(cell, str) else cell)
+    return safe.to_csv(index=False, float_format="%.6g")
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
@@ -101,6 +107,8 @@ def _runs_page(table: pd.DataFrame) -> str:
 
 TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
     "claims": claim_table,
+    "evidence": evidence_table,
+    "statements": statement_table,
     "control": lambda records: ablation_table(records, claimed=False),
     "start": start_table,
     "alike": lambda records: ablation_table(records, claimed=False, question="alike"),
@@ -110,7 +118,7 @@ TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
     "leaks": audits.leak_audit,
     "ferplus": audits.ferplus_audit,
     "ceiling": audits.ceiling_table,
-    "protocols": audits.protocol_audit,
+    "protocols": protocol_audit,
     "cleaning": audits.cleaning_audit,
     "classes": audits.class_audit,
     "calibration": audits.calibration_audit,
@@ -128,6 +136,7 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "ablations": lambda table: markdown(readable_gains(table)),
     "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
     "cleaning": lambda table: markdown(readable_gains(table)),
+    "protocols": lambda table: markdown(readable_protocols(table)),
     "cost": lambda table: markdown(readable_costs(table)),
     "runs": _runs_page,
 }
@@ -139,7 +148,7 @@ FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "control": ("control", plots.gains),
     "start": ("start", plots.start),
     "ablations": ("ablations", plots.gains),
-    "protocols": ("protocols", plots.protocols),
+    "protocols": ("protocols", protocol_figure),
     "reliability": ("reliability", plots.reliability),
 }
 """Every figure by name: the table it shows, and what draws it."""
@@ -193,7 +202,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     readme = ROOT / "README.md"
     if results.resolve() == ROOT / "results" and readme.exists():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
-        text = _replace_section(readme.read_text(), "answer", answer(records) + "\n")
+        text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(records) + "\n")
         written[readme] = _replace_section(text, "claims", headline).encode()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)

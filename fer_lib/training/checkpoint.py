@@ -58,7 +58,7 @@ def mark_failed(folder: Path, reason: str) -> None:
 def read_failure(folder: Path) -> str | None:
     """Why the training in this folder failed; None if it did not."""
     path = folder / FAILED
-    return path.read_text().strip() if path.exists() else None
+    return path.read_text(encoding="utf-8").strip() if path.exists() else None
 
 
 def epochs_done(folder: Path) -> int | None:

@@ -1,7 +1,8 @@
 """Runs of the classical pipelines: features of every picture, one fit, and what a training of a net leaves.
 
 A fit has one "epoch", so that the three selection rules coincide, and no random number in it, so that every seed
-gives the same outcome.
+gives the same outcome unless the split is drawn with it. Of a drawn cross-validation one run fits all folds, and its
+test pictures are those of fold 0, then of fold 1 and so on.
 """
 
 import math
@@ -11,15 +12,16 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from fer_lib.data import FaceDataset, split_indices
+from fer_lib.data import FaceDataset, Parts, picture_digests, run_parts
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.models.classical import ClassicalModel
-from fer_lib.recipe import Recipe, RunSpec
+from fer_lib.recipe import RunSpec
 from fer_lib.selection import RULES
 from fer_lib.training.loop import Outcome
 from fer_lib.training.stop import Interrupted, Stop
 
+PARTS = Parts._fields
 CHUNK = 2000  # pictures between two lines of progress
 
 
@@ -42,50 +44,62 @@ def fit_classical(
         There are no weights.
 
     Raises:
-        UserError: the recipe wants what a single fit does not have, or the training part is too small.
+        UserError: the training part is too small.
         Interrupted: stopped early.
     """
     recipe = spec.recipe
-    _check(recipe)
-    model = create_model(recipe.model, num_classes=len(dataset.classes), **recipe.model_options)
-    parts = split_indices(dataset, recipe.protocol, spec.fold or 0, recipe.leave_out)
-    chosen = {"train": parts.train[: spec.limit_train]}
-    chosen |= {part: getattr(parts, part)[: spec.limit_test] for part in ("val", "test")}
-    sizes = {part: len(indices) for part, indices in chosen.items()}
-    labels = {part: dataset.labels[indices] for part, indices in chosen.items() if len(indices)}
-    if not sizes["train"] or not sizes["test"]:
+    parts = run_parts(
+        dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
+    )
+    sizes = {name: sum(len(getattr(part, name)) for part in parts) for name in PARTS}
+    if not all(len(part.train) and len(part.test) for part in parts):
         raise UserError(f"dataset {dataset.name}: no training pictures or no test pictures")
 
-    say("deterministic: every seed gives this outcome")
+    say("deterministic: every seed gives this " + ("outcome" if not recipe.chance else "outcome on its split"))
     started = time.monotonic()
-    features = _describe(model, dataset.images[chosen["train"]], "train", stop or Stop(), say)
-    say(f"fitting {recipe.model} to {features.shape[0]} x {features.shape[1]} features")
-    try:
-        model.fit_features(features, labels["train"])
-    except UserError as error:
-        raise UserError(f"dataset {dataset.name}, training part: {error}") from None
-    train_seconds = time.monotonic() - started
-    say(f"fitted after {train_seconds:.0f} s")
-    probabilities = {"train": model.probabilities(features)}
-    for part in [part for part in labels if part != "train"]:
-        probabilities[part] = model.probabilities(_describe(model, dataset.images[chosen[part]], part, Stop(), say))
+    model = create_model(recipe.model, num_classes=len(dataset.classes), **recipe.model_options)
+    wanted = np.unique(np.concatenate([indices for part in parts for indices in part]))
+    features = _features(model, dataset, wanted, stop or Stop(), say)
+    probabilities: dict[str, list[np.ndarray]] = {name: [] for name in PARTS}
+    train_seconds = 0.0
+    say(
+        f"fitting {recipe.model} to {sizes['train']} x {features.shape[1]} features"
+        + (f" of {len(parts)} folds" if len(parts) > 1 else "")
+    )
+    for part in parts:
+        at = Parts(*(np.searchsorted(wanted, indices) for indices in part))
+        begun = time.monotonic()
+        try:
+            model.fit_features(features[at.train], dataset.labels[part.train])
+        except UserError as error:
+            raise UserError(f"dataset {dataset.name}, training part: {error}") from None
+        train_seconds += time.monotonic() - begun
+        for name in PARTS:
+            if len(getattr(at, name)):
+                probabilities[name].append(model.probabilities(features[getattr(at, name)]))
+    say(f"fitted after {time.monotonic() - started:.0f} s")
 
+    labels = {
+        name: dataset.labels[np.concatenate([getattr(part, name) for part in parts])] for name in PARTS if sizes[name]
+    }
+    joined = {name: np.concatenate(probabilities[name]) for name in labels}
     row: dict[str, float] = {"epoch": 1}
-    for part in ("train", "val"):
-        row |= {f"{part}_loss": math.nan, f"{part}_accuracy": math.nan}
-        if part in labels:
-            row |= _scores(part, probabilities[part], labels[part])
-    row["test_accuracy"] = _scores("test", probabilities["test"], labels["test"])["test_accuracy"]
+    for name in ("train", "val"):
+        row |= {f"{name}_loss": math.nan, f"{name}_accuracy": math.nan}
+        if name in labels:
+            row |= _scores(name, joined[name], labels[name])
+    row["test_accuracy"] = _scores("test", joined["test"], labels["test"])["test_accuracy"]
     row |= {"lr": 0.0, "seconds": time.monotonic() - started}
     # One view only: plain and test-time-augmented predictions are the same.
-    evaluated = {part: dict.fromkeys(("plain", "tta"), probabilities[part]) for part in labels if part != "train"}
+    evaluated = {name: dict.fromkeys(("plain", "tta"), joined[name]) for name in labels if name != "train"}
     return Outcome(
         history=[row],
         epochs=dict.fromkeys(RULES, 1),
         probabilities=dict.fromkeys(RULES, evaluated),
-        labels={part: labels[part] for part in evaluated},
+        labels={name: labels[name] for name in evaluated},
         weights={},
         sizes=sizes,
+        pictures=picture_digests(parts),
         seconds=row["seconds"],
         train_seconds=train_seconds,
         images=sizes["train"],
@@ -102,31 +116,28 @@ def classical_environment() -> dict[str, str]:
     return {"precision": "float64", "scikit-image": skimage.__version__, "scikit-learn": sklearn.__version__}
 
 
-def _check(recipe: Recipe) -> None:
-    """Refuse what would change the run's name and not its outcome."""
-    for name, value, only in (
-        ("epochs", recipe.epochs, 1),
-        ("test_views", recipe.test_views, "one"),
-        ("augment", recipe.augment, {}),
-        ("balance", recipe.balance, {}),
-        ("pretrained", recipe.pretrained or "", ""),
-    ):
-        if value != only:
-            raise UserError(f"{recipe.name}: {name} must be {only!r}, as {recipe.model} is fitted once: got {value!r}")
+_kept: dict[tuple[str, str], np.ndarray] = {}
+"""Features of whole datasets that are small, by fingerprint and feature: the next draw takes them from here."""
 
 
-def _describe(
-    model: ClassicalModel, images: np.ndarray, part: str, stop: Stop, say: Callable[[str], None]
+def _features(
+    model: ClassicalModel, dataset: FaceDataset, wanted: np.ndarray, stop: Stop, say: Callable[[str], None]
 ) -> np.ndarray:
-    """Features float32 [N, D] of pictures uint8 [N, H, W]."""
+    """Features float32 [N, D] of the pictures at N positions."""
+    key = (dataset.fingerprint, model.feature)
+    if key in _kept:
+        return _kept[key][wanted]
     chunks = []
-    for start in range(0, len(images), CHUNK):
-        chunk = torch.from_numpy(images[start : start + CHUNK]).unsqueeze(1)
+    for start in range(0, len(wanted), CHUNK):
+        chunk = torch.from_numpy(dataset.images[wanted[start : start + CHUNK]]).unsqueeze(1)
         chunks.append(model.describe(chunk))
-        say(f"  {part}: features of {start + len(chunk)} of {len(images)} pictures")
+        say(f"  features of {start + len(chunk)} of {len(wanted)} pictures")
         if stop.reason:
             raise Interrupted(f"stopped by {stop.reason} before the fit; start it again from the beginning")
-    return np.concatenate(chunks)
+    features = np.concatenate(chunks)
+    if len(wanted) == len(dataset) <= CHUNK:
+        _kept[key] = features
+    return features
 
 
 def _scores(part: str, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from fer_lib.augment import Augmentation
-from fer_lib.data import FaceDataset, split_indices
-from fer_lib.errors import UserError
+from fer_lib.data import FaceDataset, Parts, picture_digests, run_parts
+from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
 from fer_lib.models.pretrained import load_pretrained
@@ -62,6 +62,7 @@ class Outcome:
         labels: ``[part]`` int64 [N].
         weights: the ``val_selected`` state dict, on the CPU; of the moving average where the recipe has one.
         sizes: pictures per part.
+        pictures: which they were, see :func:`fer_lib.data.picture_digests`.
         seconds: time spent training and evaluating epochs, over all sessions.
         train_seconds: of these, time spent on training steps.
         images: pictures trained on, over all epochs.
@@ -75,6 +76,7 @@ class Outcome:
     labels: dict[str, np.ndarray]
     weights: dict[str, torch.Tensor]
     sizes: dict[str, int]
+    pictures: dict[str, str]
     seconds: float
     train_seconds: float
     images: int
@@ -139,14 +141,13 @@ def _memory_named(spec: RunSpec) -> Iterator[None]:
     """Turn a lack of memory into one line. The last checkpoint stays, and the run may be tried elsewhere."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        # On a CPU, PyTorch's allocator raises a plain RuntimeError.
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
-            raise UserError(
-                f"{spec.run_id}: out of memory with batch size {spec.recipe.batch_size} of {spec.recipe.model}; free "
-                "memory, use another --device, or make it a different run with a smaller --batch-size"
-            ) from None
-        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"{spec.run_id}: out of memory with batch size {spec.recipe.batch_size} of {spec.recipe.model}; free "
+            "memory, use another --device, or make it a different run with a smaller --batch-size"
+        ) from None
 
 
 class _Trainer:
@@ -166,8 +167,10 @@ class _Trainer:
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device)
-        parts = split_indices(dataset, recipe.protocol, spec.fold or 0, recipe.leave_out)
-        train = parts.train[: spec.limit_train]
+        (parts,) = run_parts(
+            dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
+        )
+        train = parts.train
         if len(train) < 2 or not len(parts.test):
             raise UserError(
                 f"dataset {dataset.name}: {len(train)} training and {len(parts.test)} test pictures are too few"
@@ -176,7 +179,7 @@ class _Trainer:
         self.images = torch.from_numpy(np.ascontiguousarray(dataset.images)).to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
         self.train_part = torch.from_numpy(train)
-        self.parts = {part: torch.from_numpy(getattr(parts, part)[: spec.limit_test]).to(device) for part in PARTS}
+        self.parts = {part: torch.from_numpy(getattr(parts, part)).to(device) for part in PARTS}
         self.augmentation = Augmentation.from_dict(recipe.augment)
         self.source_size = dataset.images.shape[1]
         self.train_labels = torch.from_numpy(dataset.labels[train])
@@ -221,15 +224,17 @@ class _Trainer:
             self.say("\n".join(self.at.pretrained))
         if state is not None:
             self._restore(state)
-            self.say(
-                f"continuing at epoch {self.at.epoch + 1} of {self.recipe.epochs}, step {self.at.step} of {self.steps}"
-            )
+            self.say(f"continuing {self._where()}")
         self.at.sessions += 1
         self.saved_at = time.monotonic()
-        while self.at.epoch < self.recipe.epochs and not is_exhausted(self._scores(), self.recipe.early_stopping):
+        while not self._is_trained():
             self._train_epoch(resume_random=state.pop("random") if state else None)
             self._end_epoch()
             state = None
+        try:
+            self._save()  # the predictions that follow may take as long as an epoch
+        except OSError as error:  # the record is smaller, and may still fit
+            self.say(f"  no checkpoint before the predictions: {error.strerror}")
         return self._outcome()
 
     def _train_epoch(self, resume_random: dict[str, Any] | None) -> None:
@@ -263,7 +268,11 @@ class _Trainer:
             if reason or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
                 self._check_finite()
                 at.totals = self.train_step.totals.tolist()
-                self._save(reason)
+                self._save()
+                if reason:
+                    raise Interrupted(f"stopped by {reason} {self._where()}; start it again to continue")
+                loss = at.totals[0] / (at.step * self.batch)
+                self.say(f"  {self._where().removeprefix('at ')}: loss {loss:.3f}, checkpoint written")
         self._check_finite()
         at.totals = self.train_step.totals.tolist()
         at.epoch_seconds = spent + time.monotonic() - started
@@ -387,6 +396,9 @@ class _Trainer:
             labels={part: self.labels[chosen].cpu().numpy() for part, chosen in self.parts.items() if len(chosen)},
             weights={name: value.cpu() for name, value in states["val_selected"].items()},
             sizes={"train": len(self.train_part)} | {part: len(chosen) for part, chosen in self.parts.items()},
+            pictures=picture_digests(
+                [Parts(self.train_part.numpy(), *(self.parts[part].cpu().numpy() for part in PARTS))]
+            ),
             seconds=at.seconds,
             train_seconds=at.train_seconds,
             images=at.images,
@@ -396,7 +408,15 @@ class _Trainer:
 
     # ------------------------------------------------------------ stopping and resuming
 
-    def _save(self, reason: str | None) -> None:
+    def _is_trained(self) -> bool:
+        return self.at.epoch == self.recipe.epochs or is_exhausted(self._scores(), self.recipe.early_stopping)
+
+    def _where(self) -> str:
+        if self._is_trained():
+            return "after the last epoch"
+        return f"at epoch {self.at.epoch + 1} of {self.recipe.epochs}, step {self.at.step} of {self.steps}"
+
+    def _save(self) -> None:
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -408,11 +428,6 @@ class _Trainer:
         }
         save_checkpoint(self.folder, self.identity, state)
         self.saved_at = time.monotonic()
-        where = f"epoch {self.at.epoch + 1} of {self.recipe.epochs}, step {self.at.step} of {self.steps}"
-        if reason:
-            raise Interrupted(f"stopped by {reason} at {where}; start it again to continue")
-        loss = self.at.totals[0] / max(self.at.step * self.batch, 1)
-        self.say(f"  {where}: loss {loss:.3f}, checkpoint written")
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])

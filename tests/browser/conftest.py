@@ -62,7 +62,7 @@ def lab(tmp_path_factory, weight_files):
     shown.mkdir()
     notebook = nbformat.read(ROOT / "notebooks" / NOTEBOOK, 4)
     (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    parameters.source += "\nPIPELINE = 0"
+    parameters.source += f"\nPIPELINE = 0\nFOLDER = {str(shown / 'photos')!r}"
     nbformat.write(notebook, shown / NOTEBOOK)
     (config / "labconfig").mkdir(parents=True)
     (config / "labconfig" / "default_setting_overrides.json").write_text(

@@ -124,6 +124,7 @@ def test_a_visit(visit, shown):
     visit.wait(f"(canvas => {pixels}.some(value => value))(document.querySelector('.fer-stage canvas'))")
     visit.until("[...root.querySelectorAll('.fer-share')].some(share => parseInt(share.textContent) > 0)")
     assert page.locator(".fer-share").count() == 7
+    visit.until("/^net: tiny$/m.test(root.innerText)")
     visit.until("/[0-9.]+ pictures\\/s, \\d+ ms/.test(root.textContent)")
     visit.status("No face found")  # the film has a second without faces
     visit.until("Number(root.dataset.boxes) >= 2")  # and two with three
@@ -132,7 +133,7 @@ def test_a_visit(visit, shown):
     visit.until("root.querySelector('.fer-still img').naturalWidth === 640")
     assert not (shown / "photos").exists(), "stored without being asked"
     visit.press("Save")
-    visit.until("root.querySelector('.fer-still').textContent.includes('saved as photos/photo-')")
+    visit.until(f"root.querySelector('.fer-still').textContent.includes('saved as {shown}/photos/photo-')")
     (photo,) = (shown / "photos").iterdir()
     assert Image.open(photo).size == (640, 480)
 

@@ -1,5 +1,6 @@
 """Finding datasets by name, checking them, and fetching them."""
 
+import re
 import shutil
 import sys
 import zipfile
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_lib import paths
 from fer_lib.data import load_dataset
 from fer_lib.data.audit import audit, test_in_train
 from fer_lib.data.check import check_report
@@ -41,10 +43,31 @@ def test_the_variable_names_the_root(tmp_path, monkeypatch):
     monkeypatch.setenv("FER_DATA", str(tmp_path))
     assert load_dataset("fer2013").source == "fer2013.csv"
     monkeypatch.delenv("FER_DATA")
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     shutil.move(tmp_path / "fer2013", tmp_path / "data")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for place in ("", "notebooks", "data"):  # where a kernel or a shell stands makes no difference
+        monkeypatch.chdir(tmp_path / place)
+        assert load_dataset("fer2013").source == "fer2013.csv"
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "site-packages")  # an installed wheel has no checkout
+    with pytest.raises(UserError, match=re.escape(f"FER2013 not found in {tmp_path}/data/data: ")):
+        load_dataset("fer2013")
+    monkeypatch.chdir(tmp_path)
     assert load_dataset("fer2013").source == "fer2013.csv"
+
+
+@pytest.mark.parametrize("value", ["~/faces", "faces"])
+def test_a_home_or_a_relative_folder_in_the_variable(tmp_path, monkeypatch, value):
+    write(tmp_path / "faces/fer2013/fer2013.csv", "emotion,pixels,Usage", f"{ROW},Training")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("FER_DATA", value)
+    assert load_dataset("fer2013").source == "fer2013.csv"
+    monkeypatch.setenv("FER_DATA", "~nobody-of-this-name/faces")
+    with pytest.raises(UserError, match="no such home folder"):
+        load_dataset("fer2013")
 
 
 def test_the_other_forms_are_found(tmp_path):

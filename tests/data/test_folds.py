@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_lib.data import CKPLUS_CLASSES, PROTOCOLS, FaceDataset, load_dataset, split_indices
+from fer_lib.data import CKPLUS_CLASSES, PROTOCOLS, FaceDataset, load_dataset, run_parts, split_indices
 from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 
@@ -59,12 +59,13 @@ def test_ten_folds_test_every_picture_once_and_no_subject_twice(data):
     labels = data.draw(st.lists(st.integers(0, 6), min_size=people, max_size=150))
     extra = st.lists(st.integers(0, people - 1), min_size=len(labels) - people, max_size=len(labels) - people)
     dataset = faces(labels, [*range(people), *data.draw(extra)])
-    for protocol in ("subject_10fold", "picture_10fold"):
-        folds = [split_indices(dataset, protocol, fold) for fold in range(10)]
+    for protocol in ("subject_10fold", "picture_10fold", "subject_10fold_drawn", "picture_10fold_drawn"):
+        seed = data.draw(st.integers(0, 99))
+        folds = [split_indices(dataset, protocol, fold, seed=seed) for fold in range(10)]
         assert sorted(np.concatenate([parts.test for parts in folds]).tolist()) == list(range(len(labels)))
         for parts in folds:
             assert_partition(dataset, parts)
-            if protocol == "subject_10fold":
+            if protocol.startswith("subject"):
                 assert not set(dataset.subject[parts.test]) & set(dataset.subject[parts.train])
                 assert len(parts.test)
 
@@ -76,6 +77,30 @@ def test_picture_folds_keep_each_class_in_proportion(like_ck48):
         assert np.abs(got - share * np.array(CK48_SIZES)).max() < 1
         # And not the first of each class: the files are sorted by subject.
         assert len(set(like_ck48.subject[parts.test])) > 0.5 * 109 * (1 - (1 - share) ** 9)
+
+
+@pytest.mark.parametrize("kind", ["picture_2to1", "picture_90_10", "picture_10fold", "subject_10fold"])
+def test_a_drawn_split_is_drawn_anew_by_the_seed_and_by_nothing_else(like_ck48, kind):
+    drawn = [split_indices(like_ck48, f"{kind}_drawn", seed=seed).test.tolist() for seed in (0, 1, 2)]
+    assert drawn == [split_indices(like_ck48, f"{kind}_drawn", seed=seed).test.tolist() for seed in (0, 1, 2)]
+    assert len(set(map(tuple, drawn))) == 3
+    fixed = [split_indices(like_ck48, kind, seed=seed).test.tolist() for seed in (0, 1)]
+    assert fixed[0] == fixed[1]
+    # As many of every class as in the fixed split, where pictures are dealt out; chance alone says which.
+    if kind.startswith("picture"):
+        classes = [np.bincount(like_ck48.labels[test], minlength=7).tolist() for test in [fixed[0], *drawn]]
+        assert classes == [classes[0]] * 4
+        expected = len(drawn[0]) ** 2 / 981
+        assert abs(len(set(drawn[1]) & set(drawn[2])) - expected) < 4 * np.sqrt(expected)
+
+
+def test_a_run_without_a_fold_takes_all_of_them(like_ck48):
+    whole = run_parts(like_ck48, "subject_10fold_drawn", None, 3)
+    one = run_parts(like_ck48, "subject_10fold_drawn", 4, 3)
+    assert len(whole) == 10
+    assert [part.tolist() for part in one[0]] == [part.tolist() for part in whole[4]]
+    assert np.sort(np.concatenate([parts.test for parts in whole])).tolist() == list(range(981))
+    assert len(run_parts(like_ck48, "picture_2to1_drawn", None, 3)) == 1
 
 
 def test_the_copied_folds_follow_the_published_code(like_ck48):
@@ -149,10 +174,11 @@ def test_the_leaks_of_ckplus(ckplus):
 
 
 @pytest.mark.data
-def test_subject_folds_of_ckplus_are_even(ckplus):
+@pytest.mark.parametrize("protocol", ["subject_10fold", "subject_10fold_drawn"])
+def test_subject_folds_of_ckplus_are_even(ckplus, protocol):
     """Each fold within one sequence (three pictures) or so of its tenth, in every class and in all."""
     for fold in range(10):
-        test = split_indices(ckplus, "subject_10fold", fold).test
+        test = split_indices(ckplus, protocol, fold).test
         got = np.bincount(ckplus.labels[test], minlength=7)
         assert np.abs(got - np.array(CK48_SIZES) / 10).max() <= 4.5
         assert 87 <= len(test) <= 108

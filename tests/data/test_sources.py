@@ -174,8 +174,8 @@ def test_a_folder_of_any_size_and_colour(tmp_path):
     dataset = load_dataset(f"folder:{tmp_path}")
     assert dataset.classes == ("angry", "happy", "neutral")
     assert dataset.labels.tolist() == [0, 1, 2]
-    # Luma of pure green and pure red, ITU-R 601.
-    assert dataset.images[:, 24, 24].tolist() == [150, 76, 77]
+    # Luma of pure red, ITU-R 601, and of pure green of which one half is the white below.
+    assert dataset.images[:, 24, 24].tolist() == [202, 76, 77]
     assert dataset.images.shape == (3, 48, 48)
     assert set(dataset.split) == {""}
     assert str(tmp_path) not in dataset.name + dataset.source

@@ -57,6 +57,7 @@ def test_json_has_one_line_a_frame_and_names_what_is_broken(fer, album):
     ]
     assert [len(row["faces"]) for row in rows.values()] == [3, 3, 3, 0]
     assert rows["album/film.avi", 3]["seconds"] == 1.5
+    assert {row["net"] for row in rows.values()} == {"tiny"}
     for face in rows["album/faces.png", None]["faces"]:
         assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
         assert face["label"] == max(face["probabilities"], key=face["probabilities"].get)
@@ -91,6 +92,69 @@ def test_csv_has_one_row_a_face(fer, album, tmp_path):
         }
         assert row["label"] == max(shares, key=shares.get)
     assert rows[3]["label"] == ""
+    assert {row["net"] for row in rows} == {"tiny"}
+
+
+def test_the_drawn_picture_names_the_net(fer, album, tmp_path):
+    assert fer("album/wall.jpg", "--format", "pictures")[0] == 0
+    drawn = np.asarray(Image.open(tmp_path / "drawn" / "wall.jpg")).astype(int)
+    corner = drawn[-20:, :60]
+    assert (corner < 60).all(2).sum() > 100  # white on black, on a grey wall
+    assert (corner > 200).all(2).sum() > 20
+    assert (np.abs(drawn[:40] - 128) < 8).all()
+
+
+def test_the_output_is_guarded_before_any_work(fer, album, tmp_path, monkeypatch):
+    monkeypatch.setattr("fer_lib.demo.files.create_detector", lambda name: pytest.fail("it had begun"))
+    before = {path: path.read_bytes() for path in album.iterdir()}
+    (tmp_path / "link.csv").symlink_to("album/faces.png")
+    for output, words in (
+        ("album/faces.png", "album/faces.png: is read as input"),
+        ("link.csv", "link.csv: is read as input"),
+        ("album", "album: a folder"),
+        ("none/x.json", "there is no folder"),
+        ("a\x1b[2Jb", "a\\x1b[2Jb: a name with control characters"),
+    ):
+        status, out, err = fer("album", "--output", output)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert words in err
+    status, _, err = fer("album", "--format", "pictures", "--output", "album/faces.png")
+    assert (status, err) == (2, "fer: album/faces.png: a file, where a folder is needed for the output\n")
+    assert {path: path.read_bytes() for path in album.iterdir()} == before
+
+
+def test_names_are_text_to_terminals_and_spreadsheets(fer, tmp_path):
+    for name in ("=1+1.png", "\x1b[31mred.png"):
+        Image.new("RGB", (40, 40)).save(tmp_path / name)
+    (tmp_path / "\x1b[2Jbroken.png").write_bytes(b"nothing")
+    status, out, err = fer("=1+1.png", "\x1b[31mred.png", "\x1b[2Jbroken.png", "--format", "csv")
+    assert status == 1
+    assert [row["file"] for row in csv.DictReader(io.StringIO(out))] == ["'=1+1.png", "\\x1b[31mred.png"]
+    assert "\x1b" not in out + err
+    assert err.startswith("fer: \\x1b[2Jbroken.png: not a readable picture")
+
+
+@pytest.mark.parametrize(
+    ("given", "way"),
+    [("https://example.org/me.jpg", "download"), ("rtsp://192.0.2.7/live", "stream"), ("0", "fer demo")],
+)
+def test_an_address_or_the_number_of_a_camera_is_answered_with_a_sentence(fer, given, way):
+    status, out, err = fer(given)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert given in err
+    assert way in err
+
+
+def test_a_file_that_is_named_like_a_camera_s_number_is_a_file(fer, tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "0", "PNG")
+    assert json.loads(fer("0")[1])["file"] == "0"
+
+
+def test_home_is_known_without_a_shell(fer, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Image.new("RGB", (40, 40)).save(tmp_path / "wall.png")
+    assert fer("~/wall.png", "--output=~/wall.json")[0] == 0
+    assert json.loads((tmp_path / "wall.json").read_text())["faces"] == []
 
 
 def test_pictures_are_drawn_beside_nothing_is_replaced(fer, album, tmp_path):

@@ -38,7 +38,7 @@ def frame(service, content, **message):
 def test_a_live_picture(service):
     answer, buffers = frame(service, FACES)
     assert (answer["type"], answer["id"], answer["size"], buffers) == ("answer", 7, [640, 480], [])
-    assert len(answer["faces"]) == 3
+    assert (len(answer["faces"]), answer["net"]) == (3, "tiny")
     for face in answer["faces"]:
         assert sum(face["probabilities"]) == pytest.approx(1, abs=1e-3)
         assert face["label"] == service.predictor.classes[int(np.argmax(face["probabilities"]))]
@@ -166,7 +166,7 @@ def test_unknown_messages_are_answered(service):
 
 def test_without_a_weight_file_faces_are_marked_and_not_named(tmp_path):
     service = Service(create_detector("mtcnn"), tmp_path, tmp_path / "none")
-    assert service.models() == []
+    assert (service.models(), service.net) == ([], "")
     answer, heats = frame(service, FACES, explain=True)
     assert [(face["label"], face["probabilities"]) for face in answer["faces"]] == [("", [])] * 3
     assert heats == []

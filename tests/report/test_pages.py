@@ -10,7 +10,7 @@ import pytest
 
 from fer_lib.paths import ROOT
 from fer_lib.report.notebooks import NOTEBOOKS, git_blob, list_notebooks, runs_digest
-from fer_lib.report.pages import render_page
+from fer_lib.report.pages import _index, render_page
 
 EXECUTED = ROOT / "results" / "executed"
 REPORTS = ROOT / "results" / "reports"
@@ -71,6 +71,36 @@ def test_page_stands_alone(executed):
     assert "<title>Title</title>" in text
     assert "smoke scale" in text
     assert "a warning of this machine" not in text
+
+
+LIVE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def hostile(tmp_path) -> Path:
+    """Markup wherever a notebook's author, a parameter or a name can put text."""
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# Title `{LIVE}`\n\nLead `{LIVE}`.\n\n## Part `{LIVE}` & more"),
+        nbformat.v4.new_code_cell(f"NAME = '{LIVE}'", outputs=[nbformat.v4.new_output("stream", text=LIVE)]),
+    ]
+    stamp = {"source": LIVE, "scale": "smoke", "parameters": {"NAME": LIVE}, "executed": LIVE}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"fer": stamp})
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    return tmp_path / "x.ipynb"
+
+
+def test_text_is_never_markup(hostile):
+    text = render_page(hostile)
+    assert "alert(1)" in text
+    assert "<script" not in text
+    page = _Page(text)
+    assert [link for link in page.links if link.startswith("#") and link[1:] not in page.ids] == []
+
+
+def test_the_index_escapes_titles_and_stamps(hostile):
+    text = _index([hostile], "smoke")
+    assert "alert(1)" in text
+    assert "<script" not in text
 
 
 def test_the_check_itself_sees_a_page_that_reaches_out():

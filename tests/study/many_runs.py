@@ -16,7 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tiny import content_of
 
-from fer_lib.data import PROTOCOLS, split_indices
+from fer_lib.data import Parts, run_parts
 from fer_lib.data.facts import load_facts
 from fer_lib.metrics import summary
 from fer_lib.recipe import RunSpec, list_recipes
@@ -38,7 +38,8 @@ def write_fake(runs: Path, spec: RunSpec, *, skill: float = SKILL, answers: Answ
         answers: what the net says, and is sure of, in the place of made-up answers: ``[rule][part]`` int64 [N].
     """
     recipe, facts = spec.recipe, load_facts(spec.recipe.dataset)
-    parts = split_indices(facts.faces, recipe.protocol, spec.fold or 0)
+    folds = run_parts(facts.faces, recipe.protocol, spec.fold, spec.seed)
+    parts = Parts(*(np.concatenate(indices) for indices in zip(*folds, strict=True)))
     labels = {part: facts.faces.labels[getattr(parts, part)][: spec.limit_test] for part in ("val", "test")}
     labels = {part: truth for part, truth in labels.items() if len(truth)}
     rng = np.random.default_rng(int(spec.digest[:8], 16))
@@ -97,8 +98,7 @@ def many_specs() -> Iterator[RunSpec]:
     nets = [recipe for recipe in list_recipes().values() if recipe.optimizer]  # pipelines are fitted, without epochs
     for seed in itertools.count():
         for recipe in nets:
-            folds = PROTOCOLS[recipe.protocol]
-            for fold in range(folds) if folds > 1 else (None,):
+            for fold in range(recipe.folds) if recipe.folds > 1 else (None,):
                 yield RunSpec(recipe, seed, fold)
 
 

@@ -11,13 +11,13 @@ from fer_lib.checkpoints import write_checkpoint
 from fer_lib.data import FaceDataset, synthetic
 from fer_lib.errors import UserError
 from fer_lib.paths import ROOT
+from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec, get_recipe, with_changes
 from fer_lib.runs import RunRecord, read_record
 from fer_lib.study import heat_scores
 from fer_lib.study.heat_pictures import heat_figure, mistakes_figure, recorded_figure
 from fer_lib.study.heat_scores import MEASURES, drawn_recipe
 from fer_lib.study.heat_verdict import compare, comparison_table, measure_table, right_and_wrong
-from fer_lib.study.train import train_run
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from fer_lib.augment import test_views as views_of
 from fer_lib.checkpoints import load_net, read_checkpoint
 from fer_lib.cli import main
 from fer_lib.errors import UserError
+from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
-from fer_lib.study.train import train_run
 from fer_lib.study.weights import export_run, load_trained, trained_models, weight_file
 
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from fer_lib.study.pace import Pace
-from fer_lib.study.plan import STATES, Status, by_family
+from fer_lib.queue.pace import Pace
+from fer_lib.queue.plan import STATES, Status, by_family
 
 
 def status_text(statuses: Sequence[Status], pace: Pace) -> str:

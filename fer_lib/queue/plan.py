@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_lib.data import PROTOCOLS
 from fer_lib.errors import UserError, unknown
+from fer_lib.queue.lock import is_locked
 from fer_lib.recipe import Recipe, RunSpec, list_recipes, load_papers
-from fer_lib.study.lock import is_locked
 
 HEADLINES = (
     "li/hybrid/fer2013",
@@ -32,8 +31,10 @@ STATES = ("done", "running", "partial", "failed", "missing")
 
 def wanted_seeds(recipe: Recipe) -> int:
     """How many seeds the study wants of a recipe."""
-    if not recipe.optimizer:  # fitted in closed form, the same whatever the seed
+    if not recipe.chance:  # the same whatever the seed
         return 1
+    if recipe.seeds is not None:
+        return recipe.seeds
     if recipe.name in HEADLINES:
         return HEADLINE_SEEDS
     return CONTROL_SEEDS if recipe.name.startswith("control/") else SEEDS
@@ -79,12 +80,11 @@ def matrix(
         raise UserError(f"--seeds {seeds}: must be 1 or more")
     specs = []
     for recipe in recipes:
-        count = wanted_seeds(recipe) if seeds is None else seeds if recipe.optimizer else 1
-        folds = PROTOCOLS[recipe.protocol]
+        count = wanted_seeds(recipe) if seeds is None else seeds if recipe.chance else 1
         specs += [
             RunSpec(recipe, seed, fold, limit_train, limit_test)
             for seed in range(count)
-            for fold in (range(folds) if folds > 1 else [None])
+            for fold in (range(recipe.folds) if recipe.folds > 1 else [None])
         ]
     return sorted(specs, key=_urgency)  # stable: within a seed the order of the recipes, then of the folds
 

@@ -13,12 +13,12 @@ import torch
 from tiny import tiny_dataset, tiny_recipe
 
 from fer_lib.errors import UserError
+from fer_lib.queue import work
+from fer_lib.queue.lock import Busy, locked
+from fer_lib.queue.train import train_run
+from fer_lib.queue.work import run_queue
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import read_records, verify_record
-from fer_lib.study import queue
-from fer_lib.study.lock import Busy, locked
-from fer_lib.study.queue import run_queue
-from fer_lib.study.train import train_run
 from fer_lib.training import Interrupted
 from fer_lib.training.checkpoint import mark_failed, save_checkpoint
 
@@ -45,8 +45,8 @@ def fake(monkeypatch):
         return tiny_dataset()
 
     Fake.seeds, Fake.ends, Fake.loaded = [], {}, []
-    monkeypatch.setattr(queue, "train_run", train)
-    monkeypatch.setattr(queue, "load_dataset", load)
+    monkeypatch.setattr(work, "train_run", train)
+    monkeypatch.setattr(work, "load_dataset", load)
     return Fake
 
 
@@ -107,7 +107,7 @@ def test_data_that_are_missing_are_told_once(fake, tmp_path, monkeypatch):
     def load(name):
         raise UserError("FER2013 not found in data")
 
-    monkeypatch.setattr(queue, "load_dataset", load)
+    monkeypatch.setattr(work, "load_dataset", load)
     report = run_queue(SPECS, results=tmp_path, device="cpu")
     assert report.failures == ["no run on synthetic: FER2013 not found in data"]
     assert fake.seeds == []
@@ -124,18 +124,18 @@ def test_the_time_limit_ends_it_between_runs_and_inside_one(fake, tmp_path):
 def test_each_queue_takes_a_gpu_of_its_own(monkeypatch, tmp_path):
     """Two GPUs, pretended: two queues get one each, a third gets none."""
     properties = [type("Properties", (), {"uuid": f"GPU-{index}"}) for index in range(2)]
-    monkeypatch.setattr(queue.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(queue.torch.cuda, "get_device_properties", properties.__getitem__)
-    monkeypatch.setattr(queue.tempfile, "gettempdir", lambda: tmp_path)
-    with queue._one_gpu("auto") as one, queue._one_gpu("cuda") as other:
+    monkeypatch.setattr(work.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(work.torch.cuda, "get_device_properties", properties.__getitem__)
+    monkeypatch.setattr(work.tempfile, "gettempdir", lambda: tmp_path)
+    with work._one_gpu("auto") as one, work._one_gpu("cuda") as other:
         assert (one, other) == ("cuda:0", "cuda:1")
-        with pytest.raises(UserError, match="other queues hold all 2 GPUs"), queue._one_gpu("auto"):
+        with pytest.raises(UserError, match="other queues hold all 2 GPUs"), work._one_gpu("auto"):
             pass
-        with queue._one_gpu("cuda:0") as named:
+        with work._one_gpu("cuda:0") as named:
             assert named == "cuda:0"
-    with queue._one_gpu("auto") as again:
+    with work._one_gpu("auto") as again:
         assert again == "cuda:0"
-    with queue._one_gpu("cpu") as cpu:
+    with work._one_gpu("cpu") as cpu:
         assert cpu == "cpu"
 
 
@@ -174,7 +174,7 @@ def test_two_processes_one_of_them_killed(tmp_path, monkeypatch):
     assert killed.returncode == -signal.SIGKILL
     assert other.returncode == 0, outputs[1]
     # The other took over what the first one left, unless it was at its end by then.
-    monkeypatch.setattr(queue, "load_dataset", lambda name: tiny_dataset())
+    monkeypatch.setattr(work, "load_dataset", lambda name: tiny_dataset())
     run_queue(SPECS, results=results, device="cpu", say=outputs.append)
     finished = re.findall(r"^(\S+): test accuracy", "\n".join(outputs), re.MULTILINE)
     assert sorted(finished) == sorted(spec.run_id for spec in SPECS)  # none twice

@@ -6,6 +6,7 @@ waste their time and the record of the first stays: a record appears by renaming
 """
 
 import fcntl
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,13 @@ def is_locked(partial: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def sweep(runs: Path) -> None:
+    """Remove the unfinished folders of runs that are complete, left by a process that was killed at its very end."""
+    for partial in runs.glob("*.partial"):
+        if (partial.with_suffix("") / "run.json").exists() and not is_locked(partial):
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _open(partial: Path) -> TextIO:

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from fer_lib.study.lock import Busy, is_locked, locked
+from fer_lib.queue.lock import Busy, is_locked, locked
 
 HOLD = """
 import sys
 from pathlib import Path
-from fer_lib.study.lock import locked
+from fer_lib.queue.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

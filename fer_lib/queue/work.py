@@ -18,10 +18,10 @@ import torch
 
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.errors import UserError
+from fer_lib.queue.lock import Busy, locked
+from fer_lib.queue.plan import run_status
+from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
-from fer_lib.study.lock import Busy, locked
-from fer_lib.study.plan import run_status
-from fer_lib.study.train import train_run
 from fer_lib.training import Interrupted, Stop, choose_device
 
 
@@ -55,7 +55,7 @@ def run_queue(
     does not keep the others from being trained. Several calls, on several machines too, may share a results folder.
 
     Args:
-        specs: the plan, see :func:`fer_lib.study.plan.matrix`.
+        specs: the plan, see :func:`fer_lib.queue.plan.matrix`.
         results: folder that holds ``runs/``.
         device: see :func:`fer_lib.training.choose_device`.
         jobs: worker processes on this device; of a CPU each gets its share of the threads.

@@ -12,8 +12,8 @@ from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
 from fer_lib.models.describe import count_macs, meta_net
 from fer_lib.paths import write_atomically
+from fer_lib.queue.plan import Status
 from fer_lib.runs import RunRecord
-from fer_lib.study.plan import Status
 
 PICTURES = {"fer2013": (28709, 7178), "ckplus": (883, 98), "synthetic": (2100, 700)}
 """Pictures that an epoch trains on and that it evaluates; of CK+ those of a tenfold cross-validation."""

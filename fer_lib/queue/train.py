@@ -17,12 +17,11 @@ import torch
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.metrics import summary
-from fer_lib.models import list_models
 from fer_lib.models.describe import meta_net, milliseconds
 from fer_lib.paths import ROOT, results_dir
+from fer_lib.queue.lock import locked, sweep
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
-from fer_lib.study.lock import locked
 from fer_lib.training import Outcome, Stop, autocast_dtype, choose_device, device_name, fit
 from fer_lib.training.classical import classical_environment, fit_classical
 
@@ -50,11 +49,12 @@ def train_run(
         fer_lib.errors.UserError: the data are missing or unfit, or do not fit the device's memory.
         fer_lib.training.Diverged: the training failed, now or when it was last tried: it is not
             tried again before its unfinished folder is deleted.
-        fer_lib.study.lock.Busy: another process is training this run.
+        fer_lib.queue.lock.Busy: another process is training this run.
         fer_lib.training.Interrupted: stopped early; the same call continues.
     """
     runs = (results or results_dir()) / "runs"
     folder, partial = runs / spec.run_id, runs / f"{spec.run_id}.partial"
+    sweep(runs)
     if record := find_run(spec, results):
         say(f"{spec.run_id}: complete, loaded from its record")
         return record
@@ -65,7 +65,7 @@ def train_run(
         if record is None:
             say(f"{spec.run_id}: {spec.recipe.epochs} epochs on {dataset.name}")
             started, code = datetime.now(UTC), code_version()  # before the training, during which the tree may change
-            if spec.recipe.model in list_models(classical=True):
+            if spec.recipe.is_classical:
                 outcome, target = fit_classical(spec, dataset, stop=stop, say=say), torch.device("cpu")
                 where = environment(target) | classical_environment()
             else:
@@ -126,6 +126,7 @@ def _write(
             "source": dataset.source,
             "fingerprint": dataset.fingerprint,
             "counts": outcome.sizes,
+            "pictures": outcome.pictures,
         },
         "pretrained": outcome.pretrained,
         "environment": where,

@@ -1,0 +1,22 @@
+"""Text from elsewhere, such as names of files and fields of records, shown as text and never obeyed."""
+
+import re
+
+# Control characters but tab and line feed, what turns the direction of writing, and the stray bytes of names that are
+# no UTF-8.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Text for a terminal: a control character is shown by its number, as in ``\x1b``."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    r"""The same on one line: a line feed is shown as ``\n``."""
+    return printable(text.rstrip("\n")).replace("\n", "\\n")
+
+
+def spreadsheet_cell(text: str) -> str:
+    """A cell of a CSV file: with a quote before what a spreadsheet would take for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

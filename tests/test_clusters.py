@@ -1,0 +1,79 @@
+"""The bootstrap over persons: against theory, against SciPy, and how often its intervals hold the truth."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fer_lib import clusters
+from fer_lib.clusters import ByPerson, by_person, difference_interval
+
+
+def test_answers_are_counted_by_person():
+    found = by_person([2, 0, 2, 2], [True, False, True, False], persons=4)
+    assert found.right.tolist() == [0, 0, 2, 0]
+    assert found.asked.tolist() == [1, 0, 3, 0]
+    assert found.accuracy == 0.5
+
+
+def test_one_picture_a_person_is_the_binomial_case():
+    found = by_person(np.arange(400), np.arange(400) < 300, persons=400)
+    low, high = found.interval
+    half = 1.96 * np.sqrt(0.75 * 0.25 / 400)
+    assert (low, high) == (pytest.approx(0.75 - half, abs=0.006), pytest.approx(0.75 + half, abs=0.006))
+    assert found.variance == pytest.approx(0.75 * 0.25 / 400, rel=0.05)
+
+
+def test_frames_of_one_film_are_worth_one_picture():
+    once = by_person(np.arange(100), np.arange(100) < 80, persons=100)
+    thrice = by_person(np.repeat(np.arange(100), 3), np.repeat(np.arange(100) < 80, 3), persons=100)
+    assert thrice.interval == pytest.approx(once.interval)
+    assert by_person(np.arange(300), np.repeat(np.arange(100) < 80, 3), 300).variance < 0.4 * thrice.variance
+
+
+def test_intervals_agree_with_scipys_bootstrap():
+    rng = np.random.default_rng(1)
+    asked = rng.integers(2, 12, 60)
+    right = rng.binomial(asked, 0.8)
+    expected = stats.bootstrap(
+        (right, asked), lambda r, a, axis: r.sum(axis) / a.sum(axis), paired=True, vectorized=True,
+        method="percentile", random_state=rng,
+    ).confidence_interval  # fmt: skip
+    found = ByPerson(right.astype(float), asked.astype(float)).interval
+    assert found == (pytest.approx(expected.low, abs=0.004), pytest.approx(expected.high, abs=0.004))
+
+
+def people(rng: np.random.Generator, mean: float, persons: int = 118) -> ByPerson:
+    """A study of CK+'s size, whose persons differ in how well they are read."""
+    asked = 3.0 * rng.integers(1, 6, persons)
+    skill = rng.beta(3 * mean, 3 * (1 - mean), persons)
+    return ByPerson(3.0 * rng.binomial((asked / 3).astype(int), skill), asked)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say(monkeypatch):
+    monkeypatch.setattr(clusters, "RESAMPLES", 1000)
+    clusters._draws.cache_clear()
+    rng = np.random.default_rng(2)
+    held = [low <= 0.88 <= high for low, high in (people(rng, 0.88).interval for _ in range(600))]
+    naive = []
+    for _ in range(600):
+        found = people(rng, 0.88)
+        half = 1.96 * np.sqrt(found.accuracy * (1 - found.accuracy) / found.asked.sum())
+        naive.append(abs(found.accuracy - 0.88) <= half)
+    clusters._draws.cache_clear()
+    assert 0.92 < np.mean(held) < 0.97
+    assert np.mean(naive) < 0.85  # what pictures taken for independent would claim
+
+
+def test_a_difference_is_surer_than_its_sides_where_persons_are_hard_for_both():
+    rng = np.random.default_rng(3)
+    ours = people(rng, 0.85)
+    better = ByPerson(np.minimum(ours.right + 1, ours.asked), ours.asked)
+    low, high = difference_interval(better, ours)
+    assert 0 < low < better.accuracy - ours.accuracy < high
+    assert high - low < 0.5 * (ours.interval[1] - ours.interval[0])
+    assert difference_interval(ours, ours) == (0, 0)
+
+
+def test_the_numbers_are_the_same_on_every_machine():
+    found = by_person(np.arange(30) % 10, np.arange(30) % 7 > 1, persons=10)
+    assert found.interval == (pytest.approx(8 / 15, abs=1e-12), pytest.approx(0.8, abs=1e-12))
