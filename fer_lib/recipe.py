@@ -13,6 +13,7 @@ import msgspec
 from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of
 from fer_lib.data.ferplus import FERPLUS_CLASSES
+from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import PRETRAINED, check_net, is_classical
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
@@ -64,7 +65,8 @@ class Recipe:
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     leave_out: str | None = None
-    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``."""
+    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``; or those that
+    also occur in a held-out part, :data:`fer_lib.data.folds.COPIES`."""
     seeds: Count | None = field(default=None, compare=False)
     """How many seeds the study wants of it, if not as many as of others of its kind; no part of the identity."""
     sources: dict[str, Text] = field(default_factory=dict, compare=False)
@@ -154,9 +156,9 @@ def _check_data(recipe: Recipe) -> None:
     weights = recipe.loss.get("class_weights")
     if classes and weights and len(weights) != len(classes):
         raise UserError(f"loss: class_weights must be {len(classes)} numbers, one for each class: got {len(weights)}")
-    if recipe.leave_out is not None and recipe.leave_out not in FERPLUS_CLASSES:
-        raise unknown("FER+ class to leave out", recipe.leave_out, FERPLUS_CLASSES)
-    if recipe.leave_out is not None and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
+    if recipe.leave_out not in (None, COPIES, *FERPLUS_CLASSES):
+        raise unknown("thing to leave out", recipe.leave_out, [COPIES, *FERPLUS_CLASSES])
+    if recipe.leave_out in FERPLUS_CLASSES and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
         raise UserError(f"leave_out = {recipe.leave_out!r}: {dataset} has no votes of FER+")
     start = recipe.pretrained
     if start and start not in PRETRAINED and Path(start).suffix not in (".safetensors", ".pth", ".pt"):

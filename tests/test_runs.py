@@ -226,7 +226,7 @@ def flip(array):
         (lambda c: c["metrics"]["val_selected"]["test"]["tta"].update(ece=0.0), "ece of test, val_selected"),
         (lambda c: c["metrics"]["last"]["val"]["tta"]["per_class_recall"].reverse(), "per_class_recall of val, last"),
         (lambda c: c["metrics"]["last"]["test"].pop("plain"), "run.json: lacks metrics.last.test.plain"),
-        (lambda c: c["metrics"]["last"]["test"]["tta"]["per_class_recall"].pop(), "per_class_recall of test, last, tta"),
+        (lambda c: c["metrics"]["last"]["test"]["tta"]["per_class_recall"].pop(), "per_class_recall of test, last"),
         (lambda c: c["metrics"]["test_best"]["test"]["plain"].update(accuracy=0.99), "test_accuracy of epoch 3"),
         (lambda c: c["metrics"]["test_best"].pop("test"), "run.json: lacks metrics.test_best.test"),
         (lambda c: c["metrics"]["val_selected"].update(epoch=4), "val_selected has epoch 4 of 3"),
