@@ -149,7 +149,7 @@ def check_classes(dataset: FaceDataset, parts: Parts) -> None:
         if len(part) and len(present := np.unique(dataset.labels[part])) == 1:
             only = dataset.classes[present[0]]
             raise UserError(
-                f"dataset {dataset.name}: all {len(part)} pictures of the {name} part are {only}; take more pictures, or"
+                f"dataset {dataset.name}: all {len(part)} pictures of the {name} part are {only}; take more, or"
                 " another split"
             )
 
