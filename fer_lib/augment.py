@@ -10,12 +10,10 @@ normalised by `normalize`. Magnitudes mean what they mean in `torchvision.transf
 of 0..1.
 """
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fer_lib.errors import UserError, unknown
+from fer_lib.parts import VIEWS, Augment
+from fer_lib.schema import check
 
 MEAN = 0.5
 STD = 0.25
@@ -34,32 +34,6 @@ def normalize(images: Tensor) -> Tensor:
     The constants are fixed, not measured, so that a model's input does not depend on the training set.
     """
     return images.sub(MEAN).div_(STD)
-
-
-class Range(NamedTuple):
-    """A magnitude drawn uniformly from ``[low, high]`` in a share `p` of the pictures, absent in the rest."""
-
-    low: float
-    high: float
-    p: float = 1.0
-
-
-@dataclass(frozen=True)
-class Erase:
-    """A box of one grey level over a picture (Zhong et al. 2020, "Random Erasing", Algorithm 1).
-
-    Attributes:
-        p: share of the pictures that get a box.
-        area: smallest and largest share of the output's area.
-        ratio: smallest and largest height / width, drawn log-uniformly. A side longer than the output
-            is cut to it, where torchvision draws again.
-        value: grey level of the box, 0 black to 1 white.
-    """
-
-    p: float
-    area: tuple[float, float] = (0.02, 0.33)
-    ratio: tuple[float, float] = (0.3, 3.3)
-    value: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,109 +66,41 @@ class Draws:
         return Draws(self.values.to(device, non_blocking=True), self.columns)
 
 
-# The magnitude that changes nothing, and what a recipe may ask for.
-_RANGES = {
-    "area": (1.0, 0.01, 1.0),
-    "rotate": (0.0, -360.0, 360.0),
-    "shear": (0.0, -80.0, 80.0),
-    "scale": (1.0, 0.1, 10.0),
-    "shift": (0.0, -1.0, 1.0),
-    "brightness": (1.0, 0.0, 10.0),
-    "contrast": (1.0, 0.0, 10.0),
-    "gamma": (1.0, 0.01, 100.0),
-    "noise": (0.0, 0.0, 1.0),
+_NEUTRAL = {
+    "rotate": 0.0,
+    "shear": 0.0,
+    "scale": 1.0,
+    "shift": 0.0,
+    "brightness": 1.0,
+    "contrast": 1.0,
+    "gamma": 1.0,
+    "noise": 0.0,
 }
+"""The magnitudes that change nothing, in the order in which they are drawn."""
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What happens to a training picture. A field left out does nothing.
+class Augmentation(Augment, frozen=True):
+    """What happens to a training picture, with the fields of :class:`fer_lib.parts.Augment`.
 
     The geometry is one warp (bilinear, black outside the picture): the picture is sheared, scaled and rotated
     about its center, shifted, and seen through a window, which is enlarged and flipped. Crops and flips alone copy
     pixels.
     Light follows in the order of the fields: brightness, contrast, gamma, noise, each cut to 0..1, then the
     box of `erase`. Colour jitter of a grey picture is brightness and contrast.
-
-    Attributes:
-        crop: side of the output in pixels; the window is that large and placed at random on whole pixels.
-            Left out, the window is the picture.
-        resize: side of the output in pixels, to which the window is enlarged; for nets that need more pixels than
-            the data have. Left out, the output is as large as the window of `crop`.
-        area: the window is a square that holds this share of the picture's area, resized to the output.
-        flip: probability of swapping left and right.
-        vertical_flip: probability of swapping top and bottom.
-        rotate: degrees, counter-clockwise.
-        shear: degrees along the rows, before rotation.
-        scale: factor of the size.
-        shift: share of the side, drawn for each direction by itself; positive is right and down.
-        brightness: factor of every pixel.
-        contrast: factor of the distance from the picture's mean.
-        gamma: exponent; above 1 darkens.
-        noise: standard deviation of Gaussian noise by pixel, on the 0..1 scale (variance 0.001 is 0.0316).
-        erase: see `Erase`.
-        mixup: alpha of mixup's Beta(alpha, alpha), see `mix`; 0 is none.
     """
-
-    crop: int | None = None
-    resize: int | None = None
-    area: Range | None = None
-    flip: float = 0.0
-    vertical_flip: float = 0.0
-    rotate: Range | None = None
-    shear: Range | None = None
-    scale: Range | None = None
-    shift: Range | None = None
-    brightness: Range | None = None
-    contrast: Range | None = None
-    gamma: Range | None = None
-    noise: Range | None = None
-    erase: Erase | None = None
-    mixup: float = 0.0
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "Augmentation":
         """Read the plain values of a recipe.
 
         Args:
-            values: field names and plain values. A `Range` is ``[low, high]`` or ``[low, high, p]``; an
-                `Erase` is a table of its fields, such as ``{"p": 0.5, "area": [0.02, 0.33]}``.
+            values: field names and plain values. A range is ``[low, high]`` or ``[low, high, p]``; ``erase`` is a
+                table of its fields, such as ``{"p": 0.5, "area": [0.02, 0.33]}``.
 
         Raises:
             UserError: an unknown key, or a value of the wrong type or outside its limits.
         """
-        _check_keys("augmentation", values, cls)
-        read = {}
-        for key, value in values.items():
-            where = f"augmentation {key!r}"
-            if key in _RANGES:
-                read[key] = _read_range(where, value, *_RANGES[key][1:])
-            elif key in ("crop", "resize"):
-                if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                    raise UserError(f"{where}: give a whole number of pixels above 0, not {value!r}")
-                read[key] = value
-            elif key == "erase":
-                read[key] = _read_erase(value)
-            elif key == "mixup":
-                read[key] = _read_number(where, value, 0.0, 100.0)
-            else:
-                read[key] = _read_number(where, value, 0.0, 1.0)
-        return cls(**read)
-
-    def window_size(self, size: int) -> int:
-        """Side in source pixels of what is shown of pictures of side `size`, at training and test time."""
-        if self.crop is not None and self.crop > size:
-            raise UserError(f"augmentation 'crop': {self.crop} pixels do not fit into pictures of {size}")
-        return self.crop or size
-
-    def output_size(self, size: int) -> int:
-        """Side of the output in pixels for pictures of side `size`."""
-        window = self.window_size(size)
-        if self.resize is not None and self.resize < window:
-            raise UserError(
-                f"augmentation 'resize': {self.resize} pixels are fewer than the {window} shown; it enlarges"
-            )
-        return self.resize or window
+        return check(cls, values, "augmentation")
 
     def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
         """Draw the parameters of `n` pictures, each picture's by itself.
@@ -225,9 +131,8 @@ class Augmentation:
 
         columns: dict[str, Tensor] = {}
         if self.area:
-            low, high, p = self.area
-            side = (uniform(low, high).sqrt() * size).round().clamp(min=1.0)
-            columns["window"] = torch.where(uniform() < p, side, float(shown))
+            side = (uniform(self.area.low, self.area.high).sqrt() * size).round().clamp(min=1.0)
+            columns["window"] = torch.where(uniform() < self.area.p, side, float(shown))
         if self.area or shown < size:
             room = size + 1 - columns.get("window", torch.full((n,), float(shown)))
             columns["left"] = whole(room)
@@ -235,8 +140,8 @@ class Augmentation:
         for name in ("flip", "vertical_flip"):
             if p := getattr(self, name):
                 columns[name] = (uniform() < p).float()
-        for name, (neutral, _, _) in _RANGES.items():
-            if name == "area" or not (asked := getattr(self, name)):
+        for name, neutral in _NEUTRAL.items():
+            if not (asked := getattr(self, name)):
                 continue
             chosen = uniform() < asked.p
             for column in ("shift_x", "shift_y") if name == "shift" else (name,):
@@ -406,7 +311,6 @@ def mix(images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
 
 JITTER_SIZES = (0.8, 0.93, 1.07, 1.2)  # of the view "one": the sides of the views "jitter"
 JITTER_SHIFT = 2  # pixels by which these are moved off the center, along both axes
-VIEWS = {"one": 1, "flip": 2, "five": 5, "ten": 10, "jitter": 8 * len(JITTER_SIZES)}  # how many views each kind has
 
 
 def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) -> Tensor:  # noqa: PT028 no test
@@ -459,43 +363,3 @@ def _jittered(x: Tensor, size: int, out: int) -> Tensor:
         grid = F.affine_grid(window.expand(len(x), -1, -1), (len(x), 1, out, out), align_corners=False)
         seen.append(F.grid_sample(x, grid, padding_mode="border", align_corners=False))
     return torch.stack(seen)
-
-
-def _check_keys(kind: str, values: Mapping, cls: type) -> None:
-    if not isinstance(values, Mapping):
-        raise UserError(f"{kind}: give a table of settings, not {values!r}")
-    fields = [field.name for field in dataclasses.fields(cls)]
-    for key in values:
-        if key not in fields:
-            raise unknown(f"{kind} key", str(key), fields)
-
-
-def _read_number(where: str, value: object, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise UserError(f"{where}: give a number from {least:g} to {most:g}, not {value!r}")
-    return float(value)
-
-
-def _read_range(where: str, value: object, least: float, most: float, probability: bool = True) -> Range:
-    form = "[low, high] or [low, high, p]" if probability else "[low, high]"
-    if not isinstance(value, list | tuple) or len(value) not in (2, 2 + probability):
-        raise UserError(f"{where}: give {form}, not {value!r}")
-    low, high = (_read_number(where, number, least, most) for number in value[:2])
-    if low > high:
-        raise UserError(f"{where}: low {low:g} is above high {high:g}")
-    return Range(low, high, *(_read_number(f"{where}, p", p, 0.0, 1.0) for p in value[2:]))
-
-
-def _read_erase(values: object) -> Erase:
-    _check_keys("erase", values, Erase)
-    if "p" not in values:
-        raise UserError("augmentation 'erase': give the probability p, as in {p = 0.5}")
-    read = {}
-    for key, value in values.items():
-        where = f"augmentation 'erase', {key!r}"
-        if key in ("area", "ratio"):
-            limits = (0.001, 1.0) if key == "area" else (0.01, 100.0)
-            read[key] = _read_range(where, value, *limits, probability=False)[:2]
-        else:
-            read[key] = _read_number(where, value, 0.0, 1.0)
-    return Erase(**read)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -102,6 +103,19 @@ def list_claims(paper: str | None = None) -> tuple[Claim, ...]:
         if paper in (None, name)
         for table in content.get("claim", [])
     )
+
+
+@cache
+def tables_of_models() -> dict[str, str]:
+    """The papers' tables that a model's recipes test, by model, as in ``gu Table 3, 4; zhang Table III``."""
+    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for claim in list_claims():
+        if claim.tables and claim.recipe in list_recipes():
+            found[list_recipes()[claim.recipe].model][claim.paper] |= {name.split()[1] for name in claim.tables}
+    return {
+        model: "; ".join(f"{paper} Table {', '.join(sorted(tables))}" for paper, tables in papers.items())
+        for model, papers in found.items()
+    }
 
 
 def parse_claim(paper: str, table: dict[str, Any]) -> Claim:

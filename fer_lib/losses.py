@@ -5,22 +5,17 @@ features are float [B, D] and read only by the losses with centers. All arithmet
 logarithms, so that logits of any finite size give finite values and gradients.
 """
 
-import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
+from msgspec import structs
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fer_lib.errors import UserError, unknown
-
-REDUCTIONS = {
-    "half_mean": "half the mean over the pictures",
-    "half_sum": "half the sum",
-    "mean": "the mean",
-    "sum": "the sum",
-}
+from fer_lib import parts
+from fer_lib.errors import UserError
+from fer_lib.schema import check_named
 
 
 class Loss(nn.Module):
@@ -70,7 +65,7 @@ class CrossEntropy(Loss):
 
     def __init__(self, num_classes: int, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None):
         super().__init__(num_classes)
-        self.label_smoothing = _share("label_smoothing", label_smoothing)
+        self.label_smoothing = label_smoothing
         self.register_buffer("class_weights", _class_weights(class_weights, num_classes))
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
@@ -104,14 +99,8 @@ class Focal(Loss):
         class_weights: Sequence[float] | None = None,
     ):
         super().__init__(num_classes)
-        if reduction not in ("mean", "sum"):
-            raise unknown("reduction", reduction, ("mean", "sum"))
-        if not 0 <= alpha <= 1:
-            raise UserError(f"alpha must lie in [0, 1]: got {alpha!r}")
-        if not gamma >= 0:
-            raise UserError(f"gamma must not be negative: got {gamma!r}")
         self.alpha, self.gamma, self.reduction = alpha, gamma, reduction
-        self.label_smoothing = _share("label_smoothing", label_smoothing)
+        self.label_smoothing = label_smoothing
         self.register_buffer("class_weights", _class_weights(class_weights, num_classes))
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
@@ -150,8 +139,9 @@ class CenterTerm(Loss):
     Args:
         num_classes: C.
         feature_dim: D.
-        reduction: of :data:`REDUCTIONS`. Wen et al. print half the sum and normalise by the batch in their
-            code; KaiyangZhou/pytorch-center-loss takes the mean without the half.
+        reduction: ``half_mean`` (half the mean over the pictures), ``half_sum``, ``mean`` or ``sum``. Wen et al.
+            print half the sum and normalise by the batch in their code; KaiyangZhou/pytorch-center-loss takes the
+            mean without the half.
         center_rate: alpha of the published update (:meth:`update_centers`).
         center_update: ``"published"``, the centers are a buffer that :meth:`update_centers` moves, or
             ``"gradient"``, they are a parameter for the optimiser.
@@ -168,10 +158,6 @@ class CenterTerm(Loss):
         super().__init__(num_classes)
         if isinstance(feature_dim, bool) or not isinstance(feature_dim, int) or feature_dim < 1:
             raise UserError(f"feature_dim must be the net's num_features, an integer >= 1: got {feature_dim!r}")
-        if reduction not in REDUCTIONS:
-            raise unknown("reduction", reduction, REDUCTIONS)
-        if center_update not in ("published", "gradient"):
-            raise unknown("center_update", center_update, ("published", "gradient"))
         self.reduction, self.center_rate = reduction, center_rate
         self.published = center_update == "published"
         centers = torch.zeros(num_classes, feature_dim)
@@ -276,6 +262,30 @@ class IslandTerm(CenterTerm):
 class Joint(Loss):
     """Cross-entropy plus a weighted term on the features (gu eq. 8).
 
+    The weight must fit the features' length, which nothing bounds. The center term pulls a picture's features by
+    ``weight * |x - c|``, at the start their whole length, where the cross-entropy pulls by about a half. In gu's net
+    (2,048 features, random start, 48 px pictures of CK+) that is 52.7 against 0.54 at weight 1, and twenty steps take
+    the features' scatter from 683 to 7; at Cai et al.'s 0.01 it is 0.53 and 26. In a ResNet18 of width 8 (64
+    features, 12 epochs of gu's CK+ training, one seed) it is 6.9 against 0.54, and at weight 1 the classes first fall
+    on one point (scatter within 0.14, between 0.014, cosines of the centers 0.999). Test accuracies there, in percent:
+
+    ======  =======  ==========================  ========
+    weight  lambda1  otherwise                   accuracy
+    ======  =======  ==========================  ========
+    0                cross-entropy alone             90.8
+    1       0.1                                      44.0
+    1       10                                       39.1
+    1       0        no pair term                    45.3
+    1       0.1      centers start as means          52.9
+    1       0.1      features of length 1            70.0
+    1/64    0.1                                      91.7
+    0.01    0.1                                      93.0
+    0.01    0                                        89.6
+    0.01    10       Cai et al.                      90.8
+    ======  =======  ==========================  ========
+
+    So it is the weight of the center term that wrecks a small net, neither the pair term nor the centers' start.
+
     Args:
         num_classes: C.
         term: the term with the centers.
@@ -305,14 +315,14 @@ class Joint(Loss):
         self.term.update_centers(features, targets)
 
 
-# name: (class, class of the term, defaults of the weight and of the term)
-LOSSES: dict[str, tuple[type[Loss], type[CenterTerm] | None, dict[str, float]]] = {
-    "cross_entropy": (CrossEntropy, None, {}),
-    "focal": (Focal, None, {}),
-    "focal_li": (FocalLi, None, {}),
-    "center": (Joint, CenterTerm, {"weight": 0.003}),
-    "island": (Joint, IslandTerm, {"weight": 0.01, "lambda1": 10.0}),
-    "joint": (Joint, IslandTerm, {"weight": 1.0, "lambda1": 0.1}),
+# name: class, and class of the term
+LOSSES: dict[str, tuple[type[Loss], type[CenterTerm] | None]] = {
+    "cross_entropy": (CrossEntropy, None),
+    "focal": (Focal, None),
+    "focal_li": (FocalLi, None),
+    "center": (Joint, CenterTerm),
+    "island": (Joint, IslandTerm),
+    "joint": (Joint, IslandTerm),
 }
 
 
@@ -321,13 +331,13 @@ def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **o
 
     ``cross_entropy``; ``focal`` (Lin et al.); ``focal_li`` (li eq. 4); and cross-entropy plus a term on the
     features: ``center`` (Wen et al., weight 0.003), ``island`` (Cai et al., weight 0.01, lambda1 10) and
-    ``joint`` (gu eq. 8, weight 1; gu gives no lambda1, 0.1 is ours).
+    ``joint`` (gu eq. 8, weight 1; gu gives no lambda1, 0.1 is ours; see :class:`Joint` for what weight 1 does).
 
     Args:
         name: of :data:`LOSSES`.
         num_classes: C.
         feature_dim: the net's ``num_features``, for the losses with centers.
-        **options: arguments of the loss's class, and of its term's.
+        **options: of its type in :data:`fer_lib.parts.LOSSES`.
 
     Returns:
         A module called as ``loss(logits, targets, features)``, whose ``state_dict`` holds the centers. After
@@ -337,25 +347,14 @@ def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **o
     Raises:
         UserError: the name or an option is unknown or does not fit.
     """
-    if name not in LOSSES:
-        raise unknown("loss", name, LOSSES)
-    make, make_term, defaults = LOSSES[name]
-    own = _arguments(make)
-    of_term = _arguments(make_term) if make_term else []
-    for option in options:
-        if option not in own + of_term:
-            raise unknown(f"option of loss {name!r}:", option, own + of_term)
-    options = {**defaults, **options}
-    if make_term:
-        term_options = {k: options.pop(k) for k in of_term if k in options}
-        if feature_dim is None:
-            raise UserError(f"loss {name!r} has centers: give feature_dim, the net's num_features")
-        options["term"] = make_term(num_classes, feature_dim, **term_options)
-    return make(num_classes, **options)
-
-
-def _arguments(make: Callable) -> list[str]:
-    return [p for p in inspect.signature(make).parameters if p not in ("num_classes", "feature_dim", "term")]
+    settings = structs.asdict(check_named("loss", parts.LOSSES, {"name": name, **options}))
+    make, make_term = LOSSES[name]
+    if make_term is None:
+        return make(num_classes, **settings)
+    if feature_dim is None:
+        raise UserError(f"loss {name!r} has centers: give feature_dim, the net's num_features")
+    own = {key: settings.pop(key) for key in ("weight", "label_smoothing", "class_weights")}
+    return Joint(num_classes, make_term(num_classes, feature_dim, **settings), **own)
 
 
 def _full(x: Tensor) -> Tensor:
@@ -377,16 +376,9 @@ def _log_probabilities(logits: Tensor) -> tuple[Tensor, Tensor]:
     return logits - log_sum, rest - log_sum
 
 
-def _share(argument: str, value: float) -> float:
-    if not 0 <= value < 1:
-        raise UserError(f"{argument} must lie in [0, 1): got {value!r}")
-    return value
-
-
 def _class_weights(weights: Sequence[float] | None, num_classes: int) -> Tensor | None:
     if weights is None:
         return None
-    tensor = torch.as_tensor(weights, dtype=torch.float32)
-    if tensor.shape != (num_classes,) or not bool((tensor >= 0).all()):
-        raise UserError(f"class_weights must be {num_classes} numbers >= 0: got {weights!r}")
-    return tensor
+    if len(weights) != num_classes:
+        raise UserError(f"class_weights must be {num_classes} numbers: got {weights!r}")
+    return torch.as_tensor(weights, dtype=torch.float32)

@@ -3,82 +3,101 @@
 import dataclasses
 import hashlib
 import json
-import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
-from fer_lib.data import PROTOCOLS, is_drawn
+import msgspec
+
+from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
+from fer_lib.data.catalog import KNOWN, classes_of
+from fer_lib.data.ferplus import FERPLUS_CLASSES
+from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, unknown
+from fer_lib.nets import PRETRAINED, check_net, is_classical
+from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
+from fer_lib.schema import Count, Name, Positive, Text, check, check_named, read_toml
 
 PAPERS_DIR = Path(__file__).parent / "papers"
 SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
 """Fields that need no source: a recipe's name says its dataset, and seeds are how often it is run, not how."""
+Protocol = Literal[tuple(PROTOCOLS)]
+PRECISIONS = ("float32", "bfloat16", "float16")
+Precision = Literal[PRECISIONS]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One way to train one net, as a paper (or this study) defines it."""
 
-    name: str
+    name: Name
     """``paper/system/dataset``, as in ``zhang/cbam_ends/fer2013``."""
-    title: str
+    title: Text
     """What tables call the system."""
-    dataset: str
+    dataset: Text
     """A name of :func:`fer_lib.data.load_dataset`."""
-    protocol: str
+    protocol: Protocol
     """How the pictures are split: a name of :data:`fer_lib.data.PROTOCOLS`."""
     model: str
     """A name of :func:`fer_lib.models.create_model`."""
     augment: dict[str, Any]
-    """Fields of :class:`fer_lib.augment.Augmentation`."""
-    test_views: str
-    """The views averaged at test time: one, flip, five, ten or jitter."""
+    """Fields of :class:`fer_lib.parts.Augment`."""
+    test_views: Literal[tuple(VIEWS)]
+    """The views averaged at test time."""
     loss: dict[str, Any]
-    """``name`` and options of :func:`fer_lib.losses.create_loss`."""
+    """``name`` and options of :data:`fer_lib.parts.LOSSES`."""
     optimizer: dict[str, Any]
-    """``name``, ``lr`` and options of :mod:`fer_lib.training.optimisers`."""
+    """``name`` and options of :data:`fer_lib.parts.OPTIMISERS`."""
     schedule: dict[str, Any]
-    """``name`` and options of :mod:`fer_lib.training.optimisers`."""
-    batch_size: int
-    epochs: int
+    """``name`` and options of :data:`fer_lib.parts.SCHEDULES`."""
+    batch_size: Count
+    epochs: Count
     model_options: dict[str, Any] = field(default_factory=dict)
-    clamp_gradient: float | None = None
+    clamp_gradient: Positive | None = None
     """Every gradient element is clamped to plus or minus this."""
-    clip_norm: float | None = None
+    clip_norm: Positive | None = None
     """The gradient of the net as a whole is scaled down to this Euclidean length, after the clamp."""
-    ema: float | None = None
+    ema: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
-    early_stopping: int | None = None
+    early_stopping: Count | None = None
     """End the training after this many epochs without a better validation accuracy."""
     pretrained: str | None = None
     """ImageNet weights the net starts from, a name of :func:`fer_lib.models.load_pretrained`."""
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     leave_out: str | None = None
-    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``."""
-    seeds: int | None = field(default=None, compare=False)
+    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``; or those that
+    also occur in a held-out part, :data:`fer_lib.data.folds.COPIES`."""
+    precision: Precision | None = None
+    """What it is trained in by choice; else the device's own, see :func:`fer_lib.training.autocast_dtype`."""
+    seeds: Count | None = field(default=None, compare=False)
     """How many seeds the study wants of it, if not as many as of others of its kind; no part of the identity."""
-    sources: dict[str, str] = field(default_factory=dict, compare=False)
+    sources: dict[str, Text] = field(default_factory=dict, compare=False)
     """Where each value above comes from: the place in the paper, or the code it follows."""
 
     def __post_init__(self) -> None:
-        for name in ("clamp_gradient", "clip_norm", "ema", "early_stopping", "seeds"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:  # 0 would be left out of the identity, as if it were not there
-                raise UserError(f"recipe {self.name}: {name} must be above 0, not {value!r}; leave it out for none")
+        check(_Fields, vars(self), f"recipe {self.name}")
+        try:
+            _check_parts(self)
+        except UserError as error:
+            raise UserError(f"recipe {self.name}: {error}") from None
+
+    @property
+    def is_classical(self) -> bool:
+        """Whether it fits a pipeline once instead of training a net."""
+        return is_classical(self.model)
 
     @property
     def chance(self) -> bool:
         """Whether the seed can change the outcome: the training's, or the split's if that is drawn."""
-        return bool(self.optimizer) or is_drawn(self.protocol)
+        return not self.is_classical or is_drawn(self.protocol)
 
     @property
     def folds(self) -> int:
         """Runs that a seed takes: one for each fold of the protocol. A pipeline that is fitted in closed form does
         all folds of a drawn protocol in one run, as it takes seconds and there are many draws."""
-        return 1 if is_drawn(self.protocol) and not self.optimizer else PROTOCOLS[self.protocol]
+        return 1 if is_drawn(self.protocol) and self.is_classical else PROTOCOLS[self.protocol]
 
     def training(self) -> dict[str, Any]:
         """All that can change the outcome of a training, as plain JSON values.
@@ -90,6 +109,70 @@ class Recipe:
         return {k: v for k, v in values.items() if k not in ("title", "seeds", "sources") and (v or k not in optional)}
 
 
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+_HINTS = get_type_hints(Recipe, include_extras=True)
+_fields = [(f.name, _HINTS[f.name], *(() if _is_required(f) else (None,))) for f in dataclasses.fields(Recipe)]
+_Fields = msgspec.defstruct("Recipe", _fields, forbid_unknown_fields=True)
+"""The fields of :class:`Recipe` with their types, to hold plain values against."""
+Recorded = msgspec.defstruct("Recorded", [f for f in _fields if f[0] not in ("title", "seeds", "sources")])
+"""Those of :meth:`Recipe.training`, for a record; an option that a later version took away does no harm there."""
+
+
+def _check_parts(recipe: Recipe) -> None:
+    """Refuse what cannot be trained: an unknown option, a value outside its limits, or two that do not go together."""
+    net = check_net(recipe.model, recipe.model_options)
+    if recipe.is_classical:
+        empty = ("augment", "loss", "optimizer", "schedule", "balance", "pretrained", "precision")
+        for key, only in {"epochs": 1, "test_views": "one", **dict.fromkeys(empty)}.items():
+            if (value := getattr(recipe, key) or None) != only:
+                raise UserError(f"{key} must be {only or 'empty'}, as {recipe.model} is fitted once: got {value!r}")
+    else:
+        check_named("loss", LOSSES, recipe.loss)
+        check_named("optimizer", OPTIMISERS, recipe.optimizer)
+        schedule = check_named("schedule", SCHEDULES, recipe.schedule)
+        side = check(Augment, recipe.augment, "augment").output_size(FACE_SIDE)
+        if side < net.least or side != (net.only or side):
+            takes = f"{net.only} pixels only" if net.only else f"{net.least} pixels or more"
+            raise UserError(f"model {recipe.model} takes pictures of {takes}, augment makes {side}")
+        if (isinstance(schedule, Plateau) or recipe.early_stopping) and recipe.protocol != "official":
+            reader = "early_stopping" if recipe.early_stopping else "the plateau schedule"
+            raise UserError(
+                f"{reader} reads the validation accuracy, and protocol {recipe.protocol!r} has no such part"
+            )
+    _check_data(recipe)
+
+
+def _check_data(recipe: Recipe) -> None:
+    """Refuse what the dataset does not have."""
+    dataset, protocol = recipe.dataset, recipe.protocol
+    if dataset not in KNOWN and not dataset.startswith("folder:"):
+        raise unknown("dataset", dataset, [*KNOWN, "folder:PATH"])
+    if dataset in KNOWN and protocol not in KNOWN[dataset].protocols:
+        raise UserError(f"{dataset} cannot be split by {unknown('protocol', protocol, KNOWN[dataset].protocols)}")
+    classes = classes_of(dataset)
+    for name, often in recipe.balance.items():
+        if classes and name not in classes:
+            raise unknown("class of balance", name, classes)
+        check(Often, often, f"balance of {name}")
+    weights = recipe.loss.get("class_weights")
+    if classes and weights and len(weights) != len(classes):
+        raise UserError(f"loss: class_weights must be {len(classes)} numbers, one for each class: got {len(weights)}")
+    if recipe.leave_out not in (None, COPIES, *FERPLUS_CLASSES):
+        raise unknown("thing to leave out", recipe.leave_out, [COPIES, *FERPLUS_CLASSES])
+    if recipe.leave_out in FERPLUS_CLASSES and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
+        raise UserError(f"leave_out = {recipe.leave_out!r}: {dataset} has no votes of FER+")
+    start = recipe.pretrained
+    if start and start not in PRETRAINED and not (Path(start).suffix or len(Path(start).parts) > 1):
+        raise unknown("pretrained weights", start, PRETRAINED)
+
+
+BY_CLASS = "by_class"
+"""How limited parts are drawn. Records that do not say it hold the first pictures of each part."""
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """A recipe, a seed and a fold: what is trained once. Its identity is the hash of all of it.
@@ -98,7 +181,7 @@ class RunSpec:
         recipe: the recipe; its name, data, epochs and every hyper-parameter count.
         seed: seeds initialisation, order, augmentation and dropout.
         fold: the test fold, 0-based, of a recipe with folds; else None.
-        limit_train: train on this many pictures only, the first of the training part; None for all.
+        limit_train: train on this many pictures only, drawn by :func:`fer_lib.data.folds.draw_by_class`; None for all.
         limit_test: evaluate on this many pictures of the val and test parts only; None for all.
     """
 
@@ -129,7 +212,11 @@ class RunSpec:
             "fold": self.fold,
             "limit_train": self.limit_train,
         }
-        return spec if self.limit_test is None else spec | {"limit_test": self.limit_test}
+        if self.limit_test is not None:
+            spec["limit_test"] = self.limit_test
+        if self.limit_train is not None or self.limit_test is not None:
+            spec["limits"] = BY_CLASS
+        return spec
 
     @property
     def digest(self) -> str:
@@ -159,31 +246,44 @@ def spec_name(spec: dict[str, Any]) -> str:
 
 
 def with_changes(
-    recipe: Recipe, *, dataset: str | None = None, epochs: int | None = None, batch_size: int | None = None
+    recipe: Recipe,
+    *,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    precision: str | None = None,
+    width: int | None = None,
+    blocks: int | None = None,
 ) -> Recipe:
-    """A recipe with another dataset, fewer epochs or another batch size, for smoke runs and explorations.
+    """A recipe with another dataset, fewer epochs, another batch size or precision or a smaller net, to try things out.
 
     A dataset that brings its own split is used with it; the class counts follow the dataset.
 
+    Args:
+        recipe: what is changed.
+        dataset: another dataset.
+        epochs: another number of epochs.
+        batch_size: another number of pictures a step.
+        width: channels of a residual net's first stage.
+        blocks: residual blocks in each of its four stages.
+
     Raises:
-        UserError: a number below 1.
+        UserError: a number below 1, or a recipe that the dataset cannot serve.
     """
-    changes: dict[str, Any] = {}
-    for option, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value is not None:
-            if value < 1:
-                raise UserError(f"--{option.replace('_', '-')} {value}: must be 1 or more")
-            changes[option] = value
+    chosen = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
+    changes = {key: value for key, value in chosen.items() if value is not None}
+    smaller = {"width": width, "layers": None if blocks is None else [blocks] * 4}
+    if smaller := {name: value for name, value in smaller.items() if value is not None}:
+        changes["model_options"] = recipe.model_options | smaller
     if dataset is not None and dataset != recipe.dataset:
-        changes["dataset"] = dataset
-        changes["protocol"] = "subject_10fold" if dataset in ("ckplus", "synthetic_films") else "official"
+        changes |= {"dataset": dataset, "protocol": KNOWN[dataset].protocols[0] if dataset in KNOWN else "official"}
     return dataclasses.replace(recipe, **changes)
 
 
 @cache
 def load_papers() -> dict[str, dict[str, Any]]:
     """The parsed ``papers/*.toml``, by paper id."""
-    return {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(PAPERS_DIR.glob("*.toml"))}
+    return {path.stem: read_toml(path) for path in sorted(PAPERS_DIR.glob("*.toml"))}
 
 
 @cache
@@ -216,44 +316,30 @@ def parse_recipes(paper: str, tables: list[dict[str, Any]]) -> list[Recipe]:
         tables: the parsed tables, in the file's order.
 
     Raises:
-        UserError: a field that does not exist, is missing or has a value of another type, a name that is missing
-            or taken, an unknown protocol, an ``extends`` that names no earlier recipe, or a value that is neither
-            inherited nor has a source.
+        UserError: a recipe that cannot be trained, a name that is missing or taken, an ``extends`` that names no
+            earlier recipe, or a value that is neither inherited nor has a source; naming file, recipe and key.
     """
-    fields = {f.name: f for f in dataclasses.fields(Recipe)}
-    required = {name for name, f in fields.items() if _is_required(f)}
-    kinds = {name: dict if get_origin(hint) is dict else hint for name, hint in get_type_hints(Recipe).items()}
     raw: dict[str, dict[str, Any]] = {}
+    recipes = []
     for table in tables:
-        values = dict(table)
-        where = f"papers/{paper}.toml, recipe {values.get('name', '(no name)')}"
-        if values.get("name") in (None, *raw):
+        where = f"papers/{paper}.toml, recipe {paper}/{table.get('name', '(no name)')}"
+        if table.get("name") in (None, *raw):
             raise UserError(f"{where}: every recipe needs a name of its own")
-        parent = values.pop("extends", None)
-        own = [key for key in values if key not in SELF_EVIDENT]
-        if parent is not None:
-            if parent not in raw:
-                raise UserError(f"{where}: extends {parent!r}, which is no earlier recipe of this file")
-            values = raw[parent] | values
-        for key, value in values.items():
-            if key not in fields:
-                raise UserError(f"{where}: {unknown('field', key, fields)}")
-            if not isinstance(value, kinds[key]):
-                raise UserError(f"{where}: {key} = {value!r} has the wrong type")
-        if missing := required - values.keys():
-            raise UserError(f"{where}: missing {', '.join(sorted(missing))}")
-        if values["protocol"] not in PROTOCOLS:
-            raise UserError(f"{where}: {unknown('protocol', values['protocol'], PROTOCOLS)}")
-        sources = table.get("sources", {})
+        parent, sources = table.get("extends"), table.get("sources", {})
+        if parent not in (None, *raw):
+            raise UserError(f"{where}: extends {parent!r}, which is no earlier recipe of this file")
+        own = {key: value for key, value in table.items() if key != "extends"}
+        values = (raw[parent] if parent else {}) | own | {"name": f"{paper}/{table['name']}"}
+        check(_Fields, values, where)
         for key in own:
             # The publisher's own split is no choice that would need a reason.
-            if key not in sources and not (key == "protocol" and values[key] == "official"):
+            if key not in (*SELF_EVIDENT, *sources) and (key, own[key]) != ("protocol", "official"):
                 raise UserError(f"{where}: {key} has no source; say in [recipe.sources] where it comes from")
-        if parent is not None:
-            sources = raw[parent]["sources"] | sources
-        raw[values["name"]] = values | {"sources": sources}
-    return [Recipe(**(values | {"name": f"{paper}/{name}"})) for name, values in raw.items()]
-
-
-def _is_required(field: dataclasses.Field) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if strange := [key for key in sources if key not in values]:
+            raise UserError(f"{where}: sources name {unknown('key', strange[0], values)}")
+        raw[table["name"]] = values | {"sources": (raw[parent]["sources"] if parent else {}) | sources}
+        try:
+            recipes.append(Recipe(**raw[table["name"]]))
+        except UserError as error:
+            raise UserError(f"papers/{paper}.toml, {error}") from None
+    return recipes

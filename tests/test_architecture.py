@@ -15,7 +15,11 @@ LIBRARY = Path(fer_lib.__file__).parent
 # A module belongs to the floor of the longest name here that is its own or a package it lies in.
 FLOORS = {
     "fer_lib.errors": 0,
+    "fer_lib.schema": 0,
+    "fer_lib.parts": 0,
+    "fer_lib.nets": 0,
     "fer_lib.paths": 0,
+    "fer_lib.texts": 0,
     "fer_lib.data": 0,
     "fer_lib.augment": 0,
     "fer_lib.frames": 0,
@@ -45,7 +49,9 @@ NOT_FOR_TRAINING = {
     "cv2", "ipykernel", "matplotlib", "nbformat", "onnx", "onnxruntime", "pandas", "papermill", "scipy", "seaborn",
     "skimage", "sklearn", "timm", "typer", "yaml",
 }  # fmt: skip
-FOR_TRAINING = {"torch", "torchvision", "PIL", "numpy", "safetensors", "fer_lib"} | set(sys.stdlib_module_names)
+FOR_TRAINING = {"torch", "torchvision", "PIL", "msgspec", "numpy", "safetensors", "fer_lib"} | set(
+    sys.stdlib_module_names
+)
 
 
 def modules() -> dict[str, Path]:

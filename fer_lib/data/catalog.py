@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fer_lib.data.ckplus import read_ck48, read_original
-from fer_lib.data.dataset import FaceDataset
+from fer_lib.data.dataset import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset
 from fer_lib.data.fer2013 import read_csv, read_folders, read_train_test
 from fer_lib.data.ferplus import TREE, add_votes, read_tree, with_majority_labels
 from fer_lib.data.folder import innermost, read_folder, split_folders, subfolders
+from fer_lib.data.folds import PROTOCOLS
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.data.jaffe import read_jaffe
 from fer_lib.data.rafdb import read_rafdb
@@ -18,7 +20,39 @@ from fer_lib.data.synthetic import synthetic, synthetic_films
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import setting_path, user_path
 
-NAMES = ("synthetic", "synthetic_films", "fer2013", "ferplus", "ckplus", "folder:PATH")
+
+class Known(NamedTuple):
+    """What is known of a dataset without its files.
+
+    Attributes:
+        title: as people write it.
+        classes: names, in the order of the labels.
+        protocols: that split it, the one for everyday first.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    protocols: tuple[str, ...]
+
+
+def _protocols(first: str, *without: str) -> tuple[str, ...]:
+    return (first, *(name for name in PROTOCOLS if name != first and not name.startswith(without)))
+
+
+KNOWN = {
+    "synthetic": Known("drawn faces", FER2013_CLASSES, _protocols("official", "copied")),
+    "synthetic_films": Known("drawn films", FER2013_CLASSES, _protocols("subject_10fold", "copied", "official")),
+    "fer2013": Known("FER2013", FER2013_CLASSES, _protocols("official", "copied", "subject")),
+    "ferplus": Known("FER+", FER2013_CLASSES, _protocols("official", "copied", "subject")),
+    "ckplus": Known("CK+", CKPLUS_CLASSES, _protocols("subject_10fold", "official")),
+}
+
+
+def classes_of(name: str) -> tuple[str, ...]:
+    """Class names of a dataset; empty where its folders will say them."""
+    return KNOWN[name].classes if name in KNOWN else ()
+
+
 # Where archives put their files, relative to the data root; small and capital letters are the same.
 _KAGGLE = "challenges-in-representation-learning-facial-expression-recognition-challenge"
 _FER2013_FOLDERS = ("fer2013", "fer2013/fer2013", f"fer2013/{_KAGGLE}", _KAGGLE, "")
@@ -66,7 +100,7 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
             return _load_folder(setting_path(path))
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    raise unknown("dataset", name, NAMES)
+    raise unknown("dataset", name, [*KNOWN, "folder:PATH"])
 
 
 def _load_fer2013(root: Path) -> FaceDataset:

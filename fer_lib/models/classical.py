@@ -15,18 +15,6 @@ from torch import Tensor, nn
 from fer_lib.errors import UserError
 from fer_lib.models.base import check_count
 
-# name: rows of the papers it serves
-CLASSICAL: dict[str, str] = {
-    "lbp_svm": "li section 1; gu section 1",
-    "lbp_knn": "li section 1; gu section 1",
-    "lbp_pca_svm": "li section 1",
-    "hog_svm": "li section 1; gu section 1",
-    "hog_knn": "li section 1; gu section 1",
-    "hog_pca_svm": "li section 1",
-    "gabor_svm": "zhang Table III (GPS)",
-    "gabor_pca_svm": "",
-    "pixels_nn": "",
-}
 CELL = 8
 PATTERNS = 59  # uniform ones of 8 neighbours, all others counting as one
 GABOR_FREQUENCIES = (0.1, 0.2, 0.35)  # cycles per pixel
@@ -159,7 +147,7 @@ def build_classical(
     """Build the pipeline a name spells.
 
     Args:
-        name: of :data:`CLASSICAL`.
+        name: of :data:`fer_lib.nets.PIPELINES`.
         num_classes: length of the logits.
         in_channels: must be 1.
         components: of the PCA, where the name has one.
@@ -170,7 +158,6 @@ def build_classical(
     """
     if in_channels != 1:
         raise UserError(f"in_channels must be 1 for model {name!r}: got {in_channels}")
-    check_count("components", components)
     feature, *middle, classifier = name.split("_")
     return ClassicalModel(feature, classifier, components if middle else None, num_classes, dual)
 

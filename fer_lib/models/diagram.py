@@ -15,10 +15,10 @@ from torch import nn
 
 from fer_lib.models.base import Classifier
 from fer_lib.models.describe import count_parameters
-from fer_lib.models.grammar import BLOCKS
+from fer_lib.models.grammar import MODULES
 from fer_lib.plots import OURS, PAPER, QUIET
 
-ATTENTION = tuple({block for _, block in BLOCKS.values()})
+ATTENTION = tuple(set(MODULES.values()))
 """Classes that the drawing highlights: every block that a net's name can carry."""
 
 # Where a module stands in a residual block, by its attribute.

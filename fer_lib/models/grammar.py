@@ -1,12 +1,5 @@
-"""The names of residual nets: ``resnet{18,34,50}[_BLOCK]...[_ends]``.
+"""Residual nets from their names, whose grammar is :mod:`fer_lib.nets`'."""
 
-``resnet50`` is the plain net with the 3x3 stem for small pictures. Every ``_BLOCK`` adds one of :data:`BLOCKS`
-at its official place in every residual block; ``_ends`` moves an attention block from there to two places,
-after the first convolution and after the last stage. Several blocks may follow one another:
-``resnet50_sc_coord_simam`` is hu's net.
-"""
-
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,29 +7,28 @@ from typing import Any
 
 from torch import nn
 
-from fer_lib.errors import UserError, unknown
 from fer_lib.models import attention, convolution, fusion
-from fer_lib.models.resnet import DEPTHS, BasicBlock, Bottleneck, ResNet, Slots
+from fer_lib.models.resnet import BasicBlock, Bottleneck, ResNet, Slots
+from fer_lib.nets import BLOCKS, DEPTHS, parse
 
-# name: (slot, class)
-BLOCKS: dict[str, tuple[str, Callable[..., nn.Module]]] = {
-    "se": ("branch", attention.SE),
-    "eca": ("branch", attention.ECA),
-    "channel": ("branch", attention.ChannelAttention),
-    "cbam": ("branch", attention.CBAM),
-    "coord": ("branch", attention.CoordAtt),
-    "hybrid": ("branch", attention.HybridAttention),
-    "mscam": ("branch", fusion.MSCAM),
-    "simam": ("inner", attention.SimAM),
-    "bam": ("after_stage", attention.BAM),
-    "psa": ("convolution", convolution.PSA),
-    "acmix": ("convolution", convolution.ACmix),
-    "aff": ("fusion", fusion.AFF),
-    "iaff": ("fusion", fusion.IAFF),
-    "sc": ("downsampling", convolution.SpaceToDepth),
-    "spd": ("downsampling", convolution.SpaceToDepth),
+MODULES: dict[str, Callable[..., nn.Module]] = {
+    "se": attention.SE,
+    "eca": attention.ECA,
+    "channel": attention.ChannelAttention,
+    "cbam": attention.CBAM,
+    "coord": attention.CoordAtt,
+    "hybrid": attention.HybridAttention,
+    "mscam": fusion.MSCAM,
+    "simam": attention.SimAM,
+    "bam": attention.BAM,
+    "psa": convolution.PSA,
+    "acmix": convolution.ACmix,
+    "aff": fusion.AFF,
+    "iaff": fusion.IAFF,
+    "sc": convolution.SpaceToDepth,
+    "spd": convolution.SpaceToDepth,
 }
-WHOLE_MAP = ("branch", "inner", "after_stage")
+"""The class of every block; slot and options are said in :data:`fer_lib.nets.BLOCKS`."""
 
 
 def build_resnet(
@@ -54,10 +46,10 @@ def build_resnet(
     """Build the residual net a name spells.
 
     Args:
-        name: of this module's grammar.
+        name: of the grammar of :mod:`fer_lib.nets`, whose ``check_net`` has passed the options.
         num_classes: length of the logits.
         in_channels: channels of the pictures.
-        stem: of :data:`fer_lib.models.resnet.STEMS`, by default ``"small"``.
+        stem: of :data:`fer_lib.nets.STEMS`, by default ``"small"``.
         width: channels of the first stage, 64 in the publications.
         layers: blocks in each stage, by default those of the depth.
         dropout: before the classifier.
@@ -68,18 +60,12 @@ def build_resnet(
 
     Returns:
         The net, with random weights.
-
-    Raises:
-        UserError: the name, an option or its value does not fit.
     """
     depth, blocks, ends = parse(name)
     bottleneck = depth >= 50
     slots = Slots()
     for block in blocks:
-        slot, make = BLOCKS[block]
-        options = block_options.pop(block, {})
-        if not isinstance(options, dict):
-            raise UserError(f"{block} must be a dictionary of that block's arguments: got {options!r}")
+        slot, make, options = BLOCKS[block][0], MODULES[block], block_options.get(block, {})
         if slot == "downsampling":
             slots, stem = _space_to_depth(block, slots, stem)
             continue
@@ -87,9 +73,6 @@ def build_resnet(
             # 16 fits the publishers' parameter count of AFF-ResNet50, the port's default of 4 does not.
             options = {"reduction": 16, **options}
         slots = _fill(slots, slot, _factory(block, slot, make, options), ends)
-    for option in block_options:
-        known = ["stem", "width", "layers", "dropout", "pool", "branch_scale", *blocks]
-        raise unknown(f"option of model {name!r}:", option, known)
     return ResNet(
         Bottleneck if bottleneck else BasicBlock,
         layers or DEPTHS[depth],
@@ -104,32 +87,7 @@ def build_resnet(
     )
 
 
-def parse(name: str) -> tuple[int, list[str], bool]:
-    """Split a name into depth, blocks and whether they stand at the ends only.
-
-    Raises:
-        UserError: the name is not of the grammar.
-    """
-    head, *blocks = name.split("_")
-    ends = bool(blocks) and blocks[-1] == "ends"
-    if ends:
-        blocks.pop()
-    depth = head.removeprefix("resnet")
-    if not head.startswith("resnet") or not depth.isdecimal() or int(depth) not in DEPTHS:
-        raise unknown("model", name, [f"resnet{d}" for d in DEPTHS])
-    for block in blocks:
-        if block not in BLOCKS:
-            raise unknown(f"block in model {name!r}:", block, [*BLOCKS, "ends"])
-    if ends and (not blocks or any(BLOCKS[block][0] not in WHOLE_MAP for block in blocks)):
-        raise UserError(f"unknown model {name!r}: _ends places blocks that reweight a map, such as cbam")
-    return int(depth), blocks, ends
-
-
 def _factory(block: str, slot: str, make: Callable, options: dict[str, Any]) -> Callable[..., nn.Module]:
-    known = [p for p in inspect.signature(make).parameters if p not in ("channels", "in_channels", "out_channels")]
-    for option in options:
-        if option not in known or option == "stride":
-            raise unknown(f"argument of block {block!r}:", option, [k for k in known if k != "stride"])
     if slot == "convolution":
         return lambda channels, stride: make(channels, channels, stride=stride, **options)
     return partial(make, **options)
@@ -144,8 +102,6 @@ def _fill(slots: Slots, slot: str, factory: Callable[..., nn.Module], ends: bool
         )
     if slot == "after_stage":
         return replace(slots, after_stage={1: factory, 2: factory, 3: factory})
-    if slot in ("convolution", "fusion") and getattr(slots, slot) is not None:
-        raise UserError(f"two blocks of one name both want to be the {slot}: keep one of them")
     return replace(slots, **{slot: _chain(getattr(slots, slot), factory)})
 
 
@@ -159,11 +115,7 @@ def _chain(first: Callable | None, second: Callable) -> Callable[..., nn.Module]
 def _space_to_depth(block: str, slots: Slots, stem: str | None) -> tuple[Slots, str | None]:
     """Replace the first downsampling (hu's SC) or all of them (ResNet50-SPD)."""
     if block == "spd":
-        if stem not in (None, "focus"):
-            raise UserError(f"spd brings its own stem, focus: leave stem out (got {stem!r})")
         return replace(slots, space_to_depth=frozenset({2, 3, 4})), "focus"
     if stem == "imagenet":
         return slots, "focus_pooled"
-    if stem in (None, "small"):
-        return replace(slots, space_to_depth=frozenset({2})), stem
-    raise UserError(f"sc replaces the first strided convolution of stem small or imagenet: got stem {stem!r}")
+    return replace(slots, space_to_depth=frozenset({2})), stem

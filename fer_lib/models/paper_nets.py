@@ -7,12 +7,10 @@ What each paper leaves open, and the reading chosen, is said where it matters. E
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fer_lib.errors import UserError
 from fer_lib.models.attention import CoordAtt, HybridAttention
 from fer_lib.models.grammar import build_resnet
 from fer_lib.models.resnet import BasicBlock, ResNet, Slots
-
-CHANNEL_ATTENTIONS = ("coord", "se", "channel")
+from fer_lib.nets import hu_name
 
 
 class LiNet(ResNet):
@@ -49,8 +47,6 @@ def li(
         dropout: before the classifier (section 3.3; section 4.4 says after it).
         width: channels of the first stage; the paper gives none.
     """
-    if not set(norm_prelu_after) <= {1, 2, 3, 4}:
-        raise UserError(f"norm_prelu_after must name stages 1 to 4: got {norm_prelu_after!r}")
     slots = Slots(
         branch=CoordAtt,
         after_stem=lambda channels: HybridAttention(channels, reduction=min(16, channels)),
@@ -86,10 +82,7 @@ def hu(
         sc: whether SC is there.
         **options: of :func:`fer_lib.models.grammar.build_resnet`.
     """
-    if ca and ca not in CHANNEL_ATTENTIONS:
-        raise UserError(f"ca must be one of {', '.join(CHANNEL_ATTENTIONS)} or empty: got {ca!r}")
-    parts = ["resnet50", *(["sc"] if sc else []), *([ca] if ca else []), *(["simam"] if simam else [])]
-    return build_resnet("_".join(parts), num_classes, in_channels, **options)
+    return build_resnet(hu_name(ca, simam, sc), num_classes, in_channels, **options)
 
 
 def gu(num_classes: int = 7, in_channels: int = 1, stem: str = "imagenet", **options) -> ResNet:
@@ -101,7 +94,7 @@ def gu(num_classes: int = 7, in_channels: int = 1, stem: str = "imagenet", **opt
     Args:
         num_classes: length of the logits.
         in_channels: channels of the pictures.
-        stem: of :data:`fer_lib.models.resnet.STEMS`.
+        stem: of :data:`fer_lib.nets.STEMS`.
         **options: of :func:`fer_lib.models.grammar.build_resnet`.
     """
     return build_resnet("resnet50_psa", num_classes, in_channels, stem=stem, **options)

@@ -9,9 +9,9 @@ import sys
 
 from torch import Tensor, nn
 
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError
 from fer_lib.models.attention import SE
-from fer_lib.models.base import Classifier, check_share
+from fer_lib.models.base import Classifier
 from fer_lib.models.resnet import PreActBlock, ResNet, Slots
 
 
@@ -77,11 +77,6 @@ def _average() -> nn.Module:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def _check_stem(stem: str) -> None:
-    if stem not in ("small", "imagenet"):
-        raise unknown("stem", stem, ("small", "imagenet"))
-
-
 def senet18(num_classes: int = 7, in_channels: int = 1, width: int = 64, dropout: float = 0.0) -> ResNet:
     """The widely copied "SENet18" (kuangliu/pytorch-cifar): pre-activation blocks, SE with biases (li Table 2).
 
@@ -112,9 +107,6 @@ def vgg(name: str, num_classes: int = 7, in_channels: int = 1, head: str = "line
     """
     import torchvision
 
-    if head not in ("linear", "fc4096"):
-        raise unknown("head", head, ("linear", "fc4096"))
-    check_share("dropout", dropout)
     # A single class keeps the head that is thrown away small.
     features = getattr(torchvision.models, name)(num_classes=1).features
     if head == "linear":
@@ -176,7 +168,6 @@ def alexnet(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.5) ->
     """
     import torchvision
 
-    check_share("dropout", dropout)
     features = torchvision.models.alexnet(num_classes=1).features
     return _fully_connected(features, 256, 6, num_classes, in_channels, dropout, min_size=63, drop_first=True)
 
@@ -191,7 +182,6 @@ def googlenet(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.2) 
     """
     import torchvision
 
-    check_share("dropout", dropout)
     net = torchvision.models.GoogLeNet(num_classes=1, aux_logits=False, init_weights=True)
     layers = {k: m for k, m in net.named_children() if k not in ("avgpool", "dropout", "fc", "aux1", "aux2")}
     features = nn.Sequential()
@@ -212,8 +202,6 @@ def densenet121(num_classes: int = 7, in_channels: int = 1, stem: str = "small",
     """
     import torchvision
 
-    _check_stem(stem)
-    check_share("dropout", dropout)
     features = torchvision.models.densenet121(num_classes=1).features
     if stem == "small":
         features.conv0 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
@@ -236,8 +224,6 @@ def mobilenetv2(num_classes: int = 7, in_channels: int = 1, stem: str = "small",
     """
     from torchvision.models.mobilenetv2 import MobileNetV2
 
-    _check_stem(stem)
-    check_share("dropout", dropout)
     if stem == "imagenet":
         features = MobileNetV2(num_classes=1).features
     else:
@@ -298,7 +284,6 @@ def inceptionv4(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.0
     Raises:
         UserError: timm is not installed.
     """
-    check_share("dropout", dropout)
     try:
         import timm
     except ImportError:

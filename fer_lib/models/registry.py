@@ -1,15 +1,14 @@
-"""Every model by name, and the rows of the papers' tables it serves."""
+"""Every model by name."""
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 
 from torch import nn
 
-from fer_lib.errors import unknown
 from fer_lib.models import paper_nets, published, small
-from fer_lib.models.classical import CLASSICAL, build_classical
+from fer_lib.models.classical import build_classical
 from fer_lib.models.grammar import build_resnet
+from fer_lib.nets import PIPELINES, STUDIED, check_net, is_classical
 
 # Nets outside the grammar of residual nets.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -33,60 +32,12 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "parallel_cnn": small.ParallelCNN,
 }
 
-# The nets the study uses, and the rows of the papers each serves; an empty string marks our own controls.
-NETS: dict[str, str] = {
-    "resnet18": "li Table 2",
-    "resnet18_se": "",
-    "resnet18_eca": "",
-    "resnet18_cbam": "",
-    "resnet18_bam": "",
-    "resnet18_coord": "",
-    "resnet18_simam": "",
-    "resnet18_mscam": "",
-    "resnet18_aff": "",
-    "resnet18_iaff": "",
-    "resnet34": "li Table 2",
-    "resnet34_cbam": "",
-    "resnet34_cbam_ends": "zhang Tables II, III (without dropout)",
-    "resnet50": "hu Tables 1-3; gu Tables 3-5 (Basic, ResNet); zhang Table III (Fei)",
-    "resnet50_se": "gu Table 3",
-    "resnet50_eca": "hu Table 2; gu Table 3",
-    "resnet50_cbam": "gu Table 3",
-    "resnet50_bam": "hu Table 2",
-    "resnet50_coord": "hu Tables 1-3",
-    "resnet50_simam": "hu Tables 2, 3",
-    "resnet50_acmix": "hu Table 2",
-    "resnet50_aff": "gu Table 3",
-    "resnet50_iaff": "",
-    "resnet50_psa": "gu Tables 3, 4",
-    "resnet50_sc": "hu Table 1",
-    "resnet50_sc_coord": "hu Table 1",
-    "resnet50_coord_simam": "hu Table 3",
-    "resnet50_spd": "",
-    "li": "li Table 2 (proposed)",
-    "hu": "hu Table 3 (proposed)",
-    "gu": "gu Tables 3-5 (proposed)",
-    "zhang": "zhang Tables II, III (proposed)",
-    "senet18": "li Table 2",
-    "vgg16_bn": "zhang Table II",
-    "vgg19_bn": "li Table 2; gu Table 5",
-    "vggface": "zhang Table II",
-    "alexnet": "zhang Table III (ROI)",
-    "googlenet": "zhang Table III (ROI)",
-    "densenet121": "li Table 2; gu Table 5",
-    "mobilenetv2": "gu Table 5",
-    "inceptionv4": "gu section 3.3.3",
-    "microexpnet": "zhang Table II",
-    "lbcnn": "zhang Table II",
-    "parallel_cnn": "li Table 2 (our design)",
-}
-
 
 def create_model(name: str, num_classes: int = 7, in_channels: int = 1, **options) -> nn.Module:
     """Build a model with random weights.
 
     Args:
-        name: of :func:`list_models`, or any name of :mod:`fer_lib.models.grammar` such as ``resnet18_eca_ends``.
+        name: of :func:`list_models`, or any name of the grammar of :mod:`fer_lib.nets` such as ``resnet18_eca_ends``.
         num_classes: length of the logits.
         in_channels: channels of the pictures, 1 for grey.
         **options: of the model, such as ``width=16`` or ``stem="imagenet"`` of a residual net.
@@ -99,20 +50,10 @@ def create_model(name: str, num_classes: int = 7, in_channels: int = 1, **option
     Raises:
         UserError: the name, an option or its value is unknown or does not fit.
     """
-    if name.startswith("resnet"):
-        return build_resnet(name, num_classes, in_channels, **options)
-    if name in CLASSICAL:
-        build = partial(build_classical, name)
-    elif name in BUILDERS:
-        build = BUILDERS[name]
-    else:
-        raise unknown("model", name, [*NETS, *CLASSICAL])
-    parameters = inspect.signature(build).parameters
-    known = [p for p in parameters if p not in ("num_classes", "in_channels", "options")]
-    if "options" not in parameters:
-        for option in options:
-            if option not in known:
-                raise unknown(f"option of model {name!r}:", option, known)
+    check_net(name, options)
+    if is_classical(name):
+        return build_classical(name, num_classes, in_channels, **options)
+    build = BUILDERS.get(name) or partial(build_resnet, name)
     return build(num_classes=num_classes, in_channels=in_channels, **options)
 
 
@@ -122,9 +63,4 @@ def list_models(classical: bool = False) -> list[str]:
     Args:
         classical: the classical pipelines instead, which are fitted and not trained.
     """
-    return list(CLASSICAL) if classical else list(NETS)
-
-
-def paper_rows(name: str) -> str:
-    """The rows of the papers' tables a model serves, empty for a control of our own."""
-    return NETS.get(name) or CLASSICAL.get(name, "")
+    return list(PIPELINES if classical else STUDIED)

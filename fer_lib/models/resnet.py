@@ -12,17 +12,9 @@ from torch.nn import functional as F
 from fer_lib.errors import UserError, unknown
 from fer_lib.models.base import Classifier, check_count, check_share
 from fer_lib.models.convolution import Focus, SpaceToDepth, conv
+from fer_lib.nets import STEMS
 
 Factory = Callable[[int], nn.Module]
-
-STEMS = {
-    "small": "3x3 convolution, stride 1, no pooling: pictures of about 48 px",
-    "pooled": "3x3 convolution, stride 1, then 3x3 max pooling of stride 2",
-    "imagenet": "7x7 convolution of stride 2, then 3x3 max pooling of stride 2: pictures of 224 px",
-    "focus": "space-to-depth and a 1x1 convolution, no pooling",
-    "focus_pooled": "the same, then 3x3 max pooling of stride 2",
-}
-DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
 @dataclass(frozen=True)
@@ -141,6 +133,8 @@ class PreActBlock(nn.Module):
 
     def __init__(self, inputs: int, planes: int, stride: int, slots: Slots, space_to_depth: bool = False):
         super().__init__()
+        if slots.inner or slots.convolution or slots.fusion or space_to_depth:
+            raise UserError("a pre-activation block has a place for a branch's module only")
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = conv(inputs, planes, 3, stride)
         self.bn2 = nn.BatchNorm2d(planes)
@@ -167,7 +161,7 @@ class ResNet(Classifier):
         layers: number of blocks in each of the four stages.
         num_classes: length of the logits.
         in_channels: channels of the pictures.
-        stem: one of :data:`STEMS`.
+        stem: one of :data:`fer_lib.nets.STEMS`.
         width: channels of the stem and of the first stage's 3x3 convolutions; each later stage doubles them.
         dropout: probability of dropping a feature before the classifier.
         pool: ``None`` to average the whole last map; k to average its first k x k positions only, as

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fer_lib.errors import UserError
-from fer_lib.models.base import Classifier, check_count, check_share
+from fer_lib.models.base import Classifier
 from fer_lib.models.convolution import conv
 
 
@@ -29,7 +28,6 @@ class MicroExpNet(Classifier):
 
     def __init__(self, num_classes: int = 7, in_channels: int = 1, dropout: float = 0.5):
         super().__init__(num_classes, in_channels, 48)
-        check_share("dropout", dropout)
         self.conv1 = nn.Conv2d(in_channels, 16, 8, 2, 3)
         self.conv2 = nn.Conv2d(16, 32, 4, 2)
         self.fc1 = nn.Linear(32 * 6 * 6, 48)
@@ -74,8 +72,6 @@ class LBCBlock(nn.Module):
 class _FixedConv(nn.Module):
     def __init__(self, inputs: int, outputs: int, density: float):
         super().__init__()
-        if not 0 < density <= 1:
-            raise UserError(f"density must lie in (0, 1]: got {density!r}")
         signs = torch.randint(0, 2, (outputs, inputs, 3, 3)) * 2.0 - 1
         self.register_buffer("weight", signs * (torch.rand(outputs, inputs, 3, 3) < density))
 
@@ -117,11 +113,6 @@ class LBCNN(Classifier):
         pixels: int = 48,
     ):
         super().__init__(num_classes, in_channels, full)
-        check_share("dropout", dropout)
-        check_count("pixels", pixels, at_least=5)
-        check_count("channels", channels)
-        check_count("num_weights", num_weights)
-        check_count("depth", depth)
         self.input_size = pixels
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
@@ -161,8 +152,6 @@ class ParallelCNN(Classifier):
 
     def __init__(self, num_classes: int = 7, in_channels: int = 1, width: int = 32, dropout: float = 0.5):
         super().__init__(num_classes, in_channels, 8 * width)
-        check_count("width", width, at_least=2)
-        check_share("dropout", dropout)
         widths = [in_channels, width, 2 * width, 4 * width, 8 * width]
         self.stages = nn.Sequential(*(_ParallelStage(i, o) for i, o in pairwise(widths)))
         self.dropout = nn.Dropout(dropout)

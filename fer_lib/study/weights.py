@@ -11,8 +11,8 @@ from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.checkpoints import Checkpoint, load_net, net_from_file
 from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
-from fer_lib.models import list_models
 from fer_lib.models.export import export_onnx
+from fer_lib.nets import is_classical
 from fer_lib.paths import results_dir
 from fer_lib.runs import RunRecord
 
@@ -29,7 +29,7 @@ def load_trained(record: RunRecord) -> nn.Module:
         UserError: the weight file is not there or does not fit the run's net, or the run fitted a classical pipeline.
     """
     recipe = record.spec["recipe"]
-    if recipe["model"] in list_models(classical=True):
+    if is_classical(recipe["model"]):
         raise UserError(f"{record.id}: {recipe['model']} leaves no weights; name a run that trained a net")
     path = weight_file(record)
     if not path.exists():

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from fer_lib.errors import UserError, unknown
+from fer_lib.parts import Often
+from fer_lib.schema import check
 
 
 def class_counts(
@@ -21,13 +23,9 @@ def class_counts(
         if name not in classes:
             raise unknown("class of balance", name, classes)
         label = classes.index(name)
-        match wanted:
-            case {"count": count}:
-                counts[label] = int(count)
-            case {"factor": factor}:
-                counts[label] = round(factor * int((labels == label).sum()))
-            case _:
-                raise UserError(f"balance of class {name}: give a count or a factor, not {wanted}")
+        often = check(Often, wanted, f"balance of {name}")
+        own = int((labels == label).sum())
+        counts[label] = round(often.factor * own) if often.count is None else often.count
     return counts
 
 

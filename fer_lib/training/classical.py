@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from fer_lib.data import FaceDataset, Parts, run_parts
+from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.models.classical import ClassicalModel
-from fer_lib.recipe import Recipe, RunSpec
+from fer_lib.recipe import RunSpec
 from fer_lib.selection import RULES
 from fer_lib.training.loop import Outcome
 from fer_lib.training.stop import Interrupted, Stop
@@ -44,15 +44,18 @@ def fit_classical(
         There are no weights.
 
     Raises:
-        UserError: the recipe wants what a single fit does not have, or the training part is too small.
+        UserError: the training part is too small.
         Interrupted: stopped early.
     """
     recipe = spec.recipe
-    _check(recipe)
-    parts = _chosen_parts(spec, dataset)
+    parts = run_parts(
+        dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
+    )
     sizes = {name: sum(len(getattr(part, name)) for part in parts) for name in PARTS}
     if not all(len(part.train) and len(part.test) for part in parts):
         raise UserError(f"dataset {dataset.name}: no training pictures or no test pictures")
+    for part in parts:
+        check_classes(dataset, part)
 
     say("deterministic: every seed gives this " + ("outcome" if not recipe.chance else "outcome on its split"))
     started = time.monotonic()
@@ -98,6 +101,7 @@ def fit_classical(
         labels={name: labels[name] for name in evaluated},
         weights={},
         sizes=sizes,
+        pictures=picture_digests(parts),
         seconds=row["seconds"],
         train_seconds=train_seconds,
         images=sizes["train"],
@@ -106,33 +110,12 @@ def fit_classical(
     )
 
 
-def _chosen_parts(spec: RunSpec, dataset: FaceDataset) -> list[Parts]:
-    recipe = spec.recipe
-    return [
-        Parts(part.train[: spec.limit_train], part.val[: spec.limit_test], part.test[: spec.limit_test])
-        for part in run_parts(dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out)
-    ]
-
-
 def classical_environment() -> dict[str, str]:
     """What a record says of a fit in addition to, or instead of, what it says of a training on a device."""
     import skimage
     import sklearn
 
     return {"precision": "float64", "scikit-image": skimage.__version__, "scikit-learn": sklearn.__version__}
-
-
-def _check(recipe: Recipe) -> None:
-    """Refuse what would change the run's name and not its outcome."""
-    for name, value, only in (
-        ("epochs", recipe.epochs, 1),
-        ("test_views", recipe.test_views, "one"),
-        ("augment", recipe.augment, {}),
-        ("balance", recipe.balance, {}),
-        ("pretrained", recipe.pretrained or "", ""),
-    ):
-        if value != only:
-            raise UserError(f"{recipe.name}: {name} must be {only!r}, as {recipe.model} is fitted once: got {value!r}")
 
 
 _kept: dict[tuple[str, str], np.ndarray] = {}

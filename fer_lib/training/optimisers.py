@@ -1,12 +1,13 @@
 """Optimisers and learning-rate schedules of the recipes."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from msgspec import structs
 
-from fer_lib.errors import UserError, unknown
+from fer_lib import parts
+from fer_lib.schema import check_named
 
 OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -18,28 +19,21 @@ OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
 def create_optimizer(options: dict[str, Any], parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """Build a recipe's optimiser, in its fused form, with its whole state already there.
 
-    PyTorch makes the state in the first step; a step that is recorded as a CUDA graph must find it. Moments of zero
-    are what the first step starts from, but for SGD with dampening, which PyTorch spares its first step.
+    PyTorch makes the state in the first step; a step that is recorded as a CUDA graph must find it. The first
+    step starts from moments of zero; SGD with dampening, which would not, is not offered.
 
     Args:
-        options: ``name`` (sgd, adam or adamw), ``lr`` and PyTorch's own options for it, but for ``dampening``.
+        options: ``name`` and options of one of :data:`fer_lib.parts.OPTIMISERS`.
         parameters: what it moves.
 
     Raises:
-        UserError: an unknown name or option.
+        UserError: an unknown name or option, or a value outside its limits.
     """
-    options, parameters = dict(options), list(parameters)
-    name = options.pop("name", "")
-    if name not in OPTIMISERS:
-        raise unknown("optimizer", name, OPTIMISERS)
-    if "dampening" in options:
-        raise UserError(f"optimizer {name}: dampening is not supported; leave it out")
-    if name != "sgd" and parameters[0].is_cuda:
-        options["capturable"] = True
-    try:
-        optimizer = OPTIMISERS[name](parameters, fused=True, **options)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"optimizer {name}: {error}") from None
+    parameters = list(parameters)
+    settings = structs.asdict(check_named("optimizer", parts.OPTIMISERS, options))
+    if options["name"] != "sgd" and parameters[0].is_cuda:
+        settings["capturable"] = True
+    optimizer = OPTIMISERS[options["name"]](parameters, fused=True, **settings)
     _make_state(optimizer)
     return optimizer
 
@@ -70,12 +64,7 @@ def learning_rate(
     It follows from the moment and the validation scores alone, so a resumed training needs no scheduler state.
 
     Args:
-        options: ``name`` and options of one of the schedules below:
-            constant;
-            step (``start``, ``every``, ``factor``): from epoch ``start`` on, times ``factor`` every ``every`` epochs;
-            cosine (``warmup`` = 0 epochs, ``floor`` = 0): to ``floor`` x base at the end, after a linear warm-up;
-            one_cycle (``peak`` = 0.3): linear from base/25 to base at ``peak`` of the way, then cosine to base/1e4;
-            plateau (``factor``, ``patience``): times ``factor`` after ``patience`` epochs without a better score.
+        options: ``name`` and options of one of :data:`fer_lib.parts.SCHEDULES`.
         base: the optimiser's ``lr``.
         progress: epochs done, with fraction; the first step is at 0.
         epochs: epochs in all.
@@ -84,51 +73,4 @@ def learning_rate(
     Raises:
         UserError: an unknown schedule, or a missing or unknown option.
     """
-    options = dict(options)
-    name = options.pop("name", "")
-    if name not in SCHEDULES:
-        raise unknown("schedule", name, SCHEDULES)
-    try:
-        return base * SCHEDULES[name](progress, epochs, scores, **options)
-    except TypeError as error:
-        raise UserError(f"schedule {name}: {str(error).replace(f'_{name}()', 'it')}") from None
-
-
-def _constant(progress: float, epochs: int, scores: Sequence[float]) -> float:
-    return 1.0
-
-
-def _step(progress: float, epochs: int, scores: Sequence[float], *, start: int, every: int, factor: float) -> float:
-    return factor ** max(0, (int(progress) - start) // every)
-
-
-def _cosine(progress: float, epochs: int, scores: Sequence[float], *, warmup: float = 0, floor: float = 0.0) -> float:
-    if progress < warmup:
-        return (progress + 1e-3) / (warmup + 1e-3)
-    done = (progress - warmup) / max(epochs - warmup, 1e-9)
-    return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
-
-
-def _one_cycle(progress: float, epochs: int, scores: Sequence[float], *, peak: float = 0.3) -> float:
-    done = progress / epochs
-    if done < peak:
-        return 1 / 25 + (1 - 1 / 25) * done / peak
-    return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (done - peak) / (1 - peak))) / 2
-
-
-def _plateau(progress: float, epochs: int, scores: Sequence[float], *, factor: float, patience: int) -> float:
-    best, waited, rate = -math.inf, 0, 1.0
-    for score in scores:
-        best, waited = (score, 0) if score > best else (best, waited + 1)
-        if waited > patience:
-            rate, waited = rate * factor, 0
-    return rate
-
-
-SCHEDULES: dict[str, Callable[..., float]] = {
-    "constant": _constant,
-    "step": _step,
-    "cosine": _cosine,
-    "one_cycle": _one_cycle,
-    "plateau": _plateau,
-}
+    return base * check_named("schedule", parts.SCHEDULES, options).share(progress, epochs, scores)

@@ -1,17 +1,21 @@
 """Names, options and places of blocks."""
 
+import inspect
 import subprocess
 import sys
 
 import pytest
 import torch
+from msgspec import structs
 from torch import nn
 
-from fer_lib.claims import list_claims
 from fer_lib.models import attention, convolution, create_model, fusion, list_models
-from fer_lib.models.registry import paper_rows
-from fer_lib.models.resnet import STEMS, BasicBlock, Bottleneck
-from fer_lib.recipe import list_recipes
+from fer_lib.models.classical import build_classical
+from fer_lib.models.grammar import MODULES, build_resnet
+from fer_lib.models.registry import BUILDERS
+from fer_lib.models.resnet import BasicBlock, Bottleneck, PreActBlock, Slots
+from fer_lib.nets import BLOCKS, STEMS, check_net, known_net
+from fer_lib.schema import Part
 
 
 def build(name, **options):
@@ -32,20 +36,35 @@ def test_lists_what_it_can_build():
     assert "hog_svm" not in names
 
 
-def test_every_row_of_the_papers_tables_has_a_model():
-    rows = " ".join(paper_rows(name) for name in [*list_models(), *list_models(classical=True)])
-    for table in ("li Table 2", "hu Table 1", "hu Table 2", "hu Table 3", "gu Table 3", "gu Table 5"):
-        assert table in rows
-    assert "zhang Table II" in rows
-    assert "zhang Table III" in rows
+BUILT = [*list_models(), *list_models(classical=True), "resnet50_hybrid", "resnet50_channel"]
 
 
-def test_rows_name_the_papers_whose_recipes_use_the_model():
-    recipes = list_recipes()
-    judged = [claim for claim in list_claims() if claim.kind == "level" and claim.recipe in recipes]
-    assert len(judged) > 30
-    for claim in judged:
-        assert claim.paper in paper_rows(recipes[claim.recipe].model), f"{claim.id}: {recipes[claim.recipe].model}"
+@pytest.mark.parametrize("name", BUILT)
+def test_options_and_defaults_are_said_as_they_are_built(name):
+    """nets.py says without PyTorch what the builders take: the same options with the same defaults, and sizes."""
+    known, fitted = known_net(name), name in list_models(classical=True)
+    build = BUILDERS.get(name, build_classical if fitted else build_resnet)
+    places = [build] if name not in ("hu", "gu", "zhang") else [build_resnet, build]
+    expected = {}
+    for place in places:
+        expected |= {key: p.default for key, p in inspect.signature(place).parameters.items()}
+    for key in ("name", "num_classes", "in_channels", "options", "block_options"):
+        expected.pop(key, None)
+    assert structs.asdict(known.options()) == expected
+    if not fitted:
+        with torch.device("meta"):
+            net = create_model(name)
+        assert check_net(name, {}).only == (net.input_size if net.fixed_size else None)
+        assert check_net(name, {}).least == net.min_size
+
+
+@pytest.mark.parametrize("block", [block for block, (_, options) in BLOCKS.items() if options is not Part])
+def test_options_of_blocks_are_those_of_their_classes(block):
+    parameters = inspect.signature(MODULES[block]).parameters
+    expected = {key: p.default for key, p in parameters.items()}
+    for key in ("channels", "in_channels", "out_channels", "stride"):
+        expected.pop(key, None)
+    assert structs.asdict(BLOCKS[block][1]()) == expected
 
 
 BLOCK_CLASSES = {
@@ -191,7 +210,7 @@ def test_branch_scale_is_what_a_branch_starts_with(name, scale):
     assert changed == [
         k for k, _ in net.named_parameters() if k.endswith(f"{'bn2' if name == 'resnet18' else 'bn3'}.weight")
     ]
-    with pytest.raises(ValueError, match="branch_scale must be 0 or more: got -1"):
+    with pytest.raises(ValueError, match=r"branch_scale = -1: expected a number >= 0"):
         create_model(name, branch_scale=-1)
 
 
@@ -224,43 +243,50 @@ def test_lbcnn_keeps_its_binary_filters():
         ("resnet50_psa_acmix", {}, "both want to be the convolution"),
         ("resnet18_psa", {}, "use resnet50"),
         ("resnet18_sc", {}, "use resnet50"),
-        ("resnet50_sc", {"stem": "focus"}, "sc replaces"),
-        ("resnet50_spd", {"stem": "imagenet"}, "spd brings its own stem"),
+        ("resnet50_sc", {"stem": "focus"}, "it replaces the stem's own stride"),
+        ("resnet50_spd", {"stem": "imagenet"}, "it replaces the stem's own stride"),
         ("vgg", {}, "unknown model 'vgg': did you mean"),
         ("nonsense", {}, "unknown model 'nonsense'"),
         ("resnet18", {"num_classes": 0}, "num_classes must be an integer of at least 1: got 0"),
         ("resnet18", {"in_channels": 0}, "in_channels"),
         ("resnet18", {"width": 0}, "width"),
-        ("resnet18", {"widht": 16}, "unknown option of model 'resnet18': 'widht': did you mean width"),
-        ("resnet18", {"stem": "large"}, "unknown stem 'large'"),
-        ("resnet18", {"layers": (1, 1, 1)}, "layers must be four"),
+        ("resnet18", {"widht": 16}, "model resnet18: unknown key 'widht': did you mean width"),
+        ("resnet18", {"stem": "large"}, "model resnet18: stem: unknown value 'large': choose from: focus"),
+        ("resnet18", {"layers": (1, 1, 1)}, r"layers = \(1, 1, 1\): expected a list of length 4"),
         ("resnet18", {"layers": (1, 1, 1, 0)}, r"layers\[3\]"),
-        ("resnet18", {"layers": 2}, "layers must be four"),
-        ("resnet18", {"pool": 0}, "pool must be an integer of at least 1: got 0"),
-        ("resnet18", {"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
-        ("resnet18_cbam", {"cbam": {"reductio": 8}}, "argument of block 'cbam'.*did you mean reduction"),
-        ("resnet18_cbam", {"cbam": 8}, "cbam must be a dictionary of that block's arguments: got 8"),
-        ("resnet18_cbam", {"cbam": {"kernel_size": 6}}, "spatial attention: kernel_size must be odd: got 6"),
-        ("resnet18_se", {"se": {"reduction": 0}}, "SE: reduction must be an integer of at least 1: got 0"),
-        ("resnet18_coord", {"coord": {"reduction": 0}}, "coordinate attention: reduction"),
-        ("resnet18_eca", {"eca": {"kernel_size": 4}}, "ECA: kernel_size must be odd: got 4"),
-        ("resnet50_acmix", {"acmix": {"kernel_att": 6}}, "ACmix: kernel_att must be odd: got 6"),
-        ("resnet50_acmix", {"acmix": {"heads": 0}}, "ACmix: heads"),
-        ("resnet18_cbam", {"width": 8}, "channels must be at least reduction"),
-        ("resnet50_psa", {"width": 32}, "PSA: out_channels"),
-        ("hu", {"ca": "cbam"}, "ca must be one of"),
+        ("resnet18", {"layers": 2}, "layers = 2: expected a list"),
+        ("resnet18", {"pool": 0}, "pool = 0: expected a whole number >= 1"),
+        ("resnet18", {"dropout": 1.0}, r"dropout = 1.0: expected a number < 1.0"),
+        ("resnet18_cbam", {"cbam": {"reductio": 8}}, "block cbam: unknown key 'reductio': did you mean reduction"),
+        ("resnet18_cbam", {"cbam": 8}, "block cbam: expected a table, got a whole number"),
+        ("resnet18_cbam", {"cbam": {"kernel_size": 6}}, "block cbam: kernel_size: unknown value '6'"),
+        ("resnet18_se", {"se": {"reduction": 0}}, "block se: reduction = 0: expected a whole number >= 1"),
+        ("resnet18_coord", {"coord": {"reduction": 0}}, "block coord: reduction = 0"),
+        ("resnet18_eca", {"eca": {"kernel_size": 4}}, "block eca: kernel_size.*4"),
+        ("resnet50_acmix", {"acmix": {"kernel_att": 6}}, "block acmix: kernel_att.*6"),
+        ("resnet50_acmix", {"acmix": {"heads": 0}}, "block acmix: heads = 0"),
+        ("resnet18_cbam", {"width": 8}, "8 channels must be at least cbam's reduction of 16"),
+        ("resnet50_psa", {"width": 32}, "psa needs a width that is a multiple of 64: got 32"),
+        ("hu", {"ca": "cbam"}, "ca: unknown value 'cbam'"),
         ("li", {"norm_prelu_after": (5,)}, "norm_prelu_after"),
-        ("vgg16_bn", {"head": "large"}, "unknown head 'large'"),
-        ("vgg16_bn", {"width": 16}, "option of model 'vgg16_bn'"),
-        ("densenet121", {"stem": "focus"}, "unknown stem"),
+        ("vgg16_bn", {"head": "large"}, "head: unknown value 'large'"),
+        ("vgg16_bn", {"width": 16}, "model vgg16_bn: unknown key 'width'"),
+        ("densenet121", {"stem": "focus"}, "stem: unknown value 'focus'"),
+        ("resnet50_sc", {"sc": {"kernel_size": 3}}, "block sc: unknown key 'kernel_size': there are none"),
         ("lbcnn", {"density": 0.0}, "density"),
-        ("lbcnn", {"depth": 0}, "depth must be an integer of at least 1: got 0"),
+        ("lbcnn", {"depth": 0}, "depth = 0: expected a whole number >= 1"),
         ("microexpnet", {"num_classes": -1}, "num_classes"),
     ],
 )
 def test_wrong_arguments_are_named(name, options, message):
     with pytest.raises(ValueError, match=message):
         create_model(name, **options)
+
+
+@pytest.mark.parametrize("slots", [Slots(inner=attention.SimAM), Slots(fusion=fusion.AFF)])
+def test_a_block_refuses_what_it_has_no_place_for(slots):
+    with pytest.raises(ValueError, match="a pre-activation block has a place for a branch's module only"):
+        PreActBlock(8, 8, 1, slots)
 
 
 @pytest.mark.heavy

@@ -150,6 +150,36 @@ def test_a_backward_pass_reads_no_value(dataset, tmp_path, loss, monkeypatch):
     trainer.train_step.run()
 
 
+# ---------------------------------------------------------------- half precision
+
+
+@pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.1, "momentum": 0.9}, {"name": "adam", "lr": 0.01}])
+def test_gradients_that_overflow_in_float16_move_nothing(dataset, tmp_path, optimizer):
+    trainer = make(dataset, tmp_path, optimizer=optimizer, precision="float16", loss={"name": "cross_entropy"})
+    step = trainer.train_step
+    step()
+    weights = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    step.scaler._scale.fill_(2.0**40)  # times any gradient, beyond float16's 65,504
+    step()
+    assert all(torch.equal(*pair) for pair in zip(weights, trainer.model.parameters(), strict=True))
+    assert step.scaler.get_scale() == 2.0**39
+    step.scaler._scale.fill_(2.0**10)
+    step()
+    assert not any(torch.equal(*pair) for pair in zip(weights, trainer.model.parameters(), strict=True))
+
+
+def test_float16_moves_the_weights_as_float32_does(dataset, tmp_path):
+    """What the scale does to the gradients is undone before the clamp."""
+    moved = {}
+    for precision in ("float32", "float16"):
+        trainer = make(dataset, tmp_path, precision=precision, loss={"name": "cross_entropy"}, clamp_gradient=0.01)
+        before = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+        trainer.train_step()
+        moved[precision] = torch.cat([p.detach().flatten() for p in trainer.model.parameters()]) - before
+    difference = (moved["float16"] - moved["float32"]).norm() / moved["float32"].norm()
+    assert difference < 0.1
+
+
 # ---------------------------------------------------------------- rehearsal
 
 
@@ -170,14 +200,16 @@ def everything(trainer):
         "loss": trainer.loss.state_dict(),
         "average": trainer.average.state_dict() if trainer.average else None,
         "totals": [trainer.train_step.totals, trainer.train_step.first_bad, trainer.train_step._position],
+        "scaler": trainer.train_step.scaler.state_dict(),
         "random": torch.get_rng_state(),
     }
     return torch.utils._pytree.tree_map(lambda v: v.numpy().tobytes() if isinstance(v, torch.Tensor) else v, state)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float16"])
 @pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.1, "momentum": 0.9}, {"name": "adamw", "lr": 0.1}])
-def test_a_rehearsal_leaves_no_trace(dataset, tmp_path, optimizer):
-    trainer = make(dataset, tmp_path, optimizer=optimizer, **WITH_EVERYTHING)
+def test_a_rehearsal_leaves_no_trace(dataset, tmp_path, optimizer, precision):
+    trainer = make(dataset, tmp_path, optimizer=optimizer, precision=precision, **WITH_EVERYTHING)
     trainer.train_step()
     before = everything(trainer)
     trainer.train_step.run()

@@ -1,0 +1,287 @@
+"""The parts of a recipe as checked data: what may be asked of augmentation, views, loss, optimiser and schedule.
+
+Each part is a table in a recipe; its type here says its options, their ranges and their defaults. Nothing here needs
+PyTorch, so that a recipe is checked when it is read.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+from msgspec import Meta, Struct
+
+from fer_lib.errors import UserError
+from fer_lib.schema import BelowOne, Count, NotNegative, Part, Positive, Share, Whole
+
+T = TypeVar("T")
+
+# ---------------------------------------------------------------- augmentation and views
+
+VIEWS = {"one": 1, "flip": 2, "five": 5, "ten": 10, "jitter": 32}
+"""Kinds of test views, see :func:`fer_lib.augment.test_views`, and how many views each has."""
+
+
+def _between(low: float, high: float) -> Any:
+    return Annotated[float, Meta(ge=low, le=high)]
+
+
+class Range(Struct, Generic[T], frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A magnitude drawn uniformly from ``[low, high]`` in a share `p` of the pictures, absent in the rest."""
+
+    low: T
+    high: T
+    p: Share = 1.0
+
+    def __post_init__(self) -> None:
+        _check_order(self.low, self.high)
+
+
+def _check_order(low: float, high: float) -> None:
+    if low > high:
+        raise ValueError(f"low {low:g} is above high {high:g}")
+
+
+class Erase(Part):
+    """A box of one grey level over a picture (Zhong et al. 2020, "Random Erasing", Algorithm 1).
+
+    Attributes:
+        p: share of the pictures that get a box.
+        area: smallest and largest share of the output's area.
+        ratio: smallest and largest height / width, drawn log-uniformly. A side longer than the output
+            is cut to it, where torchvision draws again.
+        value: grey level of the box, 0 black to 1 white.
+    """
+
+    p: Share
+    area: tuple[_between(0.001, 1), _between(0.001, 1)] = (0.02, 0.33)
+    ratio: tuple[_between(0.01, 100), _between(0.01, 100)] = (0.3, 3.3)
+    value: Share = 0.0
+
+    def __post_init__(self) -> None:
+        _check_order(*self.area)
+        _check_order(*self.ratio)
+
+
+class Augment(Part):
+    """What happens to a training picture, see :class:`fer_lib.augment.Augmentation`. A field left out does nothing.
+
+    Attributes:
+        crop: side of the output in pixels; the window is that large and placed at random on whole pixels.
+            Left out, the window is the picture.
+        resize: side of the output in pixels, to which the window is enlarged; for nets that need more pixels than
+            the data have. Left out, the output is as large as the window of `crop`.
+        area: the window is a square that holds this share of the picture's area, resized to the output.
+        flip: probability of swapping left and right.
+        vertical_flip: probability of swapping top and bottom.
+        rotate: degrees, counter-clockwise.
+        shear: degrees along the rows, before rotation.
+        scale: factor of the size.
+        shift: share of the side, drawn for each direction by itself; positive is right and down.
+        brightness: factor of every pixel.
+        contrast: factor of the distance from the picture's mean.
+        gamma: exponent; above 1 darkens.
+        noise: standard deviation of Gaussian noise by pixel, on the 0..1 scale (variance 0.001 is 0.0316).
+        erase: see :class:`Erase`.
+        mixup: alpha of mixup's Beta(alpha, alpha), see :func:`fer_lib.augment.mix`; 0 is none.
+    """
+
+    crop: Count | None = None
+    resize: Count | None = None
+    area: Range[_between(0.01, 1)] | None = None
+    flip: Share = 0.0
+    vertical_flip: Share = 0.0
+    rotate: Range[_between(-360, 360)] | None = None
+    shear: Range[_between(-80, 80)] | None = None
+    scale: Range[_between(0.1, 10)] | None = None
+    shift: Range[_between(-1, 1)] | None = None
+    brightness: Range[_between(0, 10)] | None = None
+    contrast: Range[_between(0, 10)] | None = None
+    gamma: Range[_between(0.01, 100)] | None = None
+    noise: Range[Share] | None = None
+    erase: Erase | None = None
+    mixup: _between(0, 100) = 0.0
+
+    def window_size(self, size: int) -> int:
+        """Side in source pixels of what is shown of pictures of side `size`, at training and test time."""
+        if self.crop is not None and self.crop > size:
+            raise UserError(f"augmentation 'crop': {self.crop} pixels do not fit into pictures of {size}")
+        return self.crop or size
+
+    def output_size(self, size: int) -> int:
+        """Side of the output in pixels for pictures of side `size`."""
+        window = self.window_size(size)
+        if self.resize is not None and self.resize < window:
+            raise UserError(
+                f"augmentation 'resize': {self.resize} pixels are fewer than the {window} shown; it enlarges"
+            )
+        return self.resize or window
+
+
+# ---------------------------------------------------------------- losses
+
+
+class CrossEntropy(Part):
+    """Options of :class:`fer_lib.losses.CrossEntropy`."""
+
+    has_centers: ClassVar[bool] = False
+    label_smoothing: BelowOne = 0.0
+    class_weights: tuple[NotNegative, ...] | None = None
+
+
+class Focal(CrossEntropy):
+    """Options of :class:`fer_lib.losses.Focal` and :class:`fer_lib.losses.FocalLi`."""
+
+    alpha: Share = 0.25
+    gamma: NotNegative = 2.0
+    reduction: Literal["mean", "sum"] = "mean"
+
+
+class Center(CrossEntropy):
+    """Cross-entropy plus ``weight`` times a term on the features, see :class:`fer_lib.losses.CenterTerm`."""
+
+    has_centers: ClassVar[bool] = True
+    weight: NotNegative = 0.003
+    reduction: Literal["half_mean", "half_sum", "mean", "sum"] = "half_mean"
+    center_rate: NotNegative = 0.5
+    center_update: Literal["published", "gradient"] = "published"
+
+
+class Island(Center):
+    """The same with :class:`fer_lib.losses.IslandTerm`, Cai et al.'s weights."""
+
+    weight: NotNegative = 0.01
+    lambda1: NotNegative = 10.0
+
+
+class Joint(Island):
+    """The same with gu's weight of 1 (eq. 8); gu gives no lambda1, 0.1 is ours."""
+
+    weight: NotNegative = 1.0
+    lambda1: NotNegative = 0.1
+
+
+LOSSES = {
+    "cross_entropy": CrossEntropy,
+    "focal": Focal,
+    "focal_li": Focal,
+    "center": Center,
+    "island": Island,
+    "joint": Joint,
+}
+
+# ---------------------------------------------------------------- optimisers
+
+
+class Sgd(Part):
+    """Options of ``torch.optim.SGD``."""
+
+    lr: Positive
+    momentum: BelowOne = 0.0
+    weight_decay: NotNegative = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum")
+
+
+class Adam(Part):
+    """Options of ``torch.optim.Adam``."""
+
+    lr: Positive
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
+    amsgrad: bool = False
+
+
+class AdamW(Adam):
+    """Options of ``torch.optim.AdamW``."""
+
+    weight_decay: NotNegative = 0.01
+
+
+OPTIMISERS = {"sgd": Sgd, "adam": Adam, "adamw": AdamW}
+
+# ---------------------------------------------------------------- schedules of the learning rate
+
+
+class Constant(Part):
+    """The optimiser's own rate throughout."""
+
+    def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
+        """The rate at one moment, as a share of the optimiser's.
+
+        Args:
+            progress: epochs done, with fraction; the first step is at 0.
+            epochs: epochs in all.
+            scores: validation accuracy of every epoch so far.
+        """
+        return 1.0
+
+
+class Step(Constant):
+    """From epoch ``start`` on, times ``factor`` every ``every`` epochs."""
+
+    start: Whole
+    every: Count
+    factor: Annotated[float, Meta(gt=0, le=1)]
+
+    def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
+        return self.factor ** max(0, (int(progress) - self.start) // self.every)
+
+
+class Cosine(Constant):
+    """To ``floor`` at the end, after a linear warm-up of ``warmup`` epochs."""
+
+    warmup: NotNegative = 0
+    floor: Share = 0.0
+
+    def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
+        if progress < self.warmup:
+            return (progress + 1e-3) / (self.warmup + 1e-3)
+        done = (progress - self.warmup) / max(epochs - self.warmup, 1e-9)
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
+
+
+class OneCycle(Constant):
+    """Linear from 1/25 to 1 at ``peak`` of the way, then cosine to 1/10,000."""
+
+    peak: BelowOne = 0.3
+
+    def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
+        done = progress / epochs
+        if done < self.peak:
+            return 1 / 25 + (1 - 1 / 25) * done / self.peak
+        return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (done - self.peak) / (1 - self.peak))) / 2
+
+
+class Plateau(Constant):
+    """Times ``factor`` after ``patience`` epochs without a better score."""
+
+    factor: Annotated[float, Meta(gt=0, le=1)]
+    patience: Whole
+
+    def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
+        best, waited, rate = -math.inf, 0, 1.0
+        for score in scores:
+            best, waited = (score, 0) if score > best else (best, waited + 1)
+            if waited > self.patience:
+                rate, waited = rate * self.factor, 0
+        return rate
+
+
+SCHEDULES = {"constant": Constant, "step": Step, "cosine": Cosine, "one_cycle": OneCycle, "plateau": Plateau}
+
+# ---------------------------------------------------------------- balance
+
+
+class Often(Part):
+    """How often a class occurs in an epoch: so many pictures, or this many times its own."""
+
+    count: Whole | None = None
+    factor: NotNegative | None = None
+
+    def __post_init__(self) -> None:
+        if (self.count is None) == (self.factor is None):
+            raise ValueError("give a count or a factor")
