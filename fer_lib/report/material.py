@@ -55,7 +55,12 @@ class Material:
     @cached_property
     def answer(self) -> tuple[str, str]:
         """What is said of attention, and of printed numbers: Markdown with links within the report."""
-        tables = {"claims": self.claims, "evidence": self.evidence, "control": self.own_gains[""], "alike": self.own_gains["alike"]}
+        tables = {
+            "claims": self.claims,
+            "evidence": self.evidence,
+            "control": self.own_gains[""],
+            "alike": self.own_gains["alike"],
+        }
         return tuple(answer(self.records, links=True, tables=tables, state=self.state).split("\n\n"))
 
     @cached_property

@@ -22,6 +22,7 @@ from fer_lib.report import claim_pages, front, lists, run_pages, words
 from fer_lib.report.material import Material
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
 from fer_lib.study import groups
+from fer_lib.study.modules import module_figure, module_words
 from fer_lib.study.verify import sound_records
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -173,7 +174,7 @@ class Site:
         script, name = _datatables()
         verdicts = [word for word in words.VERDICTS if any(row["verdict"] == word for row in rows)]
         self.page(
-            "claims", "claims.html", title="Every claim, and its verdict", rows=rows, filters=filters,
+            "claims", "claims.html", title="Every claim, and its verdict", shape="broad", rows=rows, filters=filters,
             unrun=sum(row["verdict"] == "not run" for row in rows), meanings=words.VERDICTS, verdicts=verdicts,
             fidelity=claim_pages.FIDELITY, script=Markup(script), jquery=Markup(name),
         )  # fmt: skip
@@ -202,7 +203,7 @@ class Site:
                 "figure": wide, "tall": tall, "sure": {k: Markup(v) for k, v in front.how_sure(material).items()},
                 "cards": front.cards(material), "progress": front.progress_line(material),
             }  # fmt: skip
-        self.page("index", "index.html", title=words.TITLE, study=study, cards=cards)
+        self.page("index", "index.html", title=words.TITLE, study=study, cards=cards, shape="front")
 
 
 # ---------------------------------------------------------------- templates
@@ -223,7 +224,7 @@ def render_template(template: str, site: dict[str, Any], name: str, **context: A
         **context: what the template needs.
     """
     up = "../" * name.count("/")
-    defaults = {"description": words.DESCRIPTION, "headings": None, "results": f"{up}.."}
+    defaults = {"description": words.DESCRIPTION, "headings": None, "results": f"{up}..", "shape": ""}
     return _environment().get_template(f"{template}.html.j2").render(defaults | context, site=site, up=up, here=name)
 
 
@@ -303,14 +304,10 @@ def _brief(title: str) -> str:
 
 
 def _module_figures(material: Material) -> tuple[Markup, Markup]:
-    """The figure of gains, wide and for a phone; empty without a gain."""
-    ours, printed = front.figure_rows(material)
-    if ours.empty:
-        return Markup(), Markup()
-    title = front.figure_title(ours)
-    told = front.figure_words(ours, printed)
+    """The figure of gains, wide and for a phone."""
+    control = material.own_gains[""]
     return tuple(
-        _inline(plots.svg(plots.modules(ours, printed, title, tall=tall)).decode(), told) for tall in (False, True)
+        _inline(plots.svg(module_figure(control, tall)).decode(), module_words(control)) for tall in (False, True)
     )
 
 

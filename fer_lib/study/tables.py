@@ -27,6 +27,7 @@ from fer_lib.study.protocols import (
     readable_protocols,
     readable_reach,
 )
+from fer_lib.study.modules import module_figure
 from fer_lib.study.start import readable_start, start_table
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verify import sound_records
@@ -153,6 +154,7 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "claims": ("claims", plots.claims),
     "gain_claims": ("claims", plots.gain_claims),
+    "modules": ("control", module_figure),
     "control": ("control", plots.gains),
     "start": ("start", plots.start),
     "ablations": ("ablations", plots.gains),
