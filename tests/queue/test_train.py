@@ -6,10 +6,10 @@ import shutil
 import pytest
 from tiny import tiny_dataset, tiny_recipe
 
+from fer_lib.errors import UserError
 from fer_lib.queue.lock import Busy
 from fer_lib.queue.plan import run_status
 from fer_lib.queue.train import train_run
-from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import read_record, verify_record
 from fer_lib.training import Diverged
