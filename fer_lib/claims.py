@@ -110,9 +110,8 @@ def tables_of_models() -> dict[str, str]:
     """The papers' tables that a model's recipes test, by model, as in ``gu Table 3, 4; zhang Table III``."""
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for claim in list_claims():
-        if claim.recipe in list_recipes():
-            for numbers in re.findall(r"Tables? ([\dIVX]+(?:(?:, | and )[\dIVX]+)*)", claim.place):
-                found[list_recipes()[claim.recipe].model][claim.paper] |= set(re.findall(r"[\dIVX]+", numbers))
+        if claim.tables and claim.recipe in list_recipes():
+            found[list_recipes()[claim.recipe].model][claim.paper] |= {name.split()[1] for name in claim.tables}
     return {
         model: "; ".join(f"{paper} Table {', '.join(sorted(tables))}" for paper, tables in papers.items())
         for model, papers in found.items()

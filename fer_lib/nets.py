@@ -9,16 +9,16 @@ What each option means is said where the net is built; a test holds names and de
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from msgspec import Meta
+from msgspec import Meta, defstruct
 
 from fer_lib.errors import UserError, unknown
 from fer_lib.schema import BelowOne, Count, NotNegative, Part, check
 
 Odd = Literal[1, 3, 5, 7, 9, 11, 13, 15]
-Stem = Literal["small", "pooled", "imagenet", "focus", "focus_pooled"]
-Layers = tuple[Count, Count, Count, Count]
+Width = Annotated[int, Meta(ge=8)]
+Four = tuple[Count, Count, Count, Count]
 STEMS = {
     "small": "3x3 convolution, stride 1, no pooling: pictures of about 48 px",
     "pooled": "3x3 convolution, stride 1, then 3x3 max pooling of stride 2",
@@ -28,219 +28,98 @@ STEMS = {
 }
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
+
+def _options(**fields: tuple[Any, Any]) -> type[Part]:
+    """A table of settings, of each its type and its default."""
+    return defstruct("Options", [(name, *field) for name, field in fields.items()], bases=(Part,), frozen=True)
+
+
 # ---------------------------------------------------------------- blocks of residual nets
 
-
-class Se(Part):
-    reduction: Count = 16
-    bias: bool = False
-
-
-class Eca(Part):
-    kernel_size: Odd | None = None
-
-
-class Channel(Part):
-    reduction: Count = 16
-    bias: bool = True
-
-
-class Cbam(Part):
-    reduction: Count = 16
-    kernel_size: Odd = 7
-    plain: bool = False
-
-
-class Bam(Part):
-    reduction: Count = 16
-    dilation: Count = 4
-
-
-class Coord(Part):
-    reduction: Count = 32
-
-
-class Hybrid(Part):
-    reduction: Count = 16
-    kernel_size: Odd = 7
-
-
-class Fusion(Part):
-    reduction: Count = 4
-
-
-class SimAM(Part):
-    e_lambda: NotNegative = 1e-4
-
-
-class Psa(Part):
-    kernels: tuple[Odd, Odd, Odd, Odd] = (3, 5, 7, 9)
-    groups: tuple[Count, Count, Count, Count] = (1, 4, 8, 16)
-
-
-class Acmix(Part):
-    kernel_att: Odd = 7
-    heads: Count = 4
-    kernel_conv: Odd = 3
-
-
+_FUSION = _options(reduction=(Count, 4))
 BLOCKS: dict[str, tuple[str, type[Part]]] = {
-    "se": ("branch", Se),
-    "eca": ("branch", Eca),
-    "channel": ("branch", Channel),
-    "cbam": ("branch", Cbam),
-    "coord": ("branch", Coord),
-    "hybrid": ("branch", Hybrid),
-    "mscam": ("branch", Fusion),
-    "simam": ("inner", SimAM),
-    "bam": ("after_stage", Bam),
-    "psa": ("convolution", Psa),
-    "acmix": ("convolution", Acmix),
-    "aff": ("fusion", Fusion),
-    "iaff": ("fusion", Fusion),
+    "se": ("branch", _options(reduction=(Count, 16), bias=(bool, False))),
+    "eca": ("branch", _options(kernel_size=(Odd | None, None))),
+    "channel": ("branch", _options(reduction=(Count, 16), bias=(bool, True))),
+    "cbam": ("branch", _options(reduction=(Count, 16), kernel_size=(Odd, 7), plain=(bool, False))),
+    "coord": ("branch", _options(reduction=(Count, 32))),
+    "hybrid": ("branch", _options(reduction=(Count, 16), kernel_size=(Odd, 7))),
+    "mscam": ("branch", _FUSION),
+    "simam": ("inner", _options(e_lambda=(NotNegative, 1e-4))),
+    "bam": ("after_stage", _options(reduction=(Count, 16), dilation=(Count, 4))),
+    "psa": ("convolution", _options(kernels=(tuple[Odd, Odd, Odd, Odd], (3, 5, 7, 9)), groups=(Four, (1, 4, 8, 16)))),
+    "acmix": ("convolution", _options(kernel_att=(Odd, 7), heads=(Count, 4), kernel_conv=(Odd, 3))),
+    "aff": ("fusion", _FUSION),
+    "iaff": ("fusion", _FUSION),
     "sc": ("downsampling", Part),
     "spd": ("downsampling", Part),
 }
 """Slot and options of every block, see :class:`fer_lib.models.resnet.Slots`."""
 WHOLE_MAP = ("branch", "inner", "after_stage")
 
-# ---------------------------------------------------------------- options of nets
+# ---------------------------------------------------------------- nets
 
 
-class Net(Part):
-    least: ClassVar[int] = 1
-    """Side in pixels of the smallest picture it takes."""
+class Net(NamedTuple):
+    """What is known of a net before it is built.
 
-    @property
-    def only(self) -> int | None:
-        """Side in pixels of the only picture it takes; None where there are more."""
-        return None
+    Attributes:
+        options: their types and defaults.
+        least: side in pixels of the smallest picture it takes.
+        only: side in pixels of the only picture it takes; None where there are more.
+    """
 
-
-class Residual(Net):
-    stem: Stem | None = None
-    width: Annotated[int, Meta(ge=8)] = 64
-    layers: Layers | None = None
-    dropout: BelowOne = 0.0
-    pool: Count | None = None
-    branch_scale: NotNegative = 1.0
+    options: type[Part]
+    least: int = 1
+    only: int | None = None
 
 
-class Li(Net):
-    layers: Layers = (2, 2, 2, 2)
-    norm_prelu_after: tuple[Literal[1, 2, 3, 4], ...] = (4,)
-    dropout: BelowOne = 0.3
-    width: Annotated[int, Meta(ge=8)] = 64
+def _residual(**changes: tuple[Any, Any]) -> Net:
+    own = {"stem": (Literal[tuple(STEMS)] | None, None), "width": (Width, 64), "layers": (Four | None, None)}
+    own |= {"dropout": (BelowOne, 0.0), "pool": (Count | None, None), "branch_scale": (NotNegative, 1.0)}
+    return Net(_options(**own | changes))
 
 
-class Hu(Residual):
-    ca: Literal["coord", "se", "channel", ""] = "coord"
-    simam: bool = True
-    sc: bool = True
+def _with_dropout(share: float, least: int = 1, only: int | None = None, **more: tuple[Any, Any]) -> Net:
+    return Net(_options(dropout=(BelowOne, share), **more), least, only)
 
 
-class Gu(Residual):
-    stem: Stem = "imagenet"
-
-
-class Zhang(Residual):
-    dropout: BelowOne = 0.5
-
-
-class SeNet(Net):
-    width: Annotated[int, Meta(ge=16)] = 64
-    dropout: BelowOne = 0.0
-
-
-class Vgg(Net):
-    head: Literal["linear", "fc4096"] = "linear"
-    dropout: BelowOne = 0.5
-    least: ClassVar[int] = 32
-
-
-class VggFace(Net):
-    dropout: BelowOne = 0.5
-    least: ClassVar[int] = 32
-
-
-class AlexNet(Net):
-    dropout: BelowOne = 0.5
-    least: ClassVar[int] = 63
-
-
-class GoogLeNet(Net):
-    dropout: BelowOne = 0.2
-    least: ClassVar[int] = 15
-
-
-class DenseNet(Net):
-    stem: Literal["small", "imagenet"] = "small"
-    dropout: BelowOne = 0.0
-    least: ClassVar[int] = 8
-
-
-class MobileNet(Net):
-    stem: Literal["small", "imagenet"] = "small"
-    dropout: BelowOne = 0.2
-
-
-class Inception(Net):
-    dropout: BelowOne = 0.0
-    least: ClassVar[int] = 75
-
-
-class MicroExpNet(Net):
-    dropout: BelowOne = 0.5
-
-    @property
-    def only(self) -> int:
-        return 84
-
-
-class LbcNN(Net):
-    channels: Count = 64
-    num_weights: Count = 128
-    depth: Count = 10
-    full: Count = 512
-    density: Annotated[float, Meta(gt=0, le=1)] = 0.5
-    dropout: BelowOne = 0.5
-    pixels: Annotated[int, Meta(ge=5)] = 48
-
-    @property
-    def only(self) -> int:
-        return self.pixels
-
-
-class ParallelCNN(Net):
-    width: Annotated[int, Meta(ge=2)] = 32
-    dropout: BelowOne = 0.5
-    least: ClassVar[int] = 16
-
-
-class Pipeline(Net):
-    components: Count = 150
-    dual: bool = False
-
-
-OTHERS: dict[str, type[Net]] = {
-    "li": Li,
-    "hu": Hu,
-    "gu": Gu,
-    "zhang": Zhang,
-    "senet18": SeNet,
-    "vgg16": Vgg,
-    "vgg16_bn": Vgg,
-    "vgg19": Vgg,
-    "vgg19_bn": Vgg,
-    "vggface": VggFace,
-    "alexnet": AlexNet,
-    "googlenet": GoogLeNet,
-    "densenet121": DenseNet,
-    "mobilenetv2": MobileNet,
-    "inceptionv4": Inception,
-    "microexpnet": MicroExpNet,
-    "lbcnn": LbcNN,
-    "parallel_cnn": ParallelCNN,
+_RESIDUAL = _residual()
+_PIPELINE = Net(_options(components=(Count, 150), dual=(bool, False)))
+_VGG = _with_dropout(0.5, 32, head=(Literal["linear", "fc4096"], "linear"))
+_STEM = (Literal["small", "imagenet"], "small")
+OTHERS: dict[str, Net] = {
+    "li": _with_dropout(
+        0.3,
+        layers=(Four, (2, 2, 2, 2)),
+        norm_prelu_after=(tuple[Literal[1, 2, 3, 4], ...], (4,)),
+        width=(Width, 64),
+    ),
+    "hu": _residual(ca=(Literal["coord", "se", "channel", ""], "coord"), simam=(bool, True), sc=(bool, True)),
+    "gu": _residual(stem=(Literal[tuple(STEMS)], "imagenet")),
+    "zhang": _residual(dropout=(BelowOne, 0.5)),
+    "senet18": _with_dropout(0.0, width=(Annotated[int, Meta(ge=16)], 64)),
+    "vgg16": _VGG,
+    "vgg16_bn": _VGG,
+    "vgg19": _VGG,
+    "vgg19_bn": _VGG,
+    "vggface": _with_dropout(0.5, 32),
+    "alexnet": _with_dropout(0.5, 63),
+    "googlenet": _with_dropout(0.2, 15),
+    "densenet121": _with_dropout(0.0, 8, stem=_STEM),
+    "mobilenetv2": _with_dropout(0.2, stem=_STEM),
+    "inceptionv4": _with_dropout(0.0, 75),
+    "microexpnet": _with_dropout(0.5, only=84),
+    "lbcnn": _with_dropout(
+        0.5,
+        channels=(Count, 64),
+        num_weights=(Count, 128),
+        depth=(Count, 10),
+        full=(Count, 512),
+        density=(Annotated[float, Meta(gt=0, le=1)], 0.5),
+        pixels=(Annotated[int, Meta(ge=5)], 48),
+    ),
+    "parallel_cnn": _with_dropout(0.5, 16, width=(Annotated[int, Meta(ge=2)], 32)),
 }
 PIPELINES = (
     *("lbp_svm", "lbp_knn", "lbp_pca_svm", "hog_svm", "hog_knn", "hog_pca_svm"),
@@ -298,17 +177,24 @@ def parse(name: str) -> tuple[int, list[str], bool]:
     return int(depth), blocks, ends
 
 
-def grammar_name(name: str, options: Mapping[str, Any]) -> str | None:
-    """The name in the grammar of a residual net, the papers' included; None for the other nets.
+def known_net(name: str) -> Net:
+    """What is known of a model.
 
-    Args:
-        name: of a model.
-        options: of hu's net, ``ca``, ``simam`` and ``sc`` count.
+    Raises:
+        UserError: there is no such model.
     """
-    if name == "hu":
-        net = Hu(**{key: options[key] for key in ("ca", "simam", "sc") if key in options})
-        return "_".join(["resnet50", *["sc"] * net.sc, *([net.ca] if net.ca else []), *["simam"] * net.simam])
-    return {"gu": "resnet50_psa", "zhang": "resnet34_cbam_ends"}.get(name, name if name.startswith("resnet") else None)
+    if is_classical(name):
+        return _PIPELINE
+    if name.startswith("resnet"):
+        return _RESIDUAL
+    if name not in OTHERS:
+        raise unknown("model", name, [*STUDIED, *PIPELINES])
+    return OTHERS[name]
+
+
+def hu_name(ca: str = "coord", simam: bool = True, sc: bool = True) -> str:
+    """The name of hu's net in the grammar."""
+    return "_".join(["resnet50", *["sc"] * sc, *[ca] * bool(ca), *["simam"] * simam])
 
 
 def check_net(name: str, options: Mapping[str, Any]) -> Net:
@@ -319,28 +205,23 @@ def check_net(name: str, options: Mapping[str, Any]) -> Net:
         options: as for :func:`fer_lib.models.create_model`.
 
     Returns:
-        The options with the net's own defaults, those of its blocks left out.
+        What is known of the net, with the size that its options choose.
 
     Raises:
         UserError: the name, an option or its value is unknown, or two of them do not go together.
     """
-    where, kind = f"model {name}", Pipeline if is_classical(name) else OTHERS.get(name, Residual)
-    if kind is Residual and not name.startswith("resnet"):
-        raise unknown("model", name, [*STUDIED, *PIPELINES])
-    if not issubclass(kind, Residual):
-        return check(kind, dict(options), where)
-    grammar = grammar_name(name, options)
-    depth, blocks, ends = parse(grammar)
-    own = {key: value for key, value in options.items() if key not in blocks or (key == "simam" and kind is Hu)}
-    net = check(kind, own, where)
+    where, known = f"model {name}", known_net(name)
+    grammar = {"gu": "resnet50_psa", "zhang": "resnet34_cbam_ends", "hu": "resnet50_coord_se_channel"}.get(name, name)
+    depth, blocks, ends = parse(grammar) if grammar.startswith("resnet") else (0, [], False)
+    net = check(known.options, {key: value for key, value in options.items() if key not in blocks}, where)
     for block in blocks:
-        given = check(BLOCKS[block][1], options.get(block, {}) if block not in own else {}, f"{where}, block {block}")
+        given = check(BLOCKS[block][1], options.get(block, {}), f"{where}, block {block}")
         least = 4 * net.width if depth >= 50 and not ends else net.width
-        if isinstance(given, Se | Channel | Cbam | Bam | Hybrid | Fusion) and given.reduction > least:
+        if block != "coord" and getattr(given, "reduction", 1) > least:
             raise UserError(f"{where}: {least} channels must be at least {block}'s reduction of {given.reduction}")
         if block == "psa" and net.width % 64:
             raise UserError(f"{where}: psa needs a width that is a multiple of 64: got {net.width}")
     allowed = (None, "focus") if "spd" in blocks else (None, "small", "imagenet")
-    if {"sc", "spd"} & set(blocks) and net.stem not in allowed:
+    if ({"sc", "spd"} & set(blocks) or getattr(net, "sc", False)) and net.stem not in allowed:
         raise UserError(f"{where}: it replaces the stem's own stride, so leave stem = {net.stem!r} out")
-    return net
+    return known._replace(only=getattr(net, "pixels", known.only))

@@ -13,6 +13,7 @@ import msgspec
 from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of
 from fer_lib.data.ferplus import FERPLUS_CLASSES
+from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import PRETRAINED, check_net, is_classical
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
@@ -66,7 +67,8 @@ class Recipe:
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     leave_out: str | None = None
-    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``."""
+    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``; or those that
+    also occur in a held-out part, :data:`fer_lib.data.folds.COPIES`."""
     precision: Precision | None = None
     """What it is trained in by choice; else the device's own, see :func:`fer_lib.training.autocast_dtype`."""
     seeds: Count | None = field(default=None, compare=False)
@@ -112,12 +114,11 @@ def _is_required(field: dataclasses.Field) -> bool:
 
 
 _HINTS = get_type_hints(Recipe, include_extras=True)
-_Fields = msgspec.defstruct(
-    "Recipe",
-    [(f.name, _HINTS[f.name], *(() if _is_required(f) else (None,))) for f in dataclasses.fields(Recipe)],
-    forbid_unknown_fields=True,
-)
+_fields = [(f.name, _HINTS[f.name], *(() if _is_required(f) else (None,))) for f in dataclasses.fields(Recipe)]
+_Fields = msgspec.defstruct("Recipe", _fields, forbid_unknown_fields=True)
 """The fields of :class:`Recipe` with their types, to hold plain values against."""
+Recorded = msgspec.defstruct("Recorded", [f for f in _fields if f[0] not in ("title", "seeds", "sources")])
+"""Those of :meth:`Recipe.training`, for a record; an option that a later version took away does no harm there."""
 
 
 def _check_parts(recipe: Recipe) -> None:
@@ -136,8 +137,6 @@ def _check_parts(recipe: Recipe) -> None:
         if side < net.least or side != (net.only or side):
             takes = f"{net.only} pixels only" if net.only else f"{net.least} pixels or more"
             raise UserError(f"model {recipe.model} takes pictures of {takes}, augment makes {side}")
-        if recipe.batch_size < 2:
-            raise UserError("batch_size = 1: batch normalisation needs two pictures or more")
         if (isinstance(schedule, Plateau) or recipe.early_stopping) and recipe.protocol != "official":
             reader = "early_stopping" if recipe.early_stopping else "the plateau schedule"
             raise UserError(
@@ -161,13 +160,17 @@ def _check_data(recipe: Recipe) -> None:
     weights = recipe.loss.get("class_weights")
     if classes and weights and len(weights) != len(classes):
         raise UserError(f"loss: class_weights must be {len(classes)} numbers, one for each class: got {len(weights)}")
-    if recipe.leave_out is not None and recipe.leave_out not in FERPLUS_CLASSES:
-        raise unknown("FER+ class to leave out", recipe.leave_out, FERPLUS_CLASSES)
-    if recipe.leave_out is not None and dataset in KNOWN and dataset != "fer2013":
+    if recipe.leave_out not in (None, COPIES, *FERPLUS_CLASSES):
+        raise unknown("thing to leave out", recipe.leave_out, [COPIES, *FERPLUS_CLASSES])
+    if recipe.leave_out in FERPLUS_CLASSES and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
         raise UserError(f"leave_out = {recipe.leave_out!r}: {dataset} has no votes of FER+")
     start = recipe.pretrained
-    if start and start not in PRETRAINED and Path(start).suffix not in (".safetensors", ".pth", ".pt"):
+    if start and start not in PRETRAINED and not (Path(start).suffix or len(Path(start).parts) > 1):
         raise unknown("pretrained weights", start, PRETRAINED)
+
+
+BY_CLASS = "by_class"
+"""How limited parts are drawn. Records that do not say it hold the first pictures of each part."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ class RunSpec:
         recipe: the recipe; its name, data, epochs and every hyper-parameter count.
         seed: seeds initialisation, order, augmentation and dropout.
         fold: the test fold, 0-based, of a recipe with folds; else None.
-        limit_train: train on this many pictures only, the first of the training part; None for all.
+        limit_train: train on this many pictures only, drawn by :func:`fer_lib.data.folds.draw_by_class`; None for all.
         limit_test: evaluate on this many pictures of the val and test parts only; None for all.
     """
 
@@ -209,7 +212,11 @@ class RunSpec:
             "fold": self.fold,
             "limit_train": self.limit_train,
         }
-        return spec if self.limit_test is None else spec | {"limit_test": self.limit_test}
+        if self.limit_test is not None:
+            spec["limit_test"] = self.limit_test
+        if self.limit_train is not None or self.limit_test is not None:
+            spec["limits"] = BY_CLASS
+        return spec
 
     @property
     def digest(self) -> str:
@@ -245,16 +252,29 @@ def with_changes(
     epochs: int | None = None,
     batch_size: int | None = None,
     precision: str | None = None,
+    width: int | None = None,
+    blocks: int | None = None,
 ) -> Recipe:
-    """A recipe with another dataset, fewer epochs, another batch size or precision, for smoke runs and explorations.
+    """A recipe with another dataset, fewer epochs, another batch size or precision or a smaller net, to try things out.
 
     A dataset that brings its own split is used with it; the class counts follow the dataset.
+
+    Args:
+        recipe: what is changed.
+        dataset: another dataset.
+        epochs: another number of epochs.
+        batch_size: another number of pictures a step.
+        width: channels of a residual net's first stage.
+        blocks: residual blocks in each of its four stages.
 
     Raises:
         UserError: a number below 1, or a recipe that the dataset cannot serve.
     """
     chosen = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
     changes = {key: value for key, value in chosen.items() if value is not None}
+    smaller = {"width": width, "layers": None if blocks is None else [blocks] * 4}
+    if smaller := {name: value for name, value in smaller.items() if value is not None}:
+        changes["model_options"] = recipe.model_options | smaller
     if dataset is not None and dataset != recipe.dataset:
         changes |= {"dataset": dataset, "protocol": KNOWN[dataset].protocols[0] if dataset in KNOWN else "official"}
     return dataclasses.replace(recipe, **changes)

@@ -12,32 +12,104 @@ import math
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta, Struct, defstruct
 
 from fer_lib.errors import UserError
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, summary
 from fer_lib.paths import npz_bytes, write_atomically
-from fer_lib.recipe import spec_name
+from fer_lib.recipe import Recorded, spec_name
+from fer_lib.schema import Count, Digest, Name, NotNegative, Share, Text, Whole, check
 from fer_lib.selection import RULES, is_exhausted
 
 SCHEMA = 1
 KINDS = ("plain", "tta")
 HISTORY, PREDICTIONS = "history.csv.gz", "predictions.npz"
-_FIELDS = {
-    "schema": (),
-    "id": (),
-    "spec": ("recipe", "seed", "fold", "limit_train"),
-    "classes": (),
-    "metrics": RULES,
-    "data": ("name", "source", "fingerprint", "counts"),
-    "environment": ("python", "torch", "device", "precision"),
-    "code": ("commit", "digest"),
-    "time": ("finished", "seconds", "train_images_per_second"),
-}
+
+
+class _Scores(Struct):
+    accuracy: Share
+    macro_precision: Share
+    macro_recall: Share
+    macro_f1: Share
+    per_class_recall: list[Share]
+    ece: Share | None = None
+    nll: NotNegative | None = None
+
+
+class _Kinds(Struct):
+    plain: _Scores
+    tta: _Scores
+
+
+class _Chosen(Struct):
+    epoch: Count
+    test: _Kinds
+    val: _Kinds | None = None
+
+
+class _Counts(Struct):
+    train: Count
+    val: Whole
+    test: Count
+
+
+class _Data(Struct):
+    name: Text
+    source: Text
+    fingerprint: Digest
+    counts: _Counts
+    pictures: dict[Literal["train", "val", "test"], Digest] = {}
+
+
+class _Spec(Struct):
+    recipe: Recorded
+    seed: Whole
+    fold: Whole | None
+    limit_train: Count | None
+    limit_test: Count | None = None
+
+
+class _Environment(Struct):
+    python: Text
+    torch: Text
+    device: Text
+    precision: Text
+
+
+class _Code(Struct):
+    commit: Digest | None
+    digest: Digest | None
+    modified: bool | None = None
+
+
+class _Time(Struct):
+    finished: datetime
+    seconds: NotNegative
+    train_images_per_second: NotNegative
+    sessions: Count = 1
+    last_session_started: datetime | None = None
+    milliseconds_per_picture: NotNegative | None = None
+
+
+class _Content(Struct):
+    """What ``run.json`` holds; more than that does no harm."""
+
+    schema: Literal[1]
+    id: Name
+    spec: _Spec
+    classes: Annotated[list[Text], Meta(min_length=2)]
+    metrics: defstruct("Metrics", [(rule, _Chosen) for rule in RULES])
+    data: _Data
+    environment: _Environment
+    code: _Code
+    time: _Time
+    pretrained: list[Text] = []
 
 
 @dataclass(frozen=True)
@@ -248,34 +320,22 @@ def read_record(folder: Path) -> RunRecord:
     """Read one record.
 
     Raises:
-        UserError: a file is missing or unreadable, or ``run.json`` lacks a field.
+        UserError: a file is missing or unreadable, or ``run.json`` lacks a field or has one of another type.
     """
     path = folder / "run.json"
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: missing; the folder is no run record") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: unreadable ({error})") from None
-    if missing := _missing_fields(content):
-        raise UserError(f"{path}: lacks {', '.join(missing)}")
-    if content["schema"] != SCHEMA:
-        raise UserError(f"{path}: schema {content['schema']}, this version reads {SCHEMA}")
+    if isinstance(content, dict) and content.get("schema", SCHEMA) != SCHEMA:
+        raise UserError(f"{path}: schema {content['schema']!r}, this version reads {SCHEMA}")
+    check(_Content, content, str(path))
     for name in (HISTORY, PREDICTIONS):
         if not (folder / name).exists():
             raise UserError(f"{folder / name}: missing; the record is not whole")
     return RunRecord(folder, content)
-
-
-def _missing_fields(content: Any) -> list[str]:
-    """Names of the fields that a parsed ``run.json`` lacks, as in ``data.counts``."""
-    missing = []
-    for name, inner in _FIELDS.items():
-        if not isinstance(content, dict) or name not in content:
-            missing.append(name)
-        else:
-            missing += [f"{name}.{key}" for key in inner if key not in content[name]]
-    return missing
 
 
 def read_records(runs: Path) -> tuple[list[RunRecord], list[str]]:
@@ -310,7 +370,7 @@ def verify_record(record: RunRecord) -> list[str]:
         faults.append(f"run.json: the spec is not the one that {record.id} was made from")
     if not (record.content["code"]["commit"] or record.content["code"]["digest"]):
         faults.append("run.json: code has neither commit nor digest, so that nobody knows what made it")
-    return faults + _faults_of_predictions(record) + _faults_of_test_best(record) + _faults_of_history(record)
+    return faults + _faults_of_predictions(record) + _faults_of_history(record)
 
 
 def _faults_of_predictions(record: RunRecord) -> list[str]:
@@ -338,9 +398,10 @@ def _faults_of_predictions(record: RunRecord) -> list[str]:
     for rule, parts in computed.items():
         for part, kinds in parts.items():
             for kind, values in kinds.items():
-                stored = record.content["metrics"][rule].get(part, {}).get(kind, {})
+                stored = (record.content["metrics"][rule].get(part) or {}).get(kind, {})
                 for metric, value in values.items():
-                    if metric not in stored or not np.allclose(stored[metric], value, rtol=0, atol=1e-9):
+                    same = np.shape(stored.get(metric)) == np.shape(value)
+                    if not (same and np.allclose(stored[metric], value, rtol=0, atol=1e-9)):
                         where = f"{metric} of {part}, {rule}, {kind}"
                         faults.append(f"run.json: {where} is {stored.get(metric)}, predictions give {value}")
     return faults
@@ -360,18 +421,6 @@ def _faults_of_probabilities(arrays: dict[str, np.ndarray], classes: int) -> lis
         of_predicted = np.take_along_axis(stored, np.minimum(predicted, classes - 1), 1)
         if wrong := int((of_predicted < stored.max(1, keepdims=True) - classes).sum()):
             faults.append(f"predictions.npz: {wrong} rows of {name} have another class on top than the one predicted")
-    return faults
-
-
-def _faults_of_test_best(record: RunRecord) -> list[str]:
-    """Its predictions are not kept, so that its figures can only be looked at for sense."""
-    faults = []
-    for part, kinds in record.content["metrics"]["test_best"].items():
-        for kind, values in kinds.items() if part != "epoch" else ():
-            for metric, value in values.items():
-                shares = np.array(value, float)
-                if not ((shares >= 0) & (shares <= 1)).all():
-                    faults.append(f"run.json: {metric} of {part}, test_best, {kind} is {value}, no share")
     return faults
 
 
@@ -402,7 +451,7 @@ def _faults_of_history(record: RunRecord) -> list[str]:
             # The net was evaluated again after the last epoch; on a GPU rounding may tip a picture or a few.
             pictures = record.content["data"]["counts"].get(part, 0)
             then = history[f"{part}_accuracy"][epoch - 1]
-            now = record.content["metrics"][rule].get(part, {}).get("plain", {}).get("accuracy", math.nan)
+            now = record.accuracy(part, rule, "plain")
             if pictures and not abs(then - now) <= 0.002 + 1 / pictures:
                 faults.append(f"{HISTORY}: {part}_accuracy of epoch {epoch} is {then}, run.json has {now} ({rule})")
     return faults

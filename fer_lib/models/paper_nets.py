@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from fer_lib.models.attention import CoordAtt, HybridAttention
 from fer_lib.models.grammar import build_resnet
 from fer_lib.models.resnet import BasicBlock, ResNet, Slots
-from fer_lib.nets import grammar_name
+from fer_lib.nets import hu_name
 
 
 class LiNet(ResNet):
@@ -82,8 +82,7 @@ def hu(
         sc: whether SC is there.
         **options: of :func:`fer_lib.models.grammar.build_resnet`.
     """
-    name = grammar_name("hu", {"ca": ca, "simam": simam, "sc": sc})
-    return build_resnet(name, num_classes, in_channels, **options)
+    return build_resnet(hu_name(ca, simam, sc), num_classes, in_channels, **options)
 
 
 def gu(num_classes: int = 7, in_channels: int = 1, stem: str = "imagenet", **options) -> ResNet:
@@ -98,7 +97,7 @@ def gu(num_classes: int = 7, in_channels: int = 1, stem: str = "imagenet", **opt
         stem: of :data:`fer_lib.nets.STEMS`.
         **options: of :func:`fer_lib.models.grammar.build_resnet`.
     """
-    return build_resnet(grammar_name("gu", {}), num_classes, in_channels, stem=stem, **options)
+    return build_resnet("resnet50_psa", num_classes, in_channels, stem=stem, **options)
 
 
 def zhang(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.5, **options) -> ResNet:
@@ -113,4 +112,4 @@ def zhang(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.5, **op
         dropout: before the classifier.
         **options: of :func:`fer_lib.models.grammar.build_resnet`.
     """
-    return build_resnet(grammar_name("zhang", {}), num_classes, in_channels, dropout=dropout, **options)
+    return build_resnet("resnet34_cbam_ends", num_classes, in_channels, dropout=dropout, **options)

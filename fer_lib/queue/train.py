@@ -60,6 +60,8 @@ def train_run(
         return record
     choose_device(device)
     dataset = dataset or load_dataset(spec.recipe.dataset)
+    for note in dataset.notes:
+        say(note)
     with locked(partial):
         record = find_run(spec, results)  # another process may have finished it while this one read the data
         if record is None:
@@ -126,6 +128,7 @@ def _write(
             "source": dataset.source,
             "fingerprint": dataset.fingerprint,
             "counts": outcome.sizes,
+            "pictures": outcome.pictures,
         },
         "pretrained": outcome.pretrained,
         "environment": where,

@@ -3,17 +3,20 @@
 Tables are made from :func:`sound_records`; what it leaves out it names.
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fer_lib.data import is_drawn, run_parts
-from fer_lib.data.facts import load_facts
+from fer_lib.data import is_drawn, picture_digests, run_parts
+from fer_lib.data.facts import FACTS_DIR, load_facts
+from fer_lib.data.folds import protocol_digest
 from fer_lib.paths import ROOT
-from fer_lib.recipe import spec_digest
+from fer_lib.recipe import BY_CLASS, spec_digest
 from fer_lib.runs import HISTORY, PREDICTIONS, RunRecord, read_records, verify_record
 
 MAX_BYTES = 64_000
@@ -33,7 +36,7 @@ def sound_records(runs: Path) -> tuple[list[RunRecord], list[str]]:
         The sound records, sorted by name, and one line for each fault of the others.
     """
     records, problems = read_records(runs)
-    for check in (_faults_of_itself, _faults_of_copies, _faults_of_data, _faults_of_labels):
+    for check in (_faults_of_itself, _faults_of_copies, _faults_of_data, _faults_of_pictures):
         faults = check(records)
         problems += [f"{record.path}: {fault}" for record in records for fault in faults.get(record.path, [])]
         records = [record for record in records if not faults.get(record.path)]
@@ -93,30 +96,46 @@ def _faults_of_data(records: list[RunRecord]) -> Faults:
     return faults
 
 
-def _faults_of_labels(records: list[RunRecord]) -> Faults:
-    """Faults of the order of labels."""
+def _faults_of_pictures(records: list[RunRecord]) -> Faults:
+    """Faults of which pictures a run was trained and tested on, and of the order of their labels."""
     faults: Faults = defaultdict(list)
     unknown = []
     for record in records:
-        if load_facts(_dataset(record)) is None:
+        dataset, kept = _dataset(record), record.content["data"].get("pictures")
+        if load_facts(dataset) is None:
             unknown.append(record)
             continue
-        expected = _expected_labels(_dataset(record), *_split(record))
-        for part, labels in expected.items():
-            labels = labels[: record.spec.get("limit_test")]
-            stored = record.predictions.get(f"{part}/labels", np.empty(0, np.uint8))
-            if not np.array_equal(stored, labels):
-                faults[record.path].append(f"{PREDICTIONS}: {part}/labels or their order are not {_dataset(record)}'s")
+        labels, pictures = _expected(dataset, *_pictures(record)[1:])
+        if kept is None and protocol_digest(load_facts(dataset).faces, _protocol(record)) != _pinned(record):
+            faults[record.path].append(f"protocol {_protocol(record)} splits {dataset} otherwise than it did then")
+        for part in pictures if kept else ():
+            if kept.get(part) != pictures[part]:
+                faults[record.path].append(f"run.json: data.pictures.{part} are not those of the spec")
+        for part, expected in labels.items():
+            if not np.array_equal(record.predictions.get(f"{part}/labels", np.empty(0, np.uint8)), expected):
+                faults[record.path].append(f"{PREDICTIONS}: {part}/labels or their order are not {dataset}'s")
     for record, other in _outvoted(unknown, _pictures, _labels):
         faults[record.path].append(f"{PREDICTIONS}: labels or their order differ from those of {other}")
     return faults
 
 
 @cache
-def _expected_labels(dataset: str, protocol: str, fold: int | None, seed: int) -> dict[str, np.ndarray]:
+def _expected(dataset: str, *split: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Labels of the val and test pictures, and the digests of all parts."""
     faces = load_facts(dataset).faces
-    folds = run_parts(faces, protocol, fold, seed)
-    return {part: faces.labels[np.concatenate([getattr(parts, part) for parts in folds])] for part in ("val", "test")}
+    folds = run_parts(faces, *split)
+    chosen = {part: np.concatenate([getattr(fold, part) for fold in folds]) for part in ("val", "test")}
+    return {part: faces.labels[positions] for part, positions in chosen.items()}, picture_digests(folds)
+
+
+def _pinned(record: RunRecord) -> str | None:
+    """The digest of a protocol's folds at the time of the records that do not say their pictures."""
+    return _pins().get(_dataset(record), {}).get(_protocol(record))
+
+
+@cache
+def _pins() -> dict[str, dict[str, str]]:
+    return json.loads((FACTS_DIR / "splits.json").read_text())
 
 
 def _outvoted(
@@ -144,16 +163,25 @@ def _fingerprint(record: RunRecord) -> str:
     return record.content["data"]["fingerprint"]
 
 
+def _protocol(record: RunRecord) -> str:
+    return record.spec["recipe"]["protocol"]
+
+
 def _pictures(record: RunRecord) -> tuple:
-    """What decides which pictures are tested, and in which order."""
-    return _fingerprint(record), *_split(record), record.spec.get("limit_test")
-
-
-def _split(record: RunRecord) -> tuple[str, int | None, int]:
-    """Protocol, fold and the seed that it is drawn from, 0 where it is not."""
+    """What decides which pictures are trained on and tested, and in which order; the seed where it draws the split."""
     spec = record.spec
-    protocol = spec["recipe"]["protocol"]
-    return protocol, spec["fold"], spec["seed"] if is_drawn(protocol) else 0
+    seed = spec["seed"] if is_drawn(_protocol(record)) else 0
+    leave_out = spec["recipe"].get("leave_out")
+    return (
+        _fingerprint(record),
+        _protocol(record),
+        spec["fold"],
+        seed,
+        leave_out,
+        spec["limit_train"],
+        spec.get("limit_test"),
+        spec.get("limits") == BY_CLASS,
+    )
 
 
 def _labels(record: RunRecord) -> tuple:

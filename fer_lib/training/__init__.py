@@ -2,7 +2,7 @@
 
 from fer_lib.training.device import autocast_dtype, choose_device, device_name, precision_name
 from fer_lib.training.evaluate import predict_probabilities
-from fer_lib.training.loop import Diverged, Outcome, check_batch, fit
+from fer_lib.training.loop import Diverged, Outcome, fit
 from fer_lib.training.stop import Interrupted, Stop
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "Outcome",
     "Stop",
     "autocast_dtype",
-    "check_batch",
     "choose_device",
     "device_name",
     "fit",

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from fer_lib.data import FaceDataset, Parts, run_parts
+from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.models.classical import ClassicalModel
@@ -48,10 +48,14 @@ def fit_classical(
         Interrupted: stopped early.
     """
     recipe = spec.recipe
-    parts = _chosen_parts(spec, dataset)
+    parts = run_parts(
+        dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
+    )
     sizes = {name: sum(len(getattr(part, name)) for part in parts) for name in PARTS}
     if not all(len(part.train) and len(part.test) for part in parts):
         raise UserError(f"dataset {dataset.name}: no training pictures or no test pictures")
+    for part in parts:
+        check_classes(dataset, part)
 
     say("deterministic: every seed gives this " + ("outcome" if not recipe.chance else "outcome on its split"))
     started = time.monotonic()
@@ -97,20 +101,13 @@ def fit_classical(
         labels={name: labels[name] for name in evaluated},
         weights={},
         sizes=sizes,
+        pictures=picture_digests(parts),
         seconds=row["seconds"],
         train_seconds=train_seconds,
         images=sizes["train"],
         sessions=1,
         pretrained=[],
     )
-
-
-def _chosen_parts(spec: RunSpec, dataset: FaceDataset) -> list[Parts]:
-    recipe = spec.recipe
-    return [
-        Parts(part.train[: spec.limit_train], part.val[: spec.limit_test], part.test[: spec.limit_test])
-        for part in run_parts(dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out)
-    ]
 
 
 def classical_environment() -> dict[str, str]:

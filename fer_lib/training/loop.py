@@ -22,10 +22,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from torch import nn
 
 from fer_lib.augment import Augmentation
-from fer_lib.data import FaceDataset, split_indices
+from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
 from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
@@ -63,6 +62,7 @@ class Outcome:
         labels: ``[part]`` int64 [N].
         weights: the ``val_selected`` state dict, on the CPU; of the moving average where the recipe has one.
         sizes: pictures per part.
+        pictures: which they were, see :func:`fer_lib.data.picture_digests`.
         seconds: time spent training and evaluating epochs, over all sessions.
         train_seconds: of these, time spent on training steps.
         images: pictures trained on, over all epochs.
@@ -76,6 +76,7 @@ class Outcome:
     labels: dict[str, np.ndarray]
     weights: dict[str, torch.Tensor]
     sizes: dict[str, int]
+    pictures: dict[str, str]
     seconds: float
     train_seconds: float
     images: int
@@ -166,17 +167,20 @@ class _Trainer:
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device, recipe.precision)
-        parts = split_indices(dataset, recipe.protocol, spec.fold or 0, recipe.leave_out, seed=spec.seed)
-        train = parts.train[: spec.limit_train]
+        (parts,) = run_parts(
+            dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
+        )
+        train = parts.train
         if len(train) < 2 or not len(parts.test):
             raise UserError(
                 f"dataset {dataset.name}: {len(train)} training and {len(parts.test)} test pictures are too few"
             )
+        check_classes(dataset, parts)
         _check_readers(recipe, bool(len(parts.val)))
         self.images = torch.from_numpy(np.ascontiguousarray(dataset.images)).to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
         self.train_part = torch.from_numpy(train)
-        self.parts = {part: torch.from_numpy(getattr(parts, part)[: spec.limit_test]).to(device) for part in PARTS}
+        self.parts = {part: torch.from_numpy(getattr(parts, part)).to(device) for part in PARTS}
         self.augmentation = Augmentation.from_dict(recipe.augment)
         self.source_size = dataset.images.shape[1]
         self.train_labels = torch.from_numpy(dataset.labels[train])
@@ -188,7 +192,6 @@ class _Trainer:
         torch.manual_seed(derive_seed(spec.seed, "init"))
         classes = len(dataset.classes)
         self.model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
-        check_batch(self.model, self.batch, recipe.name)
         self.model.to(device, memory_format=torch.channels_last)
         loss = create_loss(**recipe.loss, num_classes=classes, feature_dim=self.model.num_features)
         self.loss = loss.to(device)
@@ -394,6 +397,9 @@ class _Trainer:
             labels={part: self.labels[chosen].cpu().numpy() for part, chosen in self.parts.items() if len(chosen)},
             weights={name: value.cpu() for name, value in states["val_selected"].items()},
             sizes={"train": len(self.train_part)} | {part: len(chosen) for part, chosen in self.parts.items()},
+            pictures=picture_digests(
+                [Parts(self.train_part.numpy(), *(self.parts[part].cpu().numpy() for part in PARTS))]
+            ),
             seconds=at.seconds,
             train_seconds=at.train_seconds,
             images=at.images,
@@ -437,22 +443,6 @@ class _Trainer:
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }
         self.at = _Progress(**state["progress"])
-
-
-def check_batch(model: nn.Module, batch: int, name: str) -> None:
-    """Refuse batches of one picture where batch normalisation would have nothing to normalise over.
-
-    Args:
-        model: the net; on any device, the meta device too.
-        batch: pictures a step.
-        name: of the recipe, for the message.
-
-    Raises:
-        UserError: a net with batch normalisation, and one picture a step.
-    """
-    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    if batch == 1 and any(isinstance(module, norms) for module in model.modules()):
-        raise UserError(f"{name}: batch size 1: its net has batch normalisation, which needs 2 pictures or more a step")
 
 
 def _check_readers(recipe: Recipe, has_val: bool) -> None:

@@ -14,7 +14,7 @@ from fer_lib.models.classical import build_classical
 from fer_lib.models.grammar import MODULES, build_resnet
 from fer_lib.models.registry import BUILDERS
 from fer_lib.models.resnet import BasicBlock, Bottleneck, PreActBlock, Slots
-from fer_lib.nets import BLOCKS, OTHERS, STEMS, Pipeline, Residual, check_net
+from fer_lib.nets import BLOCKS, STEMS, check_net, known_net
 from fer_lib.schema import Part
 
 
@@ -42,16 +42,16 @@ BUILT = [*list_models(), *list_models(classical=True), "resnet50_hybrid", "resne
 @pytest.mark.parametrize("name", BUILT)
 def test_options_and_defaults_are_said_as_they_are_built(name):
     """nets.py says without PyTorch what the builders take: the same options with the same defaults, and sizes."""
-    known = OTHERS.get(name, Pipeline if name in list_models(classical=True) else Residual)
-    build = BUILDERS.get(name, build_classical if known is Pipeline else build_resnet)
+    known, fitted = known_net(name), name in list_models(classical=True)
+    build = BUILDERS.get(name, build_classical if fitted else build_resnet)
     places = [build] if name not in ("hu", "gu", "zhang") else [build_resnet, build]
     expected = {}
     for place in places:
         expected |= {key: p.default for key, p in inspect.signature(place).parameters.items()}
     for key in ("name", "num_classes", "in_channels", "options", "block_options"):
         expected.pop(key, None)
-    assert structs.asdict(known()) == expected
-    if known is not Pipeline:
+    assert structs.asdict(known.options()) == expected
+    if not fitted:
         with torch.device("meta"):
             net = create_model(name)
         assert check_net(name, {}).only == (net.input_size if net.fixed_size else None)

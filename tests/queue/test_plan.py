@@ -19,7 +19,7 @@ from fer_lib.queue.lock import locked
 from fer_lib.queue.pace import CostCounter, Pace, benchmark_path, device_pace, pictures_of, work
 from fer_lib.queue.plan import HEADLINES, Status, choose_recipes, matrix, run_status
 from fer_lib.queue.status import plan_text, status_text
-from fer_lib.recipe import RunSpec, list_recipes
+from fer_lib.recipe import RunSpec, get_recipe, list_recipes
 from fer_lib.training.checkpoint import mark_failed, save_checkpoint
 
 DEVICE = "a CPU, 1 threads"  # of write_run's records
@@ -84,7 +84,7 @@ def test_choosing():
     assert {recipe.name.split("/")[0] for recipe in chosen} == {"narrow", "zhang"}
     assert [recipe.name for recipe in chosen if recipe.name.startswith("zhang")] == ["zhang/plain/fer2013"]
     assert {spec.seed for spec in matrix(chosen, seeds=2)} == {0, 1}
-    assert matrix([list_recipes()["classical/hog_svm/fer2013"]], seeds=4)[-1].seed == 0  # no chance in it
+    assert matrix([get_recipe("classical/hog_svm/fer2013")], seeds=4)[-1].seed == 0  # no chance in it
     for papers, names in ((["zang"], []), ([], ["zhang/plane/fer2013"])):
         with pytest.raises(UserError, match="did you mean"):
             choose_recipes(papers, names)

@@ -221,10 +221,18 @@ def test_without_a_val_part_the_last_epoch_is_selected(train, dataset, scripted)
     assert all(np.isnan(row["val_accuracy"]) and np.isnan(row["val_loss"]) for row in result.history)
 
 
-def test_limit_train_takes_the_first_pictures(train):
-    result = train(RunSpec(tiny_recipe(epochs=1), limit_train=20))
-    assert result.sizes == {"train": 20, "val": 21, "test": 21}
+def test_limits_draw_from_every_class(train, dataset):
+    result = train(RunSpec(tiny_recipe(epochs=1), limit_train=20, limit_test=9))
+    assert result.sizes == {"train": 20, "val": 9, "test": 9}
     assert result.images == 16
+    for labels in result.labels.values():
+        assert set(labels) == set(range(len(dataset.classes)))
+
+
+def test_a_part_of_one_class_is_refused(dataset, tmp_path):
+    sad = np.flatnonzero((dataset.split != "train") | (dataset.labels == 4))
+    with pytest.raises(UserError, match="pictures of the train part are sad; take more pictures, or another split"):
+        fit(RunSpec(tiny_recipe()), dataset.subset(sad), tmp_path, device="cpu")
 
 
 # ---------------------------------------------------------------- early stopping
