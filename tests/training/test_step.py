@@ -226,7 +226,8 @@ def test_a_rehearsed_training_is_the_same_training(dataset, tmp_path, monkeypatc
     plain = fit(spec, dataset, tmp_path, device="cpu", say=print)
     begin = TrainStep.begin
     monkeypatch.setattr(TrainStep, "begin", lambda self, *epoch: (begin(self, *epoch), self.rehearse())[0])
-    rehearsed = fit(spec, dataset, tmp_path, device="cpu", say=print)
+    (again := tmp_path / "again").mkdir()  # a finished training leaves its checkpoint
+    rehearsed = fit(spec, dataset, again, device="cpu", say=print)
     assert all(torch.equal(plain.weights[name], value) for name, value in rehearsed.weights.items())
 
 
@@ -306,7 +307,8 @@ def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in):
     """All of a GPU's way but CUDA itself: rehearsed, recorded once, replayed for every step of every epoch."""
     spec = RunSpec(tiny_recipe(ema=0.9, epochs=2))
     plain = fit(spec, dataset, tmp_path, device="cpu", say=print)
-    trainer = loop._Trainer(spec, dataset, tmp_path, torch.device("cpu"), Stop(), print)
+    (again := tmp_path / "again").mkdir()
+    trainer = loop._Trainer(spec, dataset, again, torch.device("cpu"), Stop(), print)
     stand_in.trainer, stand_in.step = trainer, trainer.train_step
     trainer.can_record = True
     with torch.random.fork_rng():
@@ -329,7 +331,8 @@ def test_a_recorded_step_trains_as_the_step_itself(dataset, tmp_path, monkeypatc
     recorded = fit(spec, dataset, tmp_path, device="cuda", say=lines.append)
     assert not [line for line in lines if "no CUDA graph" in line]
     monkeypatch.setattr(loop._Trainer, "_record_step", lambda self: None)
-    plain = fit(spec, dataset, tmp_path, device="cuda", say=lines.append)
+    (again := tmp_path / "again").mkdir()
+    plain = fit(spec, dataset, again, device="cuda", say=lines.append)
     for name, value in plain.weights.items():
         torch.testing.assert_close(recorded.weights[name], value, rtol=0.05, atol=0.01, msg=name)
     for one, other in zip(recorded.history, plain.history, strict=True):
