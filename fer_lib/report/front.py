@@ -16,8 +16,10 @@ from fer_lib.study.pools import Pools
 from fer_lib.study.protocols import protocol_audit
 from fer_lib.study.verdicts import NOT_RUN, NOT_TESTABLE
 
-CITED = [name for name, content in load_papers().items() if content.get("claim")]
-"""The papers that claim something."""
+
+def cited() -> list[str]:
+    """The papers that claim something."""
+    return [name for name, content in load_papers().items() if content.get("claim")]
 
 
 # ---------------------------------------------------------------- how sure
@@ -77,7 +79,7 @@ def cards(material: Material) -> list[dict[str, Any]]:
     pools = Pools(material.records)
     numbers = printed_numbers(material.claims)
     found = []
-    for name in CITED:
+    for name in cited():
         headlines = [claim for claim in list_claims(name) if claim.headline]
         rows = material.claims[material.claims["claim"].isin([claim.id for claim in headlines])]
         counts = numbers[numbers["paper"] == name]["verdict"].value_counts()

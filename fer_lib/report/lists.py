@@ -7,7 +7,7 @@ import pandas as pd
 from fer_lib.data.facts import load_facts
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.report import words
-from fer_lib.report.front import CITED
+from fer_lib.report.front import cited
 from fer_lib.report.material import Material
 from fer_lib.report.run_pages import pages_of
 from fer_lib.study.answer import comparison_anchor, printed_numbers, signed
@@ -150,7 +150,7 @@ def evidence_context(material: Material) -> dict[str, Any]:
         "is 12 pictures.",
         f"{right} of {int(counts.sum())} printed numbers of pictures agree with the data.",
     ]
-    papers = [words.paper(name) | {"contradictions": load_papers()[name].get("contradiction", [])} for name in CITED]
+    papers = [words.paper(name) | {"contradictions": load_papers()[name].get("contradiction", [])} for name in cited()]
     return {"sections": shown, "brief": brief, "papers": papers}
 
 

@@ -184,7 +184,7 @@ class Site:
         rules = markdown2html_mistune(re.sub(r"^#", "##", text.split("\n", 1)[1], flags=re.MULTILINE))
         self.page(
             "methods", "methods.html", title="Methods, limitations, references", limitations=lists.limitations(self.material),
-            rules=Markup(_tables(rules)), papers=[words.paper(name) for name in front.CITED], bibtex=words.BIBTEX,
+            rules=Markup(_tables(rules)), papers=[words.paper(name) for name in front.cited()], bibtex=words.BIBTEX,
             headings=[(2, "limitations", "Limitations"), (2, "rules", "Rules"), (2, "papers", "The papers"), (2, "cite", "How to cite")],
         )  # fmt: skip
 

@@ -227,11 +227,11 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame) -> str:
     ]
     if free:
         sentences.append(
-            f"[{sum(free.values())} fail without any run of ours](evidence.html), by the papers' own tables and test "
+            f"[{sum(free.values())} are settled](evidence.html) without a run of ours, by the papers' own tables and test "
             f"sets ({_listed(free)})."
         )
     if runs:
-        sentences.append(f"Our runs judge [{sum(runs.values())}](claims.html) ({_listed(runs)}).")
+        sentences.append(f"Our runs have tested [{sum(runs.values())}](claims.html) ({_listed(runs)}).")
     sentences.append(
         f"{verdicts.get(NOT_TESTABLE, 0)} cannot be tested, as their pictures are unpublished; "
         f"{verdicts.get(NOT_RUN, 0)} wait for runs of the papers' length. "
