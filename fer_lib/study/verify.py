@@ -106,7 +106,7 @@ def _faults_of_pictures(records: list[RunRecord]) -> Faults:
             unknown.append(record)
             continue
         labels, pictures = _expected(dataset, *_pictures(record)[1:])
-        if kept is None and protocol_digest(load_facts(dataset).faces, _protocol(record)) != _pinned(record):
+        if kept is None and _digest_now(dataset, _protocol(record)) != _pinned(record):
             faults[record.path].append(f"protocol {_protocol(record)} splits {dataset} otherwise than it did then")
         for part in pictures if kept else ():
             if kept.get(part) != pictures[part]:
@@ -126,6 +126,11 @@ def _expected(dataset: str, *split: Any) -> tuple[dict[str, np.ndarray], dict[st
     folds = run_parts(faces, *split)
     chosen = {part: np.concatenate([getattr(fold, part) for fold in folds]) for part in ("val", "test")}
     return {part: faces.labels[positions] for part, positions in chosen.items()}, picture_digests(folds)
+
+
+@cache
+def _digest_now(dataset: str, protocol: str) -> str:
+    return protocol_digest(load_facts(dataset).faces, protocol)
 
 
 def _pinned(record: RunRecord) -> str | None:
