@@ -16,7 +16,7 @@ from fer_lib.data import is_drawn, picture_digests, run_parts
 from fer_lib.data.facts import FACTS_DIR, load_facts
 from fer_lib.data.folds import protocol_digest
 from fer_lib.paths import ROOT
-from fer_lib.recipe import spec_digest
+from fer_lib.recipe import BY_CLASS, spec_digest
 from fer_lib.runs import HISTORY, PREDICTIONS, RunRecord, read_records, verify_record
 
 MAX_BYTES = 64_000
@@ -106,7 +106,7 @@ def _faults_of_pictures(records: list[RunRecord]) -> Faults:
             unknown.append(record)
             continue
         labels, pictures = _expected(dataset, *_pictures(record)[1:])
-        if kept is None and _digest_now(dataset, _protocol(record)) != _pinned(record):
+        if kept is None and not _splits_as_then(dataset, _protocol(record)):
             faults[record.path].append(f"protocol {_protocol(record)} splits {dataset} otherwise than it did then")
         for part in pictures if kept else ():
             if kept.get(part) != pictures[part]:
@@ -129,18 +129,10 @@ def _expected(dataset: str, *split: Any) -> tuple[dict[str, np.ndarray], dict[st
 
 
 @cache
-def _digest_now(dataset: str, protocol: str) -> str:
-    return protocol_digest(load_facts(dataset).faces, protocol)
-
-
-def _pinned(record: RunRecord) -> str | None:
-    """The digest of a protocol's folds at the time of the records that do not say their pictures."""
-    return _pins().get(_dataset(record), {}).get(_protocol(record))
-
-
-@cache
-def _pins() -> dict[str, dict[str, str]]:
-    return json.loads((FACTS_DIR / "splits.json").read_text())
+def _splits_as_then(dataset: str, protocol: str) -> bool:
+    """Whether a protocol's folds are still those of the time of the records that do not say their pictures."""
+    pinned = json.loads((FACTS_DIR / "splits.json").read_text())
+    return protocol_digest(load_facts(dataset).faces, protocol) == pinned[dataset].get(protocol)
 
 
 def _outvoted(
@@ -185,6 +177,7 @@ def _pictures(record: RunRecord) -> tuple:
         leave_out,
         spec["limit_train"],
         spec.get("limit_test"),
+        spec.get("limits") == BY_CLASS,
     )
 
 
