@@ -186,6 +186,9 @@ def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str])
         model.load_state_dict(state)  # copies into float32 parameters
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise UserError(f"{path}: does not fit {recipe['model']} ({str(error).splitlines()[0]})") from None
+    bad = [key for key, value in model.state_dict().items() if not value.isfinite().all()]
+    if bad:
+        raise UserError(f"{path}: not all numbers of {bad[0]} are finite; the file is damaged, or its training failed")
     return model.eval()
 
 

@@ -51,8 +51,19 @@ METHODS: dict[str, type[BaseCAM]] = {
 2020."""
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The net itself, within what DataParallel, DistributedDataParallel and torch.compile put around it."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif (inner := getattr(model, "_orig_mod", None)) is not None:
+            model = inner
+        else:
+            return model
+
+
 def heat_maps(
-    model: Classifier,
+    model: nn.Module,
     inputs: Tensor,
     targets: Sequence[int] | np.ndarray,
     method: str = "Grad-CAM",
@@ -63,7 +74,7 @@ def heat_maps(
     The net is left as it was: mode, gradients and what requires them.
 
     Args:
-        model: a net; dropout and batch normalisation act as in evaluation.
+        model: a net, also within DataParallel or compiled; dropout and batch normalisation act as in evaluation.
         inputs: normalised pictures, float [N, C, H, W].
         targets: the class to explain of every picture, [N]. Eigen-CAM knows no class.
         method: one of :data:`METHODS`.
@@ -78,6 +89,7 @@ def heat_maps(
     """
     if method not in METHODS:
         raise unknown("heat map", method, METHODS)
+    model = unwrapped(model)
     if not isinstance(model, Classifier):
         raise UserError(f"model must be a net with maps: got {type(model).__name__}")
     model.check_input(inputs)
@@ -166,7 +178,7 @@ def energy_share(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
 
 
 def road(
-    model: Classifier,
+    model: nn.Module,
     inputs: Tensor,
     targets: Sequence[int] | np.ndarray,
     maps: np.ndarray,
@@ -180,7 +192,7 @@ def road(
     map scores about 0.
 
     Args:
-        model: the net; used in evaluation mode.
+        model: the net, also within DataParallel or compiled; used in evaluation mode.
         inputs: normalised pictures, float [N, C, H, W].
         targets: the class explained, [N].
         maps: float [N, H, W].
@@ -190,6 +202,7 @@ def road(
     Returns:
         float64 [N], from -0.5 to 0.5.
     """
+    model = unwrapped(model)
     shuffle = np.random.default_rng(seed)
     flat = maps.reshape(len(maps), -1)
     order = np.lexsort((shuffle.random(flat.shape), flat), axis=1)
@@ -217,7 +230,7 @@ def randomized(model: nn.Module, inputs: Tensor, seed: int = 0) -> nn.Module:
         inputs: the pictures to take the statistics from, float [N, C, H, W], N at least 2.
         seed: of the shuffling.
     """
-    copied = copy.deepcopy(model)
+    copied = copy.deepcopy(unwrapped(model))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in copied.parameters():

@@ -16,6 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
 UNKNOWN = "#707070"  # words about what no run has measured yet: quiet, but dark enough to read
+SYSTEMS = (OURS, "#009E73", "#56B4E9", "#CC79A7", "#000000", "#7F7F00")
+"""Lines of systems beside printed numbers."""
 FEW = 20
 """Pictures below which a share is not drawn."""
 
@@ -421,8 +423,8 @@ def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, s
     families = [rows.sort_values("at") for _, rows in table.groupby("family", sort=False) if rows["at"].nunique() > 1]
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     axes = figure.subplots()
-    colors = sns.color_palette("colorblind", max(1, len(families)))
-    for number, (rows, color) in enumerate(zip(families, colors, strict=False)):
+    for number, rows in enumerate(families):
+        color = SYSTEMS[number % len(SYSTEMS)]
         at = rows["at"] + 0.06 * (number - (len(families) - 1) / 2)
         bars = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
         label = rows["system"].iloc[0].split(",")[0]
@@ -430,20 +432,24 @@ def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, s
         short = (rows["epochs"] < rows["recipe_epochs"]).to_numpy()
         axes.plot(at[short], rows["accuracy"][short], "o", color=color, markersize=5, markerfacecolor="white")
     for row in printed.itertuples():
-        half = 0.42 if row.headline else 0.34
+        half = 0.33 if row.headline else 0.27
         style = {"color": PAPER, "linewidth": 2.5 if row.headline else 0.8, "zorder": 4 if row.headline else 1}
         label = "printed by the papers, what they propose" if row.headline else "printed by the papers, other nets"
         axes.hlines(row.value, *(list(splits).index(row.split) + side * half for side in (-1, 1)), **style, label=label)
     for (split, paper), rows in printed[printed["headline"]].groupby(["split", "paper"], sort=False):
-        place = (list(splits).index(split) + 0.42, rows["value"].max())
-        text = {"xytext": (0, 3), "textcoords": "offset points", "ha": "right", "fontsize": 8, "color": PAPER}
+        place = (list(splits).index(split), rows["value"].max() + 0.7)
+        text = {"ha": "center", "va": "bottom", "fontsize": 8, "color": PAPER, "zorder": 1.5}
+        text["bbox"] = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
         axes.annotate(f"{paper} {rows['value'].max():g}", place, **text)
+    axes.set_ylim(top=103)
     if not families:
         axes.annotate("no run yet", (0.5, 0.4), xycoords="axes fraction", ha="center", color=UNKNOWN)
     axes.set_xticks(range(len(splits)), [words.replace(", ", ",\n") for words in splits.values()])
     axes.set_xlim(-0.6, len(splits) - 0.4)
     axes.set_ylabel("accuracy on CK+, %")
-    axes.set_xlabel("how test pictures are chosen: new persons on the left, frames of the training films on the right")
+    axes.set_xlabel(
+        "what training holds of a test picture: nothing, its person (copied code), other frames of its film"
+    )
     axes.grid(axis="y", alpha=0.3)
     _legend(figure, ncols=3)
     return figure

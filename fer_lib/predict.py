@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from PIL import Image
 from fer_lib.augment import test_views
 from fer_lib.checkpoints import Checkpoint, load_net
 from fer_lib.data import FACE_SIDE
+from fer_lib.data.pictures import as_picture, grey_square
 from fer_lib.frames import Frame
 from fer_lib.training import autocast_dtype, choose_device, predict_probabilities
 
@@ -36,7 +38,8 @@ class Face:
 
 
 Detector = Callable[[np.ndarray], list[Face]]
-"""Finds the faces of a uint8 RGB [H, W, 3] picture, the largest first; see :mod:`fer_lib.demo.faces`."""
+"""Finds the faces of a picture, the largest first; see :mod:`fer_lib.demo.faces`. Those of there take any picture that
+:func:`fer_lib.data.pictures.as_picture` takes."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Reading:
 def cut_faces(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     """Cut faces out as the training pictures were: square, grey (ITU-R 601 luma), 48 x 48 pixels.
 
-    Resized as :func:`fer_lib.data.folder.read_picture` does; outside the picture its rim is repeated.
+    Resized as :func:`fer_lib.data.pictures.grey_square` does; outside the picture its rim is repeated.
 
     Args:
         picture: uint8 RGB [H, W, 3].
@@ -83,6 +86,34 @@ def cut_faces(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     return cut
 
 
+def face_squares(pictures: Any) -> np.ndarray:
+    """Faces that were cut out, in any form, as the data are read: grey squares of 48 x 48 pixels.
+
+    Args:
+        pictures: one picture or a list of them, see :func:`fer_lib.data.pictures.as_picture`; or an array or tensor of
+            many, grey [N, H, W] or with colours [N, H, W, C] (a tensor: [N, C, H, W]). A picture of another size is
+            resized whole, as :func:`fer_lib.data.pictures.grey_square` does.
+
+    Returns:
+        uint8 [N, 48, 48].
+
+    Raises:
+        UserError: naming the picture that is none.
+    """
+    if isinstance(pictures, np.ndarray) and pictures.dtype == np.uint8 and pictures.shape[1:] == (FACE_SIDE, FACE_SIDE):
+        return np.require(pictures, requirements=["C", "W"])
+    many = list(pictures) if isinstance(pictures, list | tuple) or _is_many(pictures) else [pictures]
+    squares = [grey_square(as_picture(picture, f"picture {i}"), FACE_SIDE) for i, picture in enumerate(many)]
+    return np.stack(squares) if squares else np.empty((0, FACE_SIDE, FACE_SIDE), np.uint8)
+
+
+def _is_many(pictures: Any) -> bool:
+    """Whether an array or tensor holds pictures, and is not one."""
+    if not isinstance(pictures, np.ndarray | torch.Tensor) or pictures.ndim != 3:
+        return getattr(pictures, "ndim", 0) == 4
+    return pictures.shape[0 if isinstance(pictures, torch.Tensor) else 2] not in (1, 3, 4)
+
+
 class Predictor:
     """A net of :mod:`fer_lib.checkpoints`, ready to name expressions."""
 
@@ -102,16 +133,31 @@ class Predictor:
         self.net = load_net(checkpoint).to(self.device, memory_format=torch.channels_last)
         self._dtype = autocast_dtype(self.device)
 
-    def probabilities(self, pictures: np.ndarray, views: str = FACE_VIEWS) -> np.ndarray:
+    def __call__(self, pictures: Any, views: str = FACE_VIEWS) -> "list[Reading]":
+        """Label and scores of faces that were cut out.
+
+        Args:
+            pictures: one or many, see :func:`face_squares`.
+            views: see :meth:`probabilities`.
+
+        Returns:
+            One reading a picture; ``label`` and ``probabilities`` are what the net says, ``face`` the whole picture.
+        """
+        squares = face_squares(pictures)
+        whole = Face((0.0, 0.0, FACE_SIDE, FACE_SIDE), (0.0, 0.0, FACE_SIDE))
+        return [Reading(whole, named(self.classes, row)) for row in self.probabilities(squares, views)]
+
+    def probabilities(self, pictures: Any, views: str = FACE_VIEWS) -> np.ndarray:
         """Class probabilities of cut-out faces.
 
         Args:
-            pictures: uint8 [N, 48, 48].
+            pictures: uint8 [N, 48, 48], or what else :func:`face_squares` takes.
             views: test views averaged, see :func:`fer_lib.augment.test_views`.
 
         Returns:
             float32 [N, len(classes)].
         """
+        pictures = face_squares(pictures)
         if not len(pictures):
             return np.empty((0, len(self.classes)), np.float32)
         found = predict_probabilities(
@@ -125,17 +171,18 @@ class Predictor:
         )
         return found.cpu().numpy()
 
-    def heat_maps(self, pictures: np.ndarray) -> np.ndarray:
+    def heat_maps(self, pictures: Any) -> np.ndarray:
         """Where the net looks for the class it finds most probable (Grad-CAM), see :mod:`fer_lib.explain`.
 
         Args:
-            pictures: uint8 [N, 48, 48].
+            pictures: as of :meth:`probabilities`.
 
         Returns:
             float32 [N, 48, 48], each from 0 to 1; 0 outside the central view that the net is shown.
         """
         from fer_lib.explain import heat_maps  # loads for seconds, and only here
 
+        pictures = face_squares(pictures)
         pixels = self.checkpoint.view_pixels
         shown = test_views(torch.from_numpy(pictures).to(self.device), "one", pixels, self.checkpoint.input_pixels)[0]
         maps = np.zeros(pictures.shape, np.float32)

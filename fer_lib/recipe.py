@@ -13,6 +13,7 @@ from msgspec import Meta
 from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of
 from fer_lib.data.ferplus import FERPLUS_CLASSES
+from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import PRETRAINED, check_net, is_classical
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
@@ -24,6 +25,8 @@ SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
 NO_PART = ("title", "seeds", "sources")
 """Fields that are no part of a run's identity."""
 Protocol = Literal[tuple(PROTOCOLS)]
+PRECISIONS = ("float32", "bfloat16", "float16")
+Precision = Literal[PRECISIONS]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Recipe:
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     leave_out: str | None = None
-    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``."""
+    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``; or those that
+    also occur in a held-out part, :data:`fer_lib.data.folds.COPIES`."""
+    precision: Precision | None = None
+    """What it is trained in by choice; else the device's own, see :func:`fer_lib.training.autocast_dtype`."""
     seeds: Count | None = field(default=None, compare=False)
     """How many seeds the study wants of it, if not as many as of others of its kind; no part of the identity."""
     sources: dict[str, Text] = field(default_factory=dict, compare=False)
@@ -114,7 +120,7 @@ def _check_parts(recipe: Recipe) -> None:
     """Refuse what cannot be trained: an unknown option, a value outside its limits, or two that do not go together."""
     net = check_net(recipe.model, recipe.model_options)
     if recipe.is_classical:
-        empty = ("augment", "loss", "optimizer", "schedule", "balance", "pretrained")
+        empty = ("augment", "loss", "optimizer", "schedule", "balance", "pretrained", "precision")
         for key, only in {"epochs": 1, "test_views": "one", **dict.fromkeys(empty)}.items():
             if (value := getattr(recipe, key) or None) != only:
                 raise UserError(f"{key} must be {only or 'empty'}, as {recipe.model} is fitted once: got {value!r}")
@@ -149,13 +155,17 @@ def _check_data(recipe: Recipe) -> None:
     weights = recipe.loss.get("class_weights")
     if classes and weights and len(weights) != len(classes):
         raise UserError(f"loss: class_weights must be {len(classes)} numbers, one for each class: got {len(weights)}")
-    if recipe.leave_out is not None and recipe.leave_out not in FERPLUS_CLASSES:
-        raise unknown("FER+ class to leave out", recipe.leave_out, FERPLUS_CLASSES)
-    if recipe.leave_out is not None and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
+    if recipe.leave_out not in (None, COPIES, *FERPLUS_CLASSES):
+        raise unknown("thing to leave out", recipe.leave_out, [COPIES, *FERPLUS_CLASSES])
+    if recipe.leave_out in FERPLUS_CLASSES and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
         raise UserError(f"leave_out = {recipe.leave_out!r}: {dataset} has no votes of FER+")
     start = recipe.pretrained
-    if start and start not in PRETRAINED and Path(start).suffix not in (".safetensors", ".pth", ".pt"):
+    if start and start not in PRETRAINED and not (Path(start).suffix or len(Path(start).parts) > 1):
         raise unknown("pretrained weights", start, PRETRAINED)
+
+
+BY_CLASS = "by_class"
+"""How limited parts are drawn. Records that do not say it hold the first pictures of each part."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +176,7 @@ class RunSpec:
         recipe: the recipe; its name, data, epochs and every hyper-parameter count.
         seed: seeds initialisation, order, augmentation and dropout.
         fold: the test fold, 0-based, of a recipe with folds; else None.
-        limit_train: train on this many pictures only, the first of the training part; None for all.
+        limit_train: train on this many pictures only, drawn by :func:`fer_lib.data.folds.draw_by_class`; None for all.
         limit_test: evaluate on this many pictures of the val and test parts only; None for all.
     """
 
@@ -197,7 +207,11 @@ class RunSpec:
             "fold": self.fold,
             "limit_train": self.limit_train,
         }
-        return spec if self.limit_test is None else spec | {"limit_test": self.limit_test}
+        if self.limit_test is not None:
+            spec["limit_test"] = self.limit_test
+        if self.limit_train is not None or self.limit_test is not None:
+            spec["limits"] = BY_CLASS
+        return spec
 
     @property
     def digest(self) -> str:
@@ -227,16 +241,35 @@ def spec_name(spec: dict[str, Any]) -> str:
 
 
 def with_changes(
-    recipe: Recipe, *, dataset: str | None = None, epochs: int | None = None, batch_size: int | None = None
+    recipe: Recipe,
+    *,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    precision: str | None = None,
+    width: int | None = None,
+    blocks: int | None = None,
 ) -> Recipe:
-    """A recipe with another dataset, fewer epochs or another batch size, for smoke runs and explorations.
+    """A recipe with another dataset, fewer epochs, another batch size or precision or a smaller net, to try things out.
 
     A dataset that brings its own split is used with it; the class counts follow the dataset.
+
+    Args:
+        recipe: what is changed.
+        dataset: another dataset.
+        epochs: another number of epochs.
+        batch_size: another number of pictures a step.
+        width: channels of a residual net's first stage.
+        blocks: residual blocks in each of its four stages.
 
     Raises:
         UserError: a number below 1, or a recipe that the dataset cannot serve.
     """
-    changes = {k: v for k, v in (("epochs", epochs), ("batch_size", batch_size)) if v is not None}
+    chosen = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
+    changes = {key: value for key, value in chosen.items() if value is not None}
+    smaller = {"width": width, "layers": None if blocks is None else [blocks] * 4}
+    if smaller := {name: value for name, value in smaller.items() if value is not None}:
+        changes["model_options"] = recipe.model_options | smaller
     if dataset is not None and dataset != recipe.dataset:
         changes |= {"dataset": dataset, "protocol": KNOWN[dataset].protocols[0] if dataset in KNOWN else "official"}
     return dataclasses.replace(recipe, **changes)

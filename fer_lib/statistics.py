@@ -158,13 +158,13 @@ class Fit:
                 own; it counts for both sides. 0 where all runs share their pictures.
 
         Returns:
-            Lower and upper end; None where the spread of the seeds is unknown.
+            Lower and upper end; None where the spread of the seeds is unknown, or is none by chance.
         """
         return self._around(float(np.mean(values)), 1 + 1 / len(values), sampling_variance)
 
     def least_of_one_more(self, values: Sequence[float]) -> float | None:
         """What one new run of a net stays above in 95 of 100 cases; None where the spread of the seeds is unknown."""
-        if self.sd is None:
+        if not self.sd:
             return None
         half = stats.t.ppf(CONFIDENCE, self.freedom) * self.sd * math.sqrt(1 + 1 / len(values))
         return float(np.mean(values) - half)
@@ -177,7 +177,7 @@ class Fit:
         return self._around(difference, 2 + 1 / len(ours) + 1 / len(baseline), sampling_variance)
 
     def _around(self, center: float, variances: float, sampling_variance: float) -> tuple[float, float] | None:
-        if self.sd is None:
+        if not self.sd:
             return None
         half = stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom) * math.sqrt(
             self.sd**2 * variances + 2 * sampling_variance

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fer_lib.data.audit import identities
 from fer_lib.data.dataset import FaceDataset
 from fer_lib.data.ferplus import majority
 from fer_lib.errors import UserError, unknown
@@ -28,6 +29,9 @@ PROTOCOLS = {
     "picture_2to1_drawn": 1,
     "picture_90_10_drawn": 1,
 }
+
+COPIES = "copies_of_test"
+"""What leaves out of training every picture that also occurs, pixel for pixel, in the val or test part."""
 
 # Test pictures per class and fold in that code, in the order of its classes, which is CKPLUS_CLASSES.
 _COPIED_CLASS_SIZES = (135, 177, 75, 207, 84, 249, 54)
@@ -56,7 +60,8 @@ def split_indices(
         dataset: what to part.
         protocol: a key of PROTOCOLS.
         fold: which fold is the test part, from 0 to ``PROTOCOLS[protocol] - 1``.
-        leave_out: a FER+ class; pictures for which most annotators voted so are in no training part.
+        leave_out: a FER+ class; pictures for which most annotators voted so are in no training part. Or
+            :data:`COPIES`.
         seed: what a drawn protocol draws from, 0 or more; the others do not look at it.
 
     Returns:
@@ -68,6 +73,10 @@ def split_indices(
     parts = _split(dataset, protocol, fold, seed)
     if leave_out is None:
         return parts
+    if leave_out == COPIES:
+        picture = identities(dataset)
+        held_out = picture[np.concatenate([parts.val, parts.test])]
+        return parts._replace(train=parts.train[~np.isin(picture[parts.train], held_out)])
     unwanted = _vote_class(dataset, leave_out)
     return parts._replace(train=parts.train[majority(dataset)[parts.train] != unwanted])
 
@@ -80,6 +89,7 @@ def run_parts(
     leave_out: str | None = None,
     limit_train: int | None = None,
     limit_test: int | None = None,
+    by_class: bool = True,
 ) -> list[Parts]:
     """The parts that one run trains and tests on, one after the other: of all folds where it names none.
 
@@ -89,15 +99,59 @@ def run_parts(
         fold: of the run; None for a protocol without folds, or for a whole cross-validation in one run.
         seed: of the run.
         leave_out: as for :func:`split_indices`.
-        limit_train: this many pictures of each training part, the first; None for all.
+        limit_train: this many pictures of each training part; None for all.
         limit_test: the same of each val and test part.
+        by_class: limited parts are drawn as :func:`draw_by_class` does; else they are the first pictures, as in records
+            that do not say so. Of data that lie sorted the first are of one class.
 
     Raises:
         UserError: as :func:`split_indices`.
     """
     folds = range(PROTOCOLS.get(protocol, 1)) if fold is None else [fold]
     parts = [split_indices(dataset, protocol, one, leave_out, seed=seed) for one in folds]
-    return [Parts(p.train[:limit_train], p.val[:limit_test], p.test[:limit_test]) for p in parts]
+    limits = (limit_train, limit_test, limit_test)
+    if not by_class:
+        return [Parts(*(part[:limit] for part, limit in zip(fold, limits, strict=True))) for fold in parts]
+    return [
+        Parts(*(part[draw_by_class(dataset.labels[part], limit)] for part, limit in zip(fold, limits, strict=True)))
+        for fold in parts
+    ]
+
+
+def draw_by_class(labels: np.ndarray, limit: int | None) -> np.ndarray:
+    """Draw some pictures of a part: one of every class first, then of each class its share. No seed changes the draw.
+
+    Args:
+        labels: of the part's pictures, int64 [N].
+        limit: how many to draw; None for all. A smaller draw is a part of a larger one.
+
+    Returns:
+        Positions within the part, int64, ascending.
+    """
+    if limit is None or limit >= len(labels):
+        return np.arange(len(labels))
+    order = _order(len(labels), 0)
+    turn = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        turn[members] = (np.arange(len(members)) + 0.5) / len(members)
+        turn[members[0]] = 0
+    return np.sort(order[turn[order].argsort(kind="stable")][:limit])
+
+
+def check_classes(dataset: FaceDataset, parts: Parts) -> None:
+    """Refuse a part of one class: no net can learn from it, and any that always answers so is right on it.
+
+    Raises:
+        UserError: naming the part.
+    """
+    for name, part in parts._asdict().items():
+        if len(part) and len(present := np.unique(dataset.labels[part])) == 1:
+            only = dataset.classes[present[0]]
+            raise UserError(
+                f"dataset {dataset.name}: all {len(part)} pictures of the {name} part are {only}; take more, or"
+                " another split"
+            )
 
 
 def picture_digests(parts: Iterable[Parts]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import warnings
 import cv2
 import numpy as np
 
+from fer_lib.data.pictures import as_picture
 from fer_lib.errors import unknown
 from fer_lib.predict import Detector, Face
 
@@ -38,7 +39,7 @@ class Haar:
         self._smallest = smallest
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
-        reduced, factor = _reduced(picture)
+        reduced, factor = _reduced(as_picture(picture))
         grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
         found = self._cascade.detectMultiScale(grey, 1.1, 3, minSize=(self._smallest, self._smallest))
         faces = []
@@ -65,7 +66,7 @@ class MTCNN:
         self._threshold = threshold
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
-        reduced, factor = _reduced(picture)
+        reduced, factor = _reduced(as_picture(picture))
         faces = []
         for found in self._cascade.detect_faces(reduced):
             box, score = tuple(float(value * factor) for value in found["box"]), float(found["confidence"])
@@ -77,7 +78,7 @@ class MTCNN:
 
 def whole_picture(picture: np.ndarray) -> list[Face]:
     """No search: the picture is a face already cut out, as those of FER2013 are; only its central square is used."""
-    height, width = picture.shape[:2]
+    height, width = as_picture(picture).shape[:2]
     side = min(height, width)
     return [Face((0.0, 0.0, float(width), float(height)), ((width - side) / 2, (height - side) / 2, float(side)))]
 

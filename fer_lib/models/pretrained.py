@@ -1,12 +1,21 @@
 """Start a net from weights trained elsewhere: what fits by name and shape, and a list of what did not."""
 
+import pickle
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.errors import UserError, unknown
+from fer_lib.paths import user_path
 
 
 @dataclass(frozen=True)
@@ -42,23 +51,31 @@ def load_pretrained(model: nn.Module, name: str) -> LoadReport:
     gu starts PSA-ResNet50 from an ImageNet ResNet50, whose 3x3 convolutions have no counterpart there: the
     rest is loaded. A net of one input channel keeps its own first convolution.
 
+    A file may hold the weights under a key (``state_dict``, ``net``, ...) beside other things, and their names may
+    begin with a prefix (``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``backbone.``): of all that it
+    holds, what fits the net best is taken.
+
     Args:
         model: changed in place.
         name: one of torchvision's classifiers, such as ``"resnet50"``, for its ImageNet weights
-            (``IMAGENET1K_V1``), downloaded once into torch's cache; or a ``.safetensors``, ``.pth`` or ``.pt``
-            file.
+            (``IMAGENET1K_V1``), downloaded once into torch's cache; or a file of safetensors or of ``torch.save``,
+            whatever its suffix (``.pth``, ``.pt``, ``.t7``, ...).
 
     Returns:
         What was loaded and what was not.
 
     Raises:
-        UserError: the name or file does not exist or cannot be read, there is no network, or nothing fits.
-            The net is unchanged then.
+        UserError: the name or file does not exist or cannot be read without running code of the file, there is no
+            network, or nothing fits. The net is unchanged then.
     """
-    path = Path(name)
-    is_file = path.suffix in (".safetensors", ".pth", ".pt")
-    source = _read_file(path) if is_file else _download(name)
+    path = user_path(name)
+    is_file = bool(path.suffix) or len(path.parts) > 1
     target = model.state_dict()
+    if is_file:
+        source, where = _best_fitting(_read_file(path), target)
+        title = f"{path.name}{where}"
+    else:
+        source, title = _download(name), f"torchvision {name} IMAGENET1K_V1"
     fitting, skipped = {}, {}
     for key, value in target.items():
         if key not in source:
@@ -71,24 +88,98 @@ def load_pretrained(model: nn.Module, name: str) -> LoadReport:
         raise UserError(f"pretrained weights {name!r} fit no entry of this net by name and shape")
     model.load_state_dict({**target, **fitting})
     unused = tuple(key for key in source if key not in target)
-    return LoadReport(path.name if is_file else f"torchvision {name} IMAGENET1K_V1", (*fitting,), skipped, unused)
+    return LoadReport(title, (*fitting,), skipped, unused)
 
 
-def _read_file(path: Path) -> dict[str, Tensor]:
+def _best_fitting(content: Any, target: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """The weights among a file's content that fit most entries of a net, named as there, and where they lay."""
+    found: list[tuple[int, dict[str, Tensor], str]] = []
+    for key, weights in _dictionaries(content):
+        weights = {name.replace("_orig_mod.", ""): value for name, value in weights.items()}
+        prefix, fits = _best_prefix(weights, target)
+        words = [f"under {key!r}"] * bool(key) + [f"without {prefix!r}"] * bool(prefix)
+        renamed = {name.removeprefix(prefix): value for name, value in weights.items()}
+        found.append((fits, renamed, f" ({', '.join(words)})" if words else ""))
+    fits, weights, where = max(found, key=lambda candidate: candidate[0])  # the first of equals
+    return weights, where
+
+
+def _dictionaries(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The tensors that a file holds by name, at the top and under each of its keys."""
+    for key, values in {"": content, **content}.items():
+        tensors = {name: value for name, value in values.items() if _is_named(name, value)} if _is_dict(values) else {}
+        if tensors:
+            yield str(key), tensors
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_named(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
+
+
+def _best_prefix(weights: dict[str, Tensor], target: dict[str, Tensor]) -> tuple[str, int]:
+    """What to take off the names so that most of them fit, and how many do then."""
+    fits: Counter[str] = Counter()
+    for name, value in weights.items():
+        parts = name.split(".")
+        for depth in range(len(parts)):
+            wanted = target.get(".".join(parts[depth:]))
+            if wanted is not None and wanted.shape == value.shape:
+                fits["".join(f"{part}." for part in parts[:depth])] += 1
+    return max(fits.items(), key=lambda item: (item[1], -len(item[0])), default=("", 0))
+
+
+# NumPy's numbers, as of an accuracy kept beside the weights: plain values, named as its versions 1 and 2 do.
+_NUMBERS = [
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
+    np._core.multiarray.scalar,
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+]
+
+
+def _read_file(path: Path) -> dict[Any, Any]:
+    """The content of a weight file, read without running any of it."""
     if not path.is_file():
         raise UserError(f"pretrained weights: no file {path}")
+    beginning = beginning_of(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path)
+        if beginning[:4] == b"PK\x03\x04" and any("/code/" in name for name in zipfile.ZipFile(path).namelist()):
+            raise UserError(
+                f"pretrained weights: {path} is TorchScript, code and weights in one, which is not run here; save the "
+                "weights alone: torch.save(net.state_dict(), FILE)"
+            )
+        with torch.serialization.safe_globals(_NUMBERS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except Exception as error:
-        raise UserError(f"pretrained weights: {path} cannot be read: {error}") from error
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise UserError(f"pretrained weights: {path} {_why_unread(path, beginning, error)}") from None
+    if not _is_dict(content) or not any(_dictionaries(content)):
         raise UserError(f"pretrained weights: {path} holds no state dict of tensors")
-    return weights
+    return dict(content)
+
+
+def _why_unread(path: Path, beginning: bytes, error: Exception) -> str:
+    """In our words: torch's own advise to load such a file with all the code that it brings."""
+    if isinstance(error, pickle.UnpicklingError) and (named := re.search(r"GLOBAL ([\w.]+)", str(error))):
+        return (
+            f"holds Python objects ({named[1]}) beside tensors, and building them can run foreign code; where it was "
+            "made, save the weights alone: torch.save(net.state_dict(), FILE)"
+        )
+    foreign = what_it_is(beginning)
+    if foreign and not beginning.startswith(b"PK"):
+        return f"is {foreign}"
+    if beginning.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return "cannot be read: it is cut off; fetch it again"
+    return "cannot be read: it is no whole file of torch.save or safetensors"
 
 
 def _download(name: str) -> dict[str, Tensor]:

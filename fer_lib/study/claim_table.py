@@ -266,7 +266,7 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
             "printed, %": table.apply(printed, axis=1),
             "ours, %": table.apply(ours, axis=1),
             "one new run, 95 %": table.apply(interval, axis=1),
-            "fidelity": table["fidelity"],
+            "fidelity": table["fidelity"].fillna(""),
             "verdict": table["verdict"],
             "note": [". ".join(filter(None, pair)) for pair in zip(table["finding"], table["note"], strict=True)],
         }

@@ -246,6 +246,7 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
                 repr(record.spec["recipe"]),
                 record.spec["limit_train"],
                 record.spec.get("limit_test"),
+                record.spec.get("limits"),
             )
             found[key].append(record)
     groups = [

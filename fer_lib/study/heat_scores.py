@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from fer_lib.augment import Augmentation, test_views
 from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
-from fer_lib.data import FaceDataset, load_dataset, split_indices
+from fer_lib.data import FaceDataset, load_dataset, run_parts
 from fer_lib.data.catalog import MissingData
 from fer_lib.errors import UserError
 from fer_lib.explain import (
@@ -26,7 +26,7 @@ from fer_lib.explain import (
 from fer_lib.models.base import Classifier
 from fer_lib.paths import npz_bytes, write_atomically
 from fer_lib.queue.train import longest_run
-from fer_lib.recipe import Recipe
+from fer_lib.recipe import BY_CLASS, Recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.weights import load_trained, weight_file
 
@@ -93,8 +93,10 @@ def show(record: RunRecord, dataset: FaceDataset, pictures: int) -> Shown:
     if dataset.fingerprint != record.content["data"]["fingerprint"]:
         raise UserError(f"{record.id}: was not trained on these pictures of {dataset.name}")
     spec = record.spec
-    chosen = split_indices(dataset, spec["recipe"]["protocol"], spec["fold"] or 0, seed=spec["seed"]).test
-    chosen = chosen[: min(pictures, spec.get("limit_test") or pictures)]
+    protocol, by_class = spec["recipe"]["protocol"], spec.get("limits") == BY_CLASS
+    limit = spec.get("limit_test")
+    parts = run_parts(dataset, protocol, spec["fold"], spec["seed"], limit_test=limit, by_class=by_class)
+    chosen = parts[0].test[:pictures]
     augmentation, side = Augmentation.from_dict(spec["recipe"]["augment"]), dataset.images.shape[1]
     window, size = augmentation.window_size(side), augmentation.output_size(side)
     margin = round((side - window) / 2)

@@ -9,6 +9,7 @@ from fer_lib.recipe import Recipe, get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import Fit, fit, picture_variance
 from fer_lib.study.groups import Group, Measure, check_same_pictures, group_records, is_confirmatory, longest_groups
+from fer_lib.study.protocols import answers_by_person
 
 MIN_SEEDS = 3
 """Seeds that a reading or a verdict needs."""
@@ -90,8 +91,12 @@ class Pools:
         return fit({g.recipe: g.accuracies() for g in kin}).least_of_one_more(values)
 
     def own_pictures(self, recipe: str, measure: Measure) -> float:
-        """What the choice of pictures adds to one accuracy where a paper's split is not ours: 0 but on CK+."""
-        return 0.0
+        """What the choice of pictures adds to one accuracy where a paper's split is not ours: 0 but on a fixed split of
+        CK+, whose pictures are of few persons. A split drawn with the seed has it in the spread of its seeds."""
+        chosen = get_recipe(recipe)
+        if chosen.dataset != "ckplus" or is_drawn(chosen.protocol):
+            return 0.0
+        return answers_by_person(self._full[recipe]).variance
 
     def _picture_variance(self, recipe: str, baseline: str, measure: Measure) -> float:
         """See :func:`fer_lib.statistics.picture_variance`; 0 where every seed draws pictures of its own.

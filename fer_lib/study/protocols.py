@@ -7,6 +7,7 @@ classifier finds a picture again; where it keeps persons apart, how well it read
 import json
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,11 @@ from fer_lib.recipe import Recipe, get_recipe, list_recipes
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import sample_sd
 from fer_lib.study.groups import Group, group_records, longest_groups
+
+REACH = (
+    "claim", "paper", "printed_system", "headline", "split", "printed", "recipe", "system", "seeds", "reached",
+    "accuracy", "lowest", "highest",
+)  # fmt: skip
 
 DRAWS = 20
 """Draws of a split over which its neighbours are counted."""
@@ -51,6 +57,86 @@ def kind_of(protocol: str) -> str:
     return protocol.removesuffix("_drawn")
 
 
+# ---------------------------------------------------------------- persons, films and frames
+
+PUBLISHED = {
+    "persons": 118,
+    "films": 327,
+    "pictures": 981,
+    "test pictures, 2:1": 327,
+    "test pictures, copied folds": 990,
+}
+"""Of CK+'s labelled films (Lucey et al. 2010; 123 persons with the unlabelled ones), its usual copy, and its splits."""
+
+
+def film_counts(dataset: FaceDataset) -> pd.DataFrame:
+    """Persons, films, pictures and what the splits test, beside what is published of CK+.
+
+    Args:
+        dataset: pictures with subjects and sequences.
+
+    Returns:
+        One row per count: here, and published, for CK+.
+
+    Raises:
+        UserError: a copy of CK+ whose counts are not the published ones, naming them; or a dataset that does not say
+            who is shown, and in which film.
+    """
+    _check_films(dataset)
+    is_ckplus = dataset.name == "ckplus"
+    here = {
+        "persons": len(np.unique(dataset.subject)),
+        "films": len(np.unique(dataset.sequence)),
+        "pictures": len(dataset),
+        "test pictures, 2:1": len(tested(dataset, "picture_2to1", 0).pictures),
+    }
+    if is_ckplus:
+        wrong = [f"{here[name]} {name} for {PUBLISHED[name]}" for name in here if here[name] != PUBLISHED[name]]
+        if wrong:
+            raise UserError(
+                f"{dataset.source} is not CK+ as published: {', '.join(wrong)}; `fer data check` says what is missing"
+            )
+        here["test pictures, copied folds"] = len(tested(dataset, "copied_10fold", 0).pictures)
+    table = pd.DataFrame({"here": here})
+    return table.assign(published=pd.Series(PUBLISHED)) if is_ckplus else table
+
+
+def film_distances(dataset: FaceDataset) -> pd.DataFrame:
+    """How far the nearest picture is: of the same film, of the same person elsewhere, of another person.
+
+    Args:
+        dataset: pictures with subjects and sequences.
+
+    Returns:
+        One row for each of the three: the median over pictures of the root mean square difference of pixels to the
+        nearest such picture (grey levels of 255), and the share of pictures of which it is the nearest of all
+        (percent).
+    """
+    _check_films(dataset)
+    flat = dataset.images.reshape(len(dataset), -1).astype(np.float64)
+    square = (flat**2).sum(1)
+    far = np.sqrt(np.maximum(square[:, None] + square - 2 * flat @ flat.T, 0) / flat.shape[1])
+    np.fill_diagonal(far, np.inf)
+    film = dataset.sequence[:, None] == dataset.sequence
+    person = dataset.subject[:, None] == dataset.subject
+    kinds = {"the same film": film, "the same person, another film": person & ~film, "another person": ~person}
+    nearest = {name: np.where(mask, far, np.inf).min(1) for name, mask in kinds.items()}
+    first = np.argmin(list(nearest.values()), axis=0)
+    rows = {
+        name: {
+            "median difference, grey levels": float(np.median(at[np.isfinite(at)])),
+            "is the nearest of all, %": 100 * float((first == number).mean()),
+        }
+        for number, (name, at) in enumerate(nearest.items())
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").round(1)
+
+
+def _check_films(dataset: FaceDataset) -> None:
+    if dataset.subject is None or dataset.sequence is None:
+        raise UserError(f"{dataset.name} does not say who is shown, and in which film: use ckplus or synthetic_films")
+
+
 # ---------------------------------------------------------------- what the splits share
 
 
@@ -69,27 +155,47 @@ def ckplus_protocol_table(dataset: FaceDataset) -> pd.DataFrame:
         if protocol == "official":
             continue
         draws = DRAWS if is_drawn(protocol) else 1
-        shares = [_shared(dataset, protocol, seed) for seed in range(draws)]
-        row = {"protocol": protocol, "folds": folds, "draws": draws, "test pictures": shares[0][0]}
-        for number, name in ((1, "same sequence, %"), (2, "same subject, %")):
-            row[name] = round(100 * float(np.mean([share[number] for share in shares])), 1)
-        rows.append(row)
+        found = [tested(dataset, protocol, seed) for seed in range(draws)]
+        rows.append(
+            {
+                "protocol": protocol,
+                "folds": folds,
+                "draws": draws,
+                "test pictures": len(found[0].pictures),
+                "same sequence, %": round(100 * float(np.mean([draw.same_sequence for draw in found])), 1),
+                "same subject, %": round(100 * float(np.mean([draw.same_subject for draw in found])), 1),
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def _shared(dataset: FaceDataset, protocol: str, seed: int) -> tuple[int, float, float]:
-    """Test pictures, and the shares of whose sequence and subject training has another picture."""
+class Tested(NamedTuple):
+    """What one draw of a split tests.
+
+    Attributes:
+        pictures: positions of the test pictures, folds joined, int64 [N].
+        same_sequence: share of them of whose sequence training has another picture.
+        same_subject: the same of the subject.
+    """
+
+    pictures: np.ndarray
+    same_sequence: float
+    same_subject: float
+
+
+def tested(dataset: FaceDataset, protocol: str, seed: int) -> Tested:
+    """What a protocol tests of a dataset with subjects and sequences."""
     parts = run_parts(dataset, protocol, None, seed)
     met = [
         np.concatenate([np.isin(of[part.test], of[part.train]) for part in parts])
         for of in (dataset.sequence, dataset.subject)
     ]
-    return len(met[0]), *(float(mask.mean()) for mask in met)
+    return Tested(np.concatenate([part.test for part in parts]), *(float(mask.mean()) for mask in met))
 
 
 @cache
-def _shared_of_ckplus(protocol: str, seed: int) -> tuple[int, float, float]:
-    return _shared(load_facts("ckplus").faces, protocol, seed)
+def _tested_of_ckplus(protocol: str, seed: int) -> Tested:
+    return tested(load_facts("ckplus").faces, protocol, seed)
 
 
 # ---------------------------------------------------------------- the study's runs
@@ -120,7 +226,7 @@ def protocol_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
                 "recipe_epochs": recipe.epochs,
                 "seeds": 0,
                 "folds": PROTOCOLS[recipe.protocol],
-                "test_pictures": _shared_of_ckplus(recipe.protocol, 0)[0],
+                "test_pictures": len(_tested_of_ckplus(recipe.protocol, 0).pictures),
             }
             honest = next((groups[r.name] for r in variants if _is_honest_for(r, recipe) and r.name in groups), None)
             rows.append(row | _measured(recipe, group, honest))
@@ -129,10 +235,10 @@ def protocol_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 def _measured(recipe: Recipe, group: Group | None, honest: Group | None) -> dict[str, object]:
     seeds = group.seeds if group else range(DRAWS if is_drawn(recipe.protocol) else 1)
-    shares = [_shared_of_ckplus(recipe.protocol, seed) for seed in seeds]
+    draws = [_tested_of_ckplus(recipe.protocol, seed if is_drawn(recipe.protocol) else 0) for seed in seeds]
     row: dict[str, object] = {
-        "same_sequence": 100 * float(np.mean([share[1] for share in shares])),
-        "same_subject": 100 * float(np.mean([share[2] for share in shares])),
+        "same_sequence": 100 * float(np.mean([draw.same_sequence for draw in draws])),
+        "same_subject": 100 * float(np.mean([draw.same_subject for draw in draws])),
     }
     if group is None:
         return row
@@ -161,10 +267,10 @@ def answers_by_person(group: Group) -> ByPerson:
     shown, right = [], []
     protocol = get_recipe(group.recipe).protocol
     for seed, (labels, predicted) in zip(group.seeds, group.classified("test"), strict=True):
-        tested = np.concatenate([parts.test for parts in run_parts(faces, protocol, None, seed)])
-        if not np.array_equal(faces.labels[tested], labels):
+        pictures = _tested_of_ckplus(protocol, seed if is_drawn(protocol) else 0).pictures
+        if not np.array_equal(faces.labels[pictures], labels):
             raise UserError(f"{group.recipe}, seed {seed}: its test labels are not CK+'s; see fer study verify")
-        shown.append(person[tested])
+        shown.append(person[pictures])
         right.append(labels == predicted)
     return by_person(np.concatenate(shown), np.concatenate(right), len(names))
 
@@ -225,7 +331,7 @@ def readable_protocols(table: pd.DataFrame) -> pd.DataFrame:
             "95 %, other persons": [f"{a:.1f} to {b:.1f}" for a, b in zip(known["low"], known["high"], strict=True)],
             "more than by person": known.apply(inflation, axis=1),
         }
-    )  # fmt: skip
+    ).reset_index(drop=True)  # fmt: skip
 
 
 def printed_accuracies() -> pd.DataFrame:
@@ -252,7 +358,64 @@ def printed_accuracies() -> pd.DataFrame:
                 }
                 for split in splits
             ]
-    return pd.DataFrame(rows)
+    columns = ["claim", "paper", "system", "split", "value", "headline"]
+    return pd.DataFrame(rows, columns=columns).astype({"headline": bool})
+
+
+def reach_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """How often classifiers that the papers would not propose reach what the papers print of CK+.
+
+    Returns:
+        One row per printed accuracy, split that it can belong to and system with runs at that split: claim, paper,
+        printed_system, headline, split, printed, recipe, system, seeds, reached (seeds that reach it), accuracy (mean),
+        lowest and highest. Percent.
+    """
+    groups = {group.recipe: group for group in longest_groups(group_records(records))}
+    ours = (recipe for variants in _systems() for recipe in variants if _is_ours(recipe))
+    found = [groups[recipe.name] for recipe in ours if recipe.name in groups]
+    rows = []
+    for printed in printed_accuracies().to_dict("records"):
+        for group in found:
+            recipe = get_recipe(group.recipe)
+            if kind_of(recipe.protocol) == printed["split"]:
+                values = 100 * np.array(group.accuracies())
+                rows.append(
+                    {
+                        "claim": printed["claim"],
+                        "paper": printed["paper"],
+                        "printed_system": printed["system"],
+                        "headline": printed["headline"],
+                        "split": printed["split"],
+                        "printed": printed["value"],
+                        "recipe": recipe.name,
+                        "system": recipe.title.split(",")[0],
+                        "seeds": len(values),
+                        "reached": int((values.round(2) >= round(printed["value"], 2)).sum()),
+                        "accuracy": float(values.mean()),
+                        "lowest": float(values.min()),
+                        "highest": float(values.max()),
+                    }
+                )
+    return pd.DataFrame(rows, columns=REACH)
+
+
+def _is_ours(recipe: Recipe) -> bool:
+    """Whether a recipe is of this study's own files on CK+, whose splits are drawn where they have a draw."""
+    return recipe.name.split("/")[0] in ("ckplus", "ckplus_classical")
+
+
+def readable_reach(table: pd.DataFrame) -> pd.DataFrame:
+    """The same for a reader: a row a printed accuracy and split, a column a system."""
+    if table.empty:
+        return pd.DataFrame(columns=["paper", "printed, %", "split"])
+    cells = table["reached"].astype(str) + " of " + table["seeds"].astype(str)
+    shown = table.assign(
+        **{"net": table["printed_system"], "printed, %": table["printed"].round(2), "split": table["split"].map(WORDS)},
+        cell=cells,
+    )
+    wide = shown.pivot(index=["paper", "net", "printed, %", "split"], columns="system", values="cell")
+    order = list(dict.fromkeys(zip(shown["paper"], shown["net"], shown["printed, %"], shown["split"], strict=True)))
+    return wide.reindex(order)[list(dict.fromkeys(shown["system"]))].fillna("").reset_index().rename_axis(columns=None)
 
 
 def protocol_figure(table: pd.DataFrame) -> Figure:
@@ -278,30 +441,34 @@ def measure(dataset: FaceDataset, models: Sequence[str] = ("pixels_nn",), draws:
     Raises:
         UserError: the dataset does not say who is shown, and in which film.
     """
-    if dataset.subject is None or dataset.sequence is None:
-        raise UserError(f"{dataset.name} does not say who is shown, and in which film: use ckplus or synthetic_films")
+    _check_films(dataset)
     names, person = np.unique(dataset.subject, return_inverse=True)
     rows = []
     for name in models:
         model = create_model(name, num_classes=len(dataset.classes))
         features = model.describe(torch.from_numpy(dataset.images).unsqueeze(1))
         for protocol in (f"{kind}_drawn" for kind in WORDS if f"{kind}_drawn" in PROTOCOLS):
-            tested, right, accuracies = [], [], []
+            drawn = [tested(dataset, protocol, seed) for seed in range(draws)]
+            right = []
             for seed in range(draws):
-                mine = []
-                for parts in run_parts(dataset, protocol, None, seed):
-                    model.fit_features(features[parts.train], dataset.labels[parts.train])
-                    mine.append(model.probabilities(features[parts.test]).argmax(1) == dataset.labels[parts.test])
-                    tested.append(parts.test)
-                right += mine
-                accuracies.append(float(np.concatenate(mine).mean()))
-            shares = np.mean([_shared(dataset, protocol, seed)[1:] for seed in range(draws)], axis=0)
-            found = by_person(person[np.concatenate(tested)], np.concatenate(right), len(names))
-            sd = sample_sd(accuracies)
+                folds = []
+                for part in run_parts(dataset, protocol, None, seed):
+                    model.fit_features(features[part.train], dataset.labels[part.train])
+                    folds.append(model.probabilities(features[part.test]).argmax(1) == dataset.labels[part.test])
+                right.append(np.concatenate(folds))
+            shown = person[np.concatenate([draw.pictures for draw in drawn])]
+            low, high = by_person(shown, np.concatenate(right), len(names)).interval
+            accuracies = [100 * float(mask.mean()) for mask in right]
             rows.append(
-                {"model": name, "protocol": protocol}
-                | dict(zip(("same_sequence", "same_subject"), 100 * shares, strict=True))
-                | {"accuracy": 100 * float(np.mean(accuracies)), "accuracy_sd": None if sd is None else 100 * sd}
-                | dict(zip(("low", "high"), (100 * end for end in found.interval), strict=True))
+                {
+                    "model": name,
+                    "protocol": protocol,
+                    "same_sequence": 100 * float(np.mean([draw.same_sequence for draw in drawn])),
+                    "same_subject": 100 * float(np.mean([draw.same_subject for draw in drawn])),
+                    "accuracy": float(np.mean(accuracies)),
+                    "accuracy_sd": sample_sd(accuracies),
+                    "low": 100 * low,
+                    "high": 100 * high,
+                }
             )
     return pd.DataFrame(rows)

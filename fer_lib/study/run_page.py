@@ -27,6 +27,8 @@ def open_run(
     epochs: int = 0,
     limit_train: int = 0,
     limit_test: int = 0,
+    width: int = 0,
+    blocks: int = 0,
     train_missing: bool = False,
     device: str = "auto",
     results: Path,
@@ -42,6 +44,8 @@ def open_run(
         epochs: another number of epochs than the recipe's.
         limit_train: train on that many pictures only.
         limit_test: evaluate on that many pictures of each part only.
+        width: channels of a smaller net's first stage, to try things out.
+        blocks: residual blocks in each of its stages.
         train_missing: train the run if it is not recorded.
         device: see :func:`fer_lib.training.choose_device`.
         results: folder that holds ``runs/``.
@@ -54,7 +58,13 @@ def open_run(
         UserError: a parameter does not fit the recipe, or the data are missing.
         fer_lib.training.Interrupted: the training was stopped; the same call continues it.
     """
-    changed = with_changes(get_recipe(recipe), dataset=dataset or None, epochs=epochs or None)
+    changed = with_changes(
+        get_recipe(recipe),
+        dataset=dataset or None,
+        epochs=epochs or None,
+        width=width or None,
+        blocks=blocks or None,
+    )
     spec = RunSpec(
         changed, seed, None if fold < 0 else fold, limit_train=limit_train or None, limit_test=limit_test or None
     )

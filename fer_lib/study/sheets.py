@@ -89,6 +89,32 @@ def ckplus_sheet(dataset: FaceDataset, each: int = 2) -> Figure:
     return figure
 
 
+def film_sheet(dataset: FaceDataset, persons: int = 3, films: int = 2) -> Figure:
+    """Films of a few people, frame by frame; of CK+ those whose pictures may be published.
+
+    Args:
+        dataset: pictures with subjects and sequences.
+        persons: how many, those with most films first.
+        films: of each.
+    """
+    may = np.isin(dataset.subject, PUBLISHABLE_SUBJECTS) if dataset.name == "ckplus" else np.ones(len(dataset), bool)
+    filmed: dict[str, list[str]] = {}
+    for subject, film in sorted(set(zip(dataset.subject[may].tolist(), dataset.sequence[may].tolist(), strict=True))):
+        filmed.setdefault(subject, []).append(film)
+    chosen = sorted(filmed, key=lambda subject: -len(filmed[subject]))[:persons]
+    picks = [
+        int(index)
+        for subject in chosen
+        for film in filmed[subject][:films]
+        for index in np.flatnonzero(dataset.sequence == film)
+    ]
+    titles = [f"{dataset.subject[index]}, {dataset.classes[dataset.labels[index]]}" for index in picks]
+    figure = plots.pictures(dataset.images[picks], titles, columns=len(picks) // max(1, len(chosen)))
+    if dataset.name == "ckplus":
+        figure.supxlabel(NOTICE, fontsize=8)
+    return figure
+
+
 def epoch_counts(recipe: str, dataset: FaceDataset) -> dict[str, dict[str, int]]:
     """Training pictures per class as published, and as an epoch of a recipe shows them.
 

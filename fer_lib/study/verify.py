@@ -16,7 +16,7 @@ from fer_lib.data import is_drawn, picture_digests, run_parts
 from fer_lib.data.facts import FACTS_DIR, load_facts
 from fer_lib.data.folds import protocol_digest
 from fer_lib.paths import ROOT
-from fer_lib.recipe import spec_digest
+from fer_lib.recipe import BY_CLASS, spec_digest
 from fer_lib.runs import HISTORY, PREDICTIONS, RunRecord, read_records, verify_record
 
 MAX_BYTES = 64_000
@@ -167,8 +167,18 @@ def _protocol(record: RunRecord) -> str:
 def _pictures(record: RunRecord) -> tuple:
     """What decides which pictures are trained on and tested, and in which order; the seed where it draws the split."""
     spec = record.spec
-    split = _protocol(record), spec["fold"], spec["seed"] if is_drawn(_protocol(record)) else 0
-    return _fingerprint(record), *split, spec["recipe"].get("leave_out"), spec["limit_train"], spec.get("limit_test")
+    seed = spec["seed"] if is_drawn(_protocol(record)) else 0
+    leave_out = spec["recipe"].get("leave_out")
+    return (
+        _fingerprint(record),
+        _protocol(record),
+        spec["fold"],
+        seed,
+        leave_out,
+        spec["limit_train"],
+        spec.get("limit_test"),
+        spec.get("limits") == BY_CLASS,
+    )
 
 
 def _labels(record: RunRecord) -> tuple:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from fer_lib.data import FaceDataset, Parts, picture_digests, run_parts
+from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.models.classical import ClassicalModel
@@ -54,6 +54,8 @@ def fit_classical(
     sizes = {name: sum(len(getattr(part, name)) for part in parts) for name in PARTS}
     if not all(len(part.train) and len(part.test) for part in parts):
         raise UserError(f"dataset {dataset.name}: no training pictures or no test pictures")
+    for part in parts:
+        check_classes(dataset, part)
 
     say("deterministic: every seed gives this " + ("outcome" if not recipe.chance else "outcome on its split"))
     started = time.monotonic()

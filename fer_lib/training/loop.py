@@ -22,10 +22,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from torch import nn
 
 from fer_lib.augment import Augmentation
-from fer_lib.data import FaceDataset, Parts, picture_digests, run_parts
+from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
 from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
@@ -167,7 +166,7 @@ class _Trainer:
         self.can_record = device.type == "cuda"
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
-        self.dtype = autocast_dtype(device)
+        self.dtype = autocast_dtype(device, recipe.precision)
         (parts,) = run_parts(
             dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
         )
@@ -176,6 +175,7 @@ class _Trainer:
             raise UserError(
                 f"dataset {dataset.name}: {len(train)} training and {len(parts.test)} test pictures are too few"
             )
+        check_classes(dataset, parts)
         _check_readers(recipe, bool(len(parts.val)))
         self.images = torch.from_numpy(np.ascontiguousarray(dataset.images)).to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
@@ -192,7 +192,6 @@ class _Trainer:
         torch.manual_seed(derive_seed(spec.seed, "init"))
         classes = len(dataset.classes)
         self.model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
-        check_batch(self.model, self.batch, recipe.name)
         self.model.to(device, memory_format=torch.channels_last)
         loss = create_loss(**recipe.loss, num_classes=classes, feature_dim=self.model.num_features)
         self.loss = loss.to(device)
@@ -423,6 +422,7 @@ class _Trainer:
             "optimizer": self.optimizer.state_dict(),
             "loss": self.loss.state_dict(),
             "average": self.average.state_dict() if self.average else None,
+            "scaler": self.train_step.scaler.state_dict(),
             "kept": self.kept,
             "progress": vars(self.at),
             "random": get_random(self.device),
@@ -436,26 +436,12 @@ class _Trainer:
         self.loss.load_state_dict(state["loss"])
         if self.average:
             self.average.load_state_dict(state["average"])
+        if scaler := state.get("scaler"):  # empty but under float16
+            self.train_step.scaler.load_state_dict(scaler)
         self.kept = {
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }
         self.at = _Progress(**state["progress"])
-
-
-def check_batch(model: nn.Module, batch: int, name: str) -> None:
-    """Refuse batches of one picture where batch normalisation would have nothing to normalise over.
-
-    Args:
-        model: the net; on any device, the meta device too.
-        batch: pictures a step.
-        name: of the recipe, for the message.
-
-    Raises:
-        UserError: a net with batch normalisation, and one picture a step.
-    """
-    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    if batch == 1 and any(isinstance(module, norms) for module in model.modules()):
-        raise UserError(f"{name}: batch size 1: its net has batch normalisation, which needs 2 pictures or more a step")
 
 
 def _check_readers(recipe: Recipe, has_val: bool) -> None:

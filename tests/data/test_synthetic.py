@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from fer_lib.data import FER2013_CLASSES, FaceDataset, synthetic
+from fer_lib.data import FER2013_CLASSES, FaceDataset, load_dataset, synthetic, synthetic_films
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,32 @@ def test_splits_classes_and_subjects(drawn):
 def test_sizes_need_not_divide_by_seven():
     odd = synthetic(10, 0, 5)
     assert {split: sum(row.values()) for split, row in odd.counts().items()} == {"train": 10, "test": 5}
+
+
+def test_films_are_the_same_everywhere_and_know_person_and_film():
+    films = synthetic_films(persons=14, films=3, frames=3)
+    assert films.fingerprint == synthetic_films(persons=14).fingerprint
+    assert load_dataset("synthetic_films").fingerprint.startswith("d9a9c961f627")
+    assert (len(films), len(set(films.subject)), len(set(films.sequence))) == (126, 14, 42)
+    for film in set(films.sequence):
+        frames = films.subset(films.sequence == film)
+        assert len(frames) == 3
+        assert len(set(frames.subject)) == len(set(frames.labels)) == 1
+    assert (
+        len(set(zip(films.subject.tolist(), films.labels.tolist(), strict=True))) == 42
+    )  # an expression once a person
+    assert np.bincount(films.labels).tolist() == [18] * 7
+    assert (np.diff(films.labels) >= 0).all()
+    assert set(films.split) == {""}
+
+
+def test_frames_of_a_film_are_nearly_one_picture_and_move_towards_the_expression():
+    films = synthetic_films(persons=14, films=1, frames=3)
+    images = films.images.reshape(14, 3, -1).astype(float)
+    within = np.abs(np.diff(images, axis=1)).mean()
+    assert within < 0.3 * np.abs(images[1:, 2] - images[:-1, 2]).mean()
+    assert within > 0.5  # and yet no copies: a copy would be a leak that anybody can see
+    assert len({image.tobytes() for image in films.images}) == 42
 
 
 def test_pictures_are_not_washed_out(drawn):

@@ -104,6 +104,25 @@ def test_knn_gives_shares_of_five_votes():
     np.testing.assert_allclose(shares, shares.round(), atol=1e-3)
 
 
+def test_the_nearest_neighbour_is_the_nearest_in_raw_pixels():
+    images, labels = stripes(80, 0)
+    others = stripes(40, 1)[0]
+    model = create_model("pixels_nn", num_classes=STRIPES).fit(images, labels)
+    far = ((others.double().flatten(1)[:, None] - images.double().flatten(1)) ** 2).sum(2)
+    assert model(others).argmax(1).tolist() == labels[far.argmin(1).numpy()].tolist()
+    sure = model.probabilities(model.describe(others)).max(1)
+    assert (sure == 1).all()
+
+
+@pytest.mark.parametrize("name", ["hog_svm", "lbp_svm"])
+def test_the_dual_gives_the_same_classifier(name):
+    images, labels = stripes(100, 0, noise=2.0)
+    others = stripes(100, 1, noise=2.0)[0]
+    shares = [create_model(name, num_classes=STRIPES, dual=dual).fit(images, labels)(others) for dual in (False, True)]
+    assert (shares[0].argmax(1) == shares[1].argmax(1)).float().mean() >= 0.98
+    assert (shares[0].exp() - shares[1].exp()).abs().max() < 0.03
+
+
 def test_absent_classes_score_lowest():
     model = create_model("hog_svm", num_classes=7)
     images, labels = stripes(40, 3)

@@ -38,9 +38,9 @@ def write_fake(runs: Path, spec: RunSpec, *, skill: float = SKILL, answers: Answ
         answers: what the net says, and is sure of, in the place of made-up answers: ``[rule][part]`` int64 [N].
     """
     recipe, facts = spec.recipe, load_facts(spec.recipe.dataset)
-    folds = run_parts(facts.faces, recipe.protocol, spec.fold, spec.seed)
+    folds = run_parts(facts.faces, recipe.protocol, spec.fold, spec.seed, limit_test=spec.limit_test)
     parts = Parts(*(np.concatenate(indices) for indices in zip(*folds, strict=True)))
-    labels = {part: facts.faces.labels[getattr(parts, part)][: spec.limit_test] for part in ("val", "test")}
+    labels = {part: facts.faces.labels[getattr(parts, part)] for part in ("val", "test")}
     labels = {part: truth for part, truth in labels.items() if len(truth)}
     rng = np.random.default_rng(int(spec.digest[:8], 16))
     chosen = {

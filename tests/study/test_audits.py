@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from fer_lib.recipe import RunSpec, get_recipe, list_recipes
 from fer_lib.selection import RULES
 from fer_lib.study import audits
 from fer_lib.study.cost import cost_table
+from fer_lib.study.protocols import protocol_audit, protocol_figure
 from fer_lib.study.tables import TABLES, page
 from fer_lib.study.verify import sound_records
 
@@ -133,52 +133,6 @@ def test_calibration_of_a_net_that_is_always_sure(tmp_path):
     ]
 
 
-@pytest.fixture(scope="module")
-def ckplus(tmp_path_factory):
-    runs = tmp_path_factory.mktemp("ckplus")
-    specs = [RunSpec(get_recipe("control/none/ckplus"), seed, fold) for seed in range(2) for fold in range(10)]
-    records = [write_fake(runs, spec, skill=3) for spec in specs]
-    other = [write_fake(runs, RunSpec(get_recipe("control/none_picture_2to1/ckplus"), s), skill=4.5) for s in range(2)]
-    short = dataclasses.replace(get_recipe("control/none_copied_folds/ckplus"), epochs=7)
-    return records, other, [write_fake(runs, RunSpec(short, 0, fold)) for fold in range(10)]
-
-
-def test_inflation_is_over_the_subject_independent_folds(ckplus):
-    honest, split, short = ckplus
-    table = audits.protocol_audit([*honest, *split, *short]).set_index("recipe")
-
-    def pooled(records):
-        hits = [(r.predictions["test/labels"] == r.predictions["test/val_selected/tta"]) for r in records]
-        return 100 * np.concatenate(hits).mean()
-
-    rows = table[table.index.str.startswith("control/none")]
-    assert rows["protocol"].tolist() == ["subject_10fold", "copied_10fold", "picture_2to1", "picture_90_10"]
-    assert rows["same_subject"].tolist() == [0, 63.3, 100, 100]
-    row = table.loc["control/none_picture_2to1/ckplus"]
-    assert (row["test_pictures"], row["seeds"]) == (327, 2)
-    assert row["accuracy"] == pytest.approx(pooled(split))
-    assert row["inflation"] == pytest.approx(pooled(split) - pooled(honest))
-    assert row["inflation"] > 1
-    # Seven epochs are not compared with sixty.
-    assert table.loc["control/none_copied_folds/ckplus", "epochs"] == 7
-    assert np.isnan(table.loc["control/none_copied_folds/ckplus", "inflation"])
-    assert table.loc["zhang/cbam_ends_copied_folds/ckplus", "seeds"] == 0
-    figure = plots.protocols(table.reset_index())
-    (axes,) = figure.axes
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["control/none"]
-    hollow = {bar.get_label().split(":")[0]: bar.lines[0].get_markerfacecolor() == "white" for bar in axes.containers}
-    assert hollow == {"subject_10fold": False, "copied_10fold": True, "picture_2to1": False}
-
-
-def test_every_family_of_protocols_has_its_honest_one():
-    table = audits.protocol_audit([])
-    assert {"control", "gu", "zhang"} == {recipe.split("/")[0] for recipe in table["recipe"]}
-    by_paper = Counter(zip(table["recipe"].str.split("/").str[0], table["protocol"], strict=True))
-    for paper in ("control", "zhang"):
-        protocols = ("subject_10fold", "copied_10fold", "picture_2to1", "picture_90_10")
-        assert all(by_paper[paper, protocol] == 1 for protocol in protocols)
-
-
 def test_cleaning_is_judged_against_the_same_training_without(tmp_path):
     names = ("gu/basic_scratch/fer2013", "gu/basic_scratch_cleaned/fer2013")
     records = [
@@ -236,7 +190,7 @@ def test_without_runs_every_table_has_its_header():
         table = TABLES[name]([])
         assert len(table.columns) > 1, name
         assert page(name, table)
-    for figure in (plots.protocols(audits.protocol_audit([])), plots.reliability(audits.reliability_table([]))):
+    for figure in (protocol_figure(protocol_audit([])), plots.reliability(audits.reliability_table([]))):
         assert figure.axes
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import tiny_dataset
 
-from fer_lib.data import load_dataset
+from fer_lib.data import load_dataset, split_indices, synthetic_films
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.queue.train import train_run
@@ -67,6 +67,27 @@ def test_every_seed_gives_one_outcome_and_says_so(record, results):
     assert "deterministic: every seed gives this outcome" in lines
     for name, array in record.predictions.items():
         np.testing.assert_array_equal(other.predictions[name], array)
+
+
+def test_a_drawn_cross_validation_is_one_run_of_all_folds(tmp_path):
+    films = synthetic_films(persons=14)
+    changes = {"protocol": "subject_10fold_drawn", "model_options": {"dual": True}, "name": "classical/films/synthetic"}
+    drawn = dataclasses.replace(recipe("hog_svm"), **changes)
+    runs = [train_run(RunSpec(drawn, seed), results=tmp_path, dataset=films, say=lambda line: None) for seed in (0, 1)]
+    model = create_model("hog_svm", num_classes=7, dual=True)
+    features = model.describe(torch.from_numpy(films.images).unsqueeze(1))
+    for seed, record in enumerate(runs):
+        assert verify_record(read_record(record.path)) == []
+        assert record.content["data"]["counts"] == {"train": 9 * len(films), "val": 0, "test": len(films)}
+        expected, labels = [], []
+        for fold in range(10):
+            parts = split_indices(films, "subject_10fold_drawn", fold, seed=seed)
+            model.fit_features(features[parts.train], films.labels[parts.train])
+            expected.append(model.probabilities(features[parts.test]).argmax(1))
+            labels.append(films.labels[parts.test])
+        np.testing.assert_array_equal(record.predictions["test/last/plain"], np.concatenate(expected))
+        np.testing.assert_array_equal(record.predictions["test/labels"], np.concatenate(labels))
+    assert runs[0].accuracy() != runs[1].accuracy()
 
 
 def test_it_has_no_weights_to_load(record):

@@ -1,5 +1,6 @@
 """The training loop: exact repetition and resumption, the selection rules, and what stops it."""
 
+import functools
 import itertools
 import random
 import re
@@ -92,6 +93,13 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(train, uninterrupted, s
 def test_the_moving_average_is_resumed_too(train, stops):
     spec = RunSpec(tiny_recipe(ema=0.9, optimizer={"name": "adamw", "lr": 1e-3}, clip_norm=1.0, epochs=2))
     assert outcome(train(spec, stops=stops)) == outcome(train(spec))
+
+
+def test_a_training_in_float16_is_resumed_too(train, monkeypatch):
+    """Its first scale is so large that gradients overflow, and it is halved until they do not."""
+    monkeypatch.setattr(torch.amp, "GradScaler", functools.partial(torch.amp.GradScaler, init_scale=2.0**30))
+    spec = RunSpec(tiny_recipe(precision="float16", loss={"name": "cross_entropy"}, epochs=2))
+    assert outcome(train(spec, stops=[3])) == outcome(train(spec))
 
 
 def test_what_others_draw_between_two_epochs_changes_nothing(train, uninterrupted):
@@ -213,10 +221,18 @@ def test_without_a_val_part_the_last_epoch_is_selected(train, dataset, scripted)
     assert all(np.isnan(row["val_accuracy"]) and np.isnan(row["val_loss"]) for row in result.history)
 
 
-def test_limit_train_takes_the_first_pictures(train):
-    result = train(RunSpec(tiny_recipe(epochs=1), limit_train=20))
-    assert result.sizes == {"train": 20, "val": 21, "test": 21}
+def test_limits_draw_from_every_class(train, dataset):
+    result = train(RunSpec(tiny_recipe(epochs=1), limit_train=20, limit_test=9))
+    assert result.sizes == {"train": 20, "val": 9, "test": 9}
     assert result.images == 16
+    for labels in result.labels.values():
+        assert set(labels) == set(range(len(dataset.classes)))
+
+
+def test_a_part_of_one_class_is_refused(dataset, tmp_path):
+    sad = np.flatnonzero((dataset.split != "train") | (dataset.labels == 4))
+    with pytest.raises(UserError, match="pictures of the train part are sad; take more pictures, or another split"):
+        fit(RunSpec(tiny_recipe()), dataset.subset(sad), tmp_path, device="cpu")
 
 
 # ---------------------------------------------------------------- early stopping
