@@ -123,9 +123,11 @@ def export(arguments: argparse.Namespace) -> None:
     from fer_lib.paths import check_output, results_dir
     from fer_lib.study.weights import export_checkpoint, export_run
 
+    results = arguments.results or results_dir()
+    folder = results / "checkpoints"
+    if arguments.output:
+        check_output(arguments.output, [*folder.glob("*"), *(results / "runs" / arguments.name).glob("*")])
     path = arguments.output or Path(f"{arguments.name}.onnx")
-    check_output(path)
-    folder = (arguments.results or results_dir()) / "checkpoints"
     shipped = list_checkpoints(folder)
     if arguments.name in shipped:
         export_checkpoint(read_checkpoint(arguments.name, folder), path)

@@ -237,7 +237,8 @@ class _Progress:
 
     def _is_short(self) -> bool:
         fewer = self.packets < self.video.frames
-        early = self.end - self.start + max(SLACK, 1.5 * self.gap) < (self.container.duration or 0) / 1_000_000
+        # Some containers count the time before their start as well, which must not look like a missing end.
+        early = self.end + max(SLACK, 1.5 * self.gap) < (self.container.duration or 0) / 1_000_000
         if self.broken or not self.video.frames:
             return self.broken or early
         # An MP4 that was trimmed leaves out pictures it still counts, yet lasts as long as it says.

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
-import msgspec
+from msgspec import Meta
 
 from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of
@@ -17,11 +17,13 @@ from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import PRETRAINED, check_net, is_classical
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
-from fer_lib.schema import Count, Name, Positive, Text, check, check_named, read_toml
+from fer_lib.schema import Count, Name, Part, Positive, Text, check, check_named, checked_fields, read_toml
 
 PAPERS_DIR = Path(__file__).parent / "papers"
 SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
 """Fields that need no source: a recipe's name says its dataset, and seeds are how often it is run, not how."""
+NO_PART = ("title", "seeds", "sources")
+"""Fields that are no part of a run's identity."""
 Protocol = Literal[tuple(PROTOCOLS)]
 PRECISIONS = ("float32", "bfloat16", "float16")
 Precision = Literal[PRECISIONS]
@@ -58,7 +60,7 @@ class Recipe:
     """Every gradient element is clamped to plus or minus this."""
     clip_norm: Positive | None = None
     """The gradient of the net as a whole is scaled down to this Euclidean length, after the clamp."""
-    ema: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    ema: Annotated[float, Meta(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
     early_stopping: Count | None = None
     """End the training after this many epochs without a better validation accuracy."""
@@ -105,20 +107,13 @@ class Recipe:
         An optional field at its default is left out, so that a field added later changes no earlier run's identity.
         """
         values = dataclasses.asdict(self)
-        optional = {f.name for f in dataclasses.fields(self) if not _is_required(f)}
-        return {k: v for k, v in values.items() if k not in ("title", "seeds", "sources") and (v or k not in optional)}
+        optional = {f.name for f in dataclasses.fields(self) if f.name in vars(Recipe) or f.default_factory is dict}
+        return {k: v for k, v in values.items() if k not in NO_PART and (v or k not in optional)}
 
 
-def _is_required(field: dataclasses.Field) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-_HINTS = get_type_hints(Recipe, include_extras=True)
-_fields = [(f.name, _HINTS[f.name], *(() if _is_required(f) else (None,))) for f in dataclasses.fields(Recipe)]
-_Fields = msgspec.defstruct("Recipe", _fields, forbid_unknown_fields=True)
-"""The fields of :class:`Recipe` with their types, to hold plain values against."""
-Recorded = msgspec.defstruct("Recorded", [f for f in _fields if f[0] not in ("title", "seeds", "sources")])
-"""Those of :meth:`Recipe.training`, for a record; an option that a later version took away does no harm there."""
+_Fields = checked_fields(Recipe)
+Recorded = checked_fields(Recipe, without=NO_PART, strict=False)
+"""The values of :meth:`Recipe.training` in a record; an option that a later version took away does no harm there."""
 
 
 def _check_parts(recipe: Recipe) -> None:
@@ -280,10 +275,52 @@ def with_changes(
     return dataclasses.replace(recipe, **changes)
 
 
+class About(Part):
+    """The table ``[paper]`` of a paper's file."""
+
+    id: Name
+    title: Text
+    authors: Text
+    idea: Text
+
+
+class Ablation(Part):
+    """A comparison: recipes of the paper against one of them, their names without the paper's."""
+
+    baseline: Name
+    recipes: list[Name]
+    question: Text | None = None
+
+
+class Contradiction(Part):
+    """Where a paper contradicts itself, and how we read it."""
+
+    place: Text
+    problem: Text
+    reading: Text
+
+
+class Paper(Part):
+    """A paper's file; its claims and recipes are held against types of their own."""
+
+    paper: About
+    ablation: tuple[Ablation, ...] = ()
+    contradiction: tuple[Contradiction, ...] = ()
+    claim: tuple[dict[str, Any], ...] = ()
+    recipe: tuple[dict[str, Any], ...] = ()
+
+
 @cache
 def load_papers() -> dict[str, dict[str, Any]]:
-    """The parsed ``papers/*.toml``, by paper id."""
-    return {path.stem: read_toml(path) for path in sorted(PAPERS_DIR.glob("*.toml"))}
+    """The parsed ``papers/*.toml``, by paper id.
+
+    Raises:
+        UserError: a file is no TOML or holds something else than a paper does, naming file and key.
+    """
+    papers = {path.stem: read_toml(path) for path in sorted(PAPERS_DIR.glob("*.toml"))}
+    for name, content in papers.items():
+        check(Paper, content, f"papers/{name}.toml")
+    return papers
 
 
 @cache

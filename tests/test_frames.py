@@ -1,97 +1,19 @@
-"""Pictures of every kind come out upright, opaque, RGB; what is broken or too large is named."""
+"""Folders are searched by content, videos are read by their own times, and what is cut off or damaged says so."""
 
-import io
-import struct
-import zlib
+import os
+import shutil
 
+import av
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from fer_lib.demo.film import write_film
 from fer_lib.errors import UserError
-from fer_lib.frames import decode_picture, find_files, read_frames
+from fer_lib.frames import find_files, read_frames
 
 GRADIENT = np.linspace(0, 255, 40 * 30).reshape(30, 40).astype(np.uint8)
-
-
-def encoded(picture, form="PNG", **options):
-    buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def test_grey_colour_and_palette():
-    grey = decode_picture(encoded(Image.fromarray(GRADIENT)))
-    assert (grey.shape, grey.dtype) == ((30, 40, 3), np.uint8)
-    assert (grey == GRADIENT[..., None]).all()
-    colour = np.random.default_rng(0).integers(0, 256, (8, 9, 3)).astype(np.uint8)
-    assert (decode_picture(encoded(Image.fromarray(colour))) == colour).all()
-    assert (decode_picture(encoded(Image.fromarray(GRADIENT).convert("P"))) == grey).all()
-
-
-def test_sixteen_bits_are_scaled_not_cut():
-    deep = Image.fromarray(GRADIENT.astype(np.uint16) * 257)
-    assert np.abs(decode_picture(encoded(deep)).astype(int) - GRADIENT[..., None]).max() <= 1
-
-
-def test_transparency_is_laid_on_white():
-    pixels = np.zeros((2, 2, 4), np.uint8)
-    pixels[0, 0] = (200, 10, 10, 255)
-    decoded = decode_picture(encoded(Image.fromarray(pixels)))
-    assert decoded[0, 0].tolist() == [200, 10, 10]
-    assert decoded[1, 1].tolist() == [255, 255, 255]
-
-
-def test_a_turned_photo_is_upright():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # "turn by 90 degrees clockwise to show"
-    shown = decode_picture(encoded(Image.fromarray(GRADIENT), "JPEG", exif=exif, quality=100))
-    expected = np.rot90(GRADIENT, -1)
-    assert shown.shape == (40, 30, 3)
-    assert np.abs(shown[..., 0].astype(int) - expected).max() < 8
-
-
-def test_an_animation_gives_its_first_frame():
-    frames = [Image.fromarray(np.full((5, 5), value, np.uint8)) for value in (10, 250)]
-    decoded = decode_picture(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
-    assert decoded.shape == (5, 5, 3)
-    assert decoded.mean() < 30
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"no picture", encoded(Image.fromarray(GRADIENT), "JPEG")[:300], encoded(Image.fromarray(GRADIENT))[:60]],
-)
-def test_a_broken_picture_is_named(content):
-    with pytest.raises(UserError, match=r"^me\.jpg: not a readable picture \(.+\)$"):
-        decode_picture(content, "me.jpg")
-
-
-def png_header(width, height):
-    """A PNG that claims a size and holds next to nothing."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("side", [7_100, 10_000, 60_000])
-def test_a_picture_bomb_is_refused_before_it_is_unpacked(side):
-    with pytest.raises(UserError, match=r"^bomb: .*more than 50,000,000.*make it smaller first$"):
-        decode_picture(png_header(side, side), "bomb")
-
-
-def test_a_picture_without_pixels_is_refused():
-    with pytest.raises(UserError, match=r"^empty: "):
-        decode_picture(png_header(0, 0), "empty")
-
-
-def test_an_8k_picture_is_read():
-    assert decode_picture(encoded(Image.new("L", (7680, 4320)), "JPEG")).shape == (4320, 7680, 3)
 
 
 def test_files_and_folders(tmp_path):
@@ -99,7 +21,8 @@ def test_files_and_folders(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(GRADIENT).save(tmp_path / name)
     (tmp_path / "b" / "notes.txt").write_text("no picture")
-    found = find_files([tmp_path / "b", tmp_path / "a.png", tmp_path / "b" / "2.png"])
+    found, passed = find_files([tmp_path / "b", tmp_path / "a.png", tmp_path / "b" / "2.png"])
+    assert passed == {tmp_path / "b": [tmp_path / "b" / "notes.txt"]}
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["b/2.png", "b/c/1.JPG", "a.png"]
     with pytest.raises(UserError, match=r"none: no such file or folder"):
         find_files([tmp_path / "none"])
@@ -120,3 +43,138 @@ def test_every_third_frame_of_a_video(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no film")
     with pytest.raises(UserError, match=r"broken\.mp4: not a readable video"):
         list(read_frames(tmp_path / "broken.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("https://example.org/me.jpg", "an address, not a file; download it first"),
+        ("rtsp://192.0.2.7/live", "a live stream"),
+        ("file:///home/me.jpg", "name the file by its path"),
+        ("0", "`fer demo` shows it"),
+    ],
+)
+def test_addresses_and_cameras_get_a_sentence(word, words):
+    from pathlib import Path
+
+    with pytest.raises(UserError, match=words):
+        find_files([Path(word)])
+
+
+def test_a_folder_is_searched_by_content_and_what_is_passed_over_is_named(tmp_path):
+    for name in ("a.png", ".hidden.png", "._a.png", "__MACOSX/x.png", ".Trash-0/y.png", "@eaDir/z.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GRADIENT).save(tmp_path / name)
+    shutil.copy(tmp_path / "a.png", tmp_path / "b.download")
+    (tmp_path / "c.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "d.txt").write_text("text")
+    os.mkfifo(tmp_path / "e.png")
+    write_clip(tmp_path / "f.mp4", [0, 0.1])
+    (tmp_path / "f.mp4").rename(tmp_path / "f.backup")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    found, passed = find_files([tmp_path])
+    assert [path.name for path in found] == ["a.png", "b.download", "c.HEIC", "f.backup"]
+    names = ["._a.png", ".Trash-0", ".hidden.png", "@eaDir", "__MACOSX", "d.txt", "e.png", "loop"]
+    assert sorted(path.name for path in passed[tmp_path]) == sorted(names)
+    assert len(list(read_frames(tmp_path / "f.backup"))) == 2
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "e.png")
+    with pytest.raises(UserError, match=r"e\.png: a pipe or a device"):
+        find_files([tmp_path / "e.png"])
+
+
+# ---------------------------------------------------------------- videos
+
+
+def write_clip(path, times):
+    """A video whose n-th picture is of the grey level 10 n and shown at the n-th time."""
+    with open(path, "wb") as file:
+        write_film(((t, Image.new("RGB", (64, 48), (10 * n,) * 3)) for n, t in enumerate(times)), file)
+
+
+def remuxed(path, name, form, **options):
+    """The same stream in another container."""
+    with av.open(str(path)) as source, av.open(str(path.with_name(name)), "w", format=form, options=options) as target:
+        video = source.streams.video[0]
+        stream = target.add_stream_from_template(video)
+        for packet in source.demux(video):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return path.with_name(name)
+
+
+UNEVEN = [0, 1, 2, 3, 4, 5, 5.04, 5.08, 5.12]
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [("a.mkv", "matroska"), ("b.MTS", "mpegts"), ("c.3gp", "mp4"), ("d.x", "flv")]
+)
+def test_times_are_the_containers_own(tmp_path, name, form):
+    write_clip(tmp_path / "film.mp4", UNEVEN)
+    frames = list(read_frames(remuxed(tmp_path / "film.mp4", name, form)))
+    assert [frame.seconds for frame in frames] == pytest.approx(UNEVEN, abs=2e-3)
+    assert [round(frame.picture.mean() / 10) for frame in frames] == list(range(len(UNEVEN)))
+
+
+def test_a_live_recording_without_duration_has_times(tmp_path):
+    write_clip(tmp_path / "film.mp4", UNEVEN)
+    live = remuxed(tmp_path / "film.mp4", "live.mkv", "matroska", live="1")
+    assert [frame.seconds for frame in read_frames(live)] == pytest.approx(UNEVEN, abs=2e-3)
+
+
+def test_a_stream_of_pictures_alone_has_no_times(tmp_path):
+    pictures = [Image.new("L", (64, 48), 10 * n) for n in range(3)]
+    with open(tmp_path / "cam.mjpeg", "wb") as file:
+        for picture in pictures:
+            picture.save(file, "JPEG")
+    assert [(f.index, f.seconds) for f in read_frames(tmp_path / "cam.mjpeg")] == [(0, None), (1, None), (2, None)]
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.mp4", "mp4"), ("b.mkv", "matroska"), ("c.flv", "flv")])
+def test_a_film_that_is_cut_off_says_so_after_what_could_be_read(tmp_path, name, form):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3)).astype(np.uint8)
+    with open(tmp_path / "film.mp4", "wb") as file:
+        write_film(((n / 10, Image.fromarray(picture)) for n, picture in enumerate(noise)), file)
+    options = {"movflags": "faststart"} if form == "mp4" else {}
+    whole = remuxed(tmp_path / "film.mp4", f"whole-{name}", form, **options)
+    assert len(list(read_frames(whole))) == 40
+    cut = tmp_path / name
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
+    frames, read = read_frames(cut), []
+    with pytest.raises(UserError, match=rf"{name}: cut off: it ends after .*; \d+ frames were read"):
+        read.extend(iter(lambda: next(frames).index, None))
+    assert 0 < len(read) < 40
+
+
+def test_longer_sound_is_no_missing_picture(tmp_path):
+    """A container lasts as long as its longest stream."""
+    with av.open(str(tmp_path / "talk.mkv"), "w") as target:
+        video, sound = target.add_stream("mpeg4", rate=10), target.add_stream("pcm_s16le", rate=8000)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(10):
+            target.mux(video.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 48))).reformat(format="yuv420p")))
+        target.mux(video.encode())
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 5 * 8000), np.int16), format="s16", layout="mono")
+        samples.sample_rate = 8000
+        target.mux(sound.encode(samples))
+        target.mux(sound.encode())
+    assert len(list(read_frames(tmp_path / "talk.mkv"))) == 10
+
+
+def test_a_play_list_opens_nothing(tmp_path):
+    write_clip(tmp_path / "secret.ts", [0, 0.1])
+    (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n")
+    (tmp_path / "concat.mkv").write_text("ffconcat version 1.0\nfile secret.ts\n")
+    for name in ("list.mp4", "concat.mkv"):
+        with pytest.raises(UserError, match=f"{name}: not a readable video"):
+            list(read_frames(tmp_path / name))
+
+
+def test_a_written_film_keeps_times_and_pictures(tmp_path):
+    write_clip(tmp_path / "film.mp4", UNEVEN)
+    frames = list(read_frames(tmp_path / "film.mp4"))
+    assert [frame.seconds for frame in frames] == pytest.approx(UNEVEN, abs=1e-3)
+    assert {frame.picture.shape for frame in frames} == {(48, 64, 3)}

@@ -400,6 +400,7 @@ class _Trainer:
                 }
             probabilities[rule] = by_epoch[epochs[rule]]
         at = self.at
+        shown = [self.train_part, *(self.parts[part].cpu() for part in PARTS)]
         return Outcome(
             history=at.history,
             epochs=epochs,
@@ -407,9 +408,7 @@ class _Trainer:
             labels={part: self.labels[chosen].cpu().numpy() for part, chosen in self.parts.items() if len(chosen)},
             weights={name: value.cpu() for name, value in states["val_selected"].items()},
             sizes={"train": len(self.train_part)} | {part: len(chosen) for part, chosen in self.parts.items()},
-            pictures=picture_digests(
-                [Parts(self.train_part.numpy(), *(self.parts[part].cpu().numpy() for part in PARTS))]
-            ),
+            pictures=picture_digests([Parts(*(positions.numpy() for positions in shown))]),
             seconds=at.seconds,
             train_seconds=at.train_seconds,
             images=at.images,

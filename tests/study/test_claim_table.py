@@ -74,7 +74,8 @@ def test_a_gain_tested_on_other_pictures_says_so():
 
 def test_a_fitted_pipeline_is_judged_by_one_run(tmp_path):
     with demo_paper():
-        fitted = dataclasses.replace(get_recipe("demo/good/synthetic"), model="gabor_svm", optimizer={})
+        once = {"loss": {}, "optimizer": {}, "schedule": {}, "augment": {}, "epochs": 1}
+        fitted = dataclasses.replace(get_recipe("demo/good/synthetic"), model="gabor_svm", **once)
         write_run(tmp_path, RunSpec(fitted), correct=30, test=40)
         trained = read_records(MINI / "runs")[0]
         by_chance = claim_table([r for r in trained if r.recipe == "demo/lonely/synthetic"]).set_index("claim")
