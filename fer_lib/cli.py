@@ -320,6 +320,7 @@ def build_parser() -> argparse.ArgumentParser:
     ).add_subparsers(metavar="COMMAND", required=True)
     for name, text in (
         ("train", "images per second of a training, and where the time goes"),
+        ("attention", "the gradients of CBAM's maxima, and a net with CBAM beside the plain one"),
         ("augment", "whole batches against one picture at a time"),
         ("data", "reading fer2013.csv, and bringing batches to the device"),
         ("predict", "probabilities, with one view and with ten"),

@@ -7,6 +7,7 @@ import torch
 
 from fer_lib import cli, doctor
 from fer_lib.doctor import Finding, examine
+from fer_lib.training import loop
 from fer_lib.training.step import TrainStep
 
 CPU = torch.device("cpu")
@@ -61,11 +62,19 @@ def test_a_step_that_gives_no_number_is_a_fault(findings, monkeypatch, capsys):
     assert "FAULT" in capsys.readouterr().out
 
 
-def test_a_training_that_forgets_when_it_is_stopped_is_a_fault(findings, monkeypatch):
-    monkeypatch.setattr("fer_lib.training.loop.set_random", lambda state, device: None)
-    monkeypatch.setattr("fer_lib.training.loop._Trainer._restore", lambda self, state: None)
-    found = findings()
-    assert found["stopped and resumed"].sound is False
+def test_a_training_that_goes_on_with_other_weights_is_a_fault(findings, monkeypatch):
+    restore = loop._Trainer._restore
+
+    def wrong(self, state):
+        restore(self, state)
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                parameter.mul_(1.1)
+
+    monkeypatch.setattr(loop._Trainer, "_restore", wrong)
+    finding = findings()["stopped and resumed"]
+    assert finding.sound is False
+    assert "that of a training at one go" in finding.text
 
 
 def test_what_a_gpu_is_asked():
