@@ -11,11 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
 import torch
+from msgspec import Meta, Struct
 from torch import Tensor, nn
 
 from fer_lib.augment import Augmentation
@@ -24,7 +25,9 @@ from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
 from fer_lib.paths import results_dir, write_atomically
-from fer_lib.runs import RunRecord
+from fer_lib.recipe import Recorded
+from fer_lib.runs import Counts, RunRecord
+from fer_lib.schema import Digest, Name, Part, Share, Text, check
 
 MAX_BYTES = 16_000_000
 PARTS = {"val": "validation", "test": "test"}  # how people call them
@@ -72,6 +75,22 @@ class Checkpoint:
         accuracy = self.accuracy.get("test", {}).get("tta")
         shown = "accuracy not recorded" if accuracy is None else f"{100 * accuracy:.1f} % of the test pictures right"
         return f"{self.name}: {self.recipe['model']}, {self.data['name']}, {shown}"
+
+
+class _Data(Struct):
+    name: Text
+    fingerprint: Digest
+    counts: Counts
+
+
+class _Content(Part):
+    """What the header of a weight file holds."""
+
+    recipe: Recorded
+    classes: Annotated[list[Text], Meta(min_length=1)]
+    run: Name
+    data: _Data
+    accuracy: dict[str, dict[str, Share]]
 
 
 def checkpoints_dir() -> Path:
@@ -137,9 +156,10 @@ def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
     try:
         with safetensors.safe_open(path, "pt") as file:
             content = json.loads((file.metadata() or {})["checkpoint"])
-        return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError):
+    except (safetensors.SafetensorError, KeyError, ValueError, RecursionError):
         raise UserError(f"{path}: no weight file of `fer checkpoint`") from None
+    check(_Content, content, str(path))
+    return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
 
 
 def load_net(checkpoint: Checkpoint) -> nn.Module:
@@ -156,11 +176,14 @@ def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str])
         classes: class names in the order of the net's outputs.
 
     Raises:
-        UserError: the weights do not fit the recipe's net.
+        UserError: the weights do not fit the recipe's net, or are NaN.
     """
     model = create_model(recipe["model"], num_classes=len(classes), **recipe.get("model_options", {}))
     try:
-        model.load_state_dict(safetensors.torch.load_file(path))  # copies into float32 parameters
+        state = safetensors.torch.load_file(path)
+        if broken := [name for name, value in state.items() if not value.isfinite().all()]:
+            raise UserError(f"{path}: {broken[0]} has weights that are NaN or infinite; such a net names nothing")
+        model.load_state_dict(state)  # copies into float32 parameters
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise UserError(f"{path}: does not fit {recipe['model']} ({str(error).splitlines()[0]})") from None
     bad = [key for key, value in model.state_dict().items() if not value.isfinite().all()]

@@ -1,20 +1,26 @@
 """What the papers say, as data: one :class:`Claim` per number of a table or of the text, and per statement."""
 
-import dataclasses
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta
+
+from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
+from fer_lib.data.catalog import KNOWN
 from fer_lib.errors import UserError, unknown
+from fer_lib.nets import check_net
 from fer_lib.recipe import list_recipes, load_papers
+from fer_lib.schema import Name, Text, check, checked_fields
 
 NUMBERS = ("level", "gain", "recall")
 """Kinds of claims that a training can test by its accuracy."""
 
 KINDS = (*NUMBERS, "count", "statement")
+CLASSES = (*FER2013_CLASSES, *(name for name in CKPLUS_CLASSES if name not in FER2013_CLASSES))
 
 FIDELITY = {
     "A": "specified by the paper",
@@ -28,37 +34,37 @@ FIDELITY = {
 class Claim:
     """One printed number, one printed row of counts, or one statement."""
 
-    id: str
+    id: Name
     """``paper/dataset/system``."""
-    paper: str
-    place: str
+    paper: Name
+    place: Text
     """Where the paper prints it."""
-    system: str
-    kind: str
+    system: Text
+    kind: Literal[KINDS]
     """``level``: how good a system is; ``gain``: how much better than another; ``recall``: how much of one class it
     finds; ``count``: how many pictures there are; ``statement``: what is said without a number of its own."""
-    dataset: str
-    split: str
+    dataset: Literal["own", *KNOWN]
+    split: Text
     """train, val, test, 10-fold, 2:1, all, or unstated."""
-    metric: str
+    metric: Text
     """What the number measures: accuracy, precision, pictures per class, and the like."""
-    class_name: str | None = None
+    class_name: Literal[CLASSES] | None = None
     """The class a recall, or a count of one class, is about."""
-    value: float | None = None
+    value: Annotated[float, Meta(ge=-1, le=1)] | None = None
     """The printed value as a fraction, of a gain the difference of two; None for counts."""
     printed: str = ""
     """The value as printed, where it was no fraction."""
     values: tuple[int, ...] = ()
     """The printed counts; of a statement the whole numbers that it names."""
-    recipe: str | None = None
+    recipe: Name | None = None
     """The recipe that tests it; one that is not defined yet keeps its row."""
-    fidelity: str | None = None
+    fidelity: Literal[tuple(FIDELITY)] | None = None
     """How far the recipe is the paper's, a key of :data:`FIDELITY`; None without a recipe."""
     gaps: str = ""
     """What fills the gaps, where the fidelity is not A."""
     headline: bool = False
     """Whether it is what the paper is quoted for."""
-    baseline: str | None = None
+    baseline: Name | None = None
     """The recipe a gain, or a statement's comparison, is over."""
     statement: str = ""
     """What is said, in our words."""
@@ -107,14 +113,13 @@ def list_claims(paper: str | None = None) -> tuple[Claim, ...]:
 
 @cache
 def tables_of_models() -> dict[str, str]:
-    """The papers' tables that a model's recipes test, by model, as in ``gu Table 3, 4; zhang Table III``."""
+    """The papers' tables that a model's recipes test, by model, as in ``gu Table 3, Table 4``."""
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for claim in list_claims():
         if claim.recipe in list_recipes():
-            for numbers in re.findall(r"Tables? ([\dIVX]+(?:(?:, | and )[\dIVX]+)*)", claim.place):
-                found[list_recipes()[claim.recipe].model][claim.paper] |= set(re.findall(r"[\dIVX]+", numbers))
+            found[list_recipes()[claim.recipe].model][claim.paper] |= claim.tables
     return {
-        model: "; ".join(f"{paper} Table {', '.join(sorted(tables))}" for paper, tables in papers.items())
+        model: "; ".join(f"{paper} {', '.join(sorted(tables))}" for paper, tables in papers.items() if tables)
         for model, papers in found.items()
     }
 
@@ -128,39 +133,34 @@ def parse_claim(paper: str, table: dict[str, Any]) -> Claim:
             without its fidelity or the reverse, a gap that is not told, or a statement that says nothing.
     """
     where = f"papers/{paper}.toml, claim {table.get('id', '(no id)')}"
-    fields = {f.name: f for f in dataclasses.fields(Claim)}
-    for key in table:
-        if key not in fields:
-            raise UserError(f"{where}: {unknown('field', key, fields)}")
-    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in (*table, "paper")]
-    if missing:
-        raise UserError(f"{where}: missing {', '.join(missing)}")
-    if table["kind"] not in KINDS:
-        raise UserError(f"{where}: {unknown('kind', table['kind'], KINDS)}")
-    kind, value, values = table["kind"], table.get("value"), table.get("values", ())
-    is_number = isinstance(value, int | float)
-    if kind in ("level", "recall") and not (is_number and 0 <= value <= 1):
-        raise UserError(f"{where}: a {kind} claim needs a value from 0 to 1; keep the printed form in 'printed'")
-    if kind == "recall" and not table.get("class_name"):
-        raise UserError(f"{where}: a recall claim needs a class_name")
-    if kind == "gain" and not (is_number and -1 <= value <= 1):
-        raise UserError(f"{where}: a gain claim needs a value from -1 to 1; keep the printed form in 'printed'")
-    if kind == "gain" and not (table.get("recipe") and table.get("baseline")):
-        raise UserError(f"{where}: a gain claim needs a recipe and a baseline, whose difference tests it")
-    if kind == "count" and not (values and all(isinstance(count, int) for count in values)):
-        raise UserError(f"{where}: a count claim needs values, whole numbers")
-    if kind == "statement" and not table.get("statement"):
-        raise UserError(f"{where}: a statement needs 'statement', what is said in our words")
-    _check_fidelity(where, table)
-    changes = {"id": f"{paper}/{table['id']}", "paper": paper}
-    return Claim(**table | changes | {key: tuple(table.get(key, ())) for key in ("values", "models")})
+    values = table | {"id": f"{paper}/{table['id']}", "paper": paper} if "id" in table else table
+    check(_Fields, values, where)
+    claim = Claim(**values | {key: tuple(table.get(key, ())) for key in ("values", "models")})
+    if fault := _fault(claim):
+        raise UserError(f"{where}: {fault}")
+    return claim
 
 
-def _check_fidelity(where: str, table: dict[str, Any]) -> None:
-    fidelity = table.get("fidelity")
-    if ("recipe" in table) != (fidelity is not None):
-        raise UserError(f"{where}: recipe and fidelity, {', '.join(FIDELITY)}, go together")
-    if fidelity is not None and fidelity not in FIDELITY:
-        raise UserError(f"{where}: {unknown('fidelity', fidelity, FIDELITY)}")
-    if (fidelity in ("B", "C")) != bool(table.get("gaps")):
-        raise UserError(f"{where}: 'gaps' says what fills them, for fidelity B and C alone")
+_Fields = checked_fields(Claim)
+
+
+def _fault(claim: Claim) -> str | None:
+    """What keeps a claim from meaning something, or None."""
+    kind, least = claim.kind, -1 if claim.kind == "gain" else 0
+    if kind in NUMBERS and (claim.value is None or claim.value < least):
+        return f"a {kind} claim needs a value from {least} to 1; keep the printed form in 'printed'"
+    if kind == "recall" and not claim.class_name:
+        return "a recall claim needs a class_name"
+    if kind == "gain" and not (claim.recipe and claim.baseline):
+        return "a gain claim needs a recipe and a baseline, whose difference tests it"
+    if kind == "count" and not claim.values:
+        return "a count claim needs values, whole numbers"
+    if kind == "statement" and not claim.statement:
+        return "a statement needs 'statement', what is said in our words"
+    if (claim.recipe is None) != (claim.fidelity is None):
+        return f"recipe and fidelity, {', '.join(FIDELITY)}, go together"
+    if (claim.fidelity in ("B", "C")) != bool(claim.gaps):
+        return "'gaps' says what fills them, for fidelity B and C alone"
+    for model in claim.models:
+        check_net(model, {})
+    return None

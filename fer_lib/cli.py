@@ -399,6 +399,7 @@ def _add_changes(command: argparse.ArgumentParser) -> None:
     other.add_argument("--dataset", help="synthetic, fer2013, ckplus or folder:PATH")
     other.add_argument("--epochs", type=int)
     other.add_argument("--batch-size", type=int)
+    other.add_argument("--precision", help="float32, bfloat16 or float16 (default: the fastest that the device has)")
     other.add_argument("--limit-train", type=int, metavar="N", help="train on N pictures, drawn class by class")
     other.add_argument("--limit-test", type=int, metavar="N", help="evaluate on N pictures of each part, drawn so")
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from fer_lib.texts import one_line
 
 if TYPE_CHECKING:
+    from fer_lib.queue.goals import Goal
     from fer_lib.queue.pace import Pace
     from fer_lib.queue.plan import Status
-    from fer_lib.recipe import Recipe, RunSpec
+    from fer_lib.recipe import Recipe
     from fer_lib.runs import RunRecord
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
@@ -84,7 +85,13 @@ def train(arguments: argparse.Namespace) -> int:
 def _changed(recipe: "Recipe", arguments: argparse.Namespace) -> "Recipe":
     from fer_lib.recipe import with_changes
 
-    return with_changes(recipe, dataset=arguments.dataset, epochs=arguments.epochs, batch_size=arguments.batch_size)
+    return with_changes(
+        recipe,
+        dataset=arguments.dataset,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        precision=arguments.precision,
+    )
 
 
 def _say(line: str) -> None:
@@ -116,9 +123,11 @@ def export(arguments: argparse.Namespace) -> None:
     from fer_lib.paths import check_output, results_dir
     from fer_lib.study.weights import export_checkpoint, export_run
 
+    results = arguments.results or results_dir()
+    folder = results / "checkpoints"
+    if arguments.output:
+        check_output(arguments.output, [*folder.glob("*"), *(results / "runs" / arguments.name).glob("*")])
     path = arguments.output or Path(f"{arguments.name}.onnx")
-    check_output(path)
-    folder = (arguments.results or results_dir()) / "checkpoints"
     shipped = list_checkpoints(folder)
     if arguments.name in shipped:
         export_checkpoint(read_checkpoint(arguments.name, folder), path)
@@ -167,31 +176,29 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def study_run(arguments: argparse.Namespace) -> int:
-    import torch
-
     from fer_lib.paths import results_dir
     from fer_lib.queue.lock import sweep
-    from fer_lib.queue.status import plan_text, summary_line
-    from fer_lib.queue.work import run_queue, worker_threads
+    from fer_lib.queue.plan import run_status
+    from fer_lib.queue.status import notes, plan_text, summary_line
+    from fer_lib.queue.work import run_queue
 
-    specs = _plan(arguments)
-    if arguments.dry_run:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(worker_threads(arguments.jobs))
-        print(plan_text(*_progress(specs, arguments)))
-        torch.set_num_threads(threads)
-        return 0
     results = arguments.results or results_dir()
+    statuses, todo, left_out, pace = _progress(arguments)
+    if arguments.dry_run:
+        print(plan_text(statuses, todo, left_out, pace))
+        return 0
+    for line in notes(todo, left_out, pace):
+        _warn(line)
     sweep(results / "runs")
     report = run_queue(
-        specs,
+        [run.spec for goal in todo for run in goal.runs] if pace.on_cpu else [status.spec for status in statuses],
         results=results,
         device=arguments.device,
         jobs=arguments.jobs,
         time_limit=arguments.time_limit,
         say=_say,
     )
-    print(summary_line(*_progress(specs, arguments)))
+    print(summary_line([run_status(status.spec, results / "runs") for status in statuses], pace))
     for line in report.failures:
         _warn(line)
     if report.failures:
@@ -205,29 +212,31 @@ def study_run(arguments: argparse.Namespace) -> int:
 def study_status(arguments: argparse.Namespace) -> None:
     from fer_lib.queue.status import status_text
 
-    print(status_text(*_progress(_plan(arguments), arguments)))
+    print(status_text(*_progress(arguments)))
 
 
-def _plan(arguments: argparse.Namespace) -> "list[RunSpec]":
-    from fer_lib.queue.plan import choose_recipes, matrix
+def _progress(arguments: argparse.Namespace) -> "tuple[list[Status], list[Goal], list[Goal], Pace]":
+    """How far every run of the plan is, what is to be trained in its order, what is left out here, and the pace."""
+    from fer_lib.paths import results_dir
+    from fer_lib.queue.goals import cheapest_first, goals
+    from fer_lib.queue.pace import device_pace
+    from fer_lib.queue.plan import choose_recipes, matrix, run_status
+    from fer_lib.runs import read_records
+    from fer_lib.training import choose_device
 
     recipes = [_changed(recipe, arguments) for recipe in choose_recipes(arguments.papers, arguments.recipes)]
-    return matrix(recipes, arguments.seeds, arguments.limit_train, arguments.limit_test)
-
-
-def _progress(specs: "list[RunSpec]", arguments: argparse.Namespace) -> "tuple[list[Status], Pace]":
-    from fer_lib.paths import results_dir
-    from fer_lib.queue.pace import device_pace
-    from fer_lib.queue.plan import run_status
-    from fer_lib.runs import read_records
-    from fer_lib.training import choose_device, device_name
-
+    specs = matrix(recipes, arguments.seeds, arguments.limit_train, arguments.limit_test)
     results = arguments.results or results_dir()
     records, problems = read_records(results / "runs")
     for problem in problems:
         _warn(problem)
-    pace = device_pace(records, results, device_name(choose_device(arguments.device)))
-    return [run_status(spec, results / "runs") for spec in specs], pace
+    statuses = [run_status(spec, results / "runs") for spec in specs]
+    pace = device_pace(records, results, choose_device(arguments.device))
+    if pace.on_cpu:
+        todo, left_out = cheapest_first(statuses, pace, named=bool(arguments.papers or arguments.recipes))
+    else:
+        todo, left_out = goals(statuses, pace), []
+    return statuses, todo, left_out, pace
 
 
 def study_tables(arguments: argparse.Namespace) -> None:

@@ -262,6 +262,30 @@ class IslandTerm(CenterTerm):
 class Joint(Loss):
     """Cross-entropy plus a weighted term on the features (gu eq. 8).
 
+    The weight must fit the features' length, which nothing bounds. The center term pulls a picture's features by
+    ``weight * |x - c|``, at the start their whole length, where the cross-entropy pulls by about a half. In gu's net
+    (2,048 features, random start, 48 px pictures of CK+) that is 52.7 against 0.54 at weight 1, and twenty steps take
+    the features' scatter from 683 to 7; at Cai et al.'s 0.01 it is 0.53 and 26. In a ResNet18 of width 8 (64
+    features, 12 epochs of gu's CK+ training, one seed) it is 6.9 against 0.54, and at weight 1 the classes first fall
+    on one point (scatter within 0.14, between 0.014, cosines of the centers 0.999). Test accuracies there, in percent:
+
+    ======  =======  ==========================  ========
+    weight  lambda1  otherwise                   accuracy
+    ======  =======  ==========================  ========
+    0                cross-entropy alone             90.8
+    1       0.1                                      44.0
+    1       10                                       39.1
+    1       0        no pair term                    45.3
+    1       0.1      centers start as means          52.9
+    1       0.1      features of length 1            70.0
+    1/64    0.1                                      91.7
+    0.01    0.1                                      93.0
+    0.01    0                                        89.6
+    0.01    10       Cai et al.                      90.8
+    ======  =======  ==========================  ========
+
+    So it is the weight of the center term that wrecks a small net, neither the pair term nor the centers' start.
+
     Args:
         num_classes: C.
         term: the term with the centers.
@@ -307,7 +331,7 @@ def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **o
 
     ``cross_entropy``; ``focal`` (Lin et al.); ``focal_li`` (li eq. 4); and cross-entropy plus a term on the
     features: ``center`` (Wen et al., weight 0.003), ``island`` (Cai et al., weight 0.01, lambda1 10) and
-    ``joint`` (gu eq. 8, weight 1; gu gives no lambda1, 0.1 is ours).
+    ``joint`` (gu eq. 8, weight 1; gu gives no lambda1, 0.1 is ours; see :class:`Joint` for what weight 1 does).
 
     Args:
         name: of :data:`LOSSES`.

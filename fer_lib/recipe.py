@@ -6,22 +6,27 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
-import msgspec
+from msgspec import Meta
 
 from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of
 from fer_lib.data.ferplus import FERPLUS_CLASSES
+from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import PRETRAINED, check_net, is_classical
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
-from fer_lib.schema import Count, Name, Positive, Text, check, check_named, read_toml
+from fer_lib.schema import Count, Name, Part, Positive, Text, check, check_named, checked_fields, read_toml
 
 PAPERS_DIR = Path(__file__).parent / "papers"
 SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
 """Fields that need no source: a recipe's name says its dataset, and seeds are how often it is run, not how."""
+NO_PART = ("title", "seeds", "sources")
+"""Fields that are no part of a run's identity."""
 Protocol = Literal[tuple(PROTOCOLS)]
+PRECISIONS = ("float32", "bfloat16", "float16")
+Precision = Literal[PRECISIONS]
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Recipe:
     """Every gradient element is clamped to plus or minus this."""
     clip_norm: Positive | None = None
     """The gradient of the net as a whole is scaled down to this Euclidean length, after the clamp."""
-    ema: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    ema: Annotated[float, Meta(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
     early_stopping: Count | None = None
     """End the training after this many epochs without a better validation accuracy."""
@@ -64,7 +69,10 @@ class Recipe:
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     leave_out: str | None = None
-    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``."""
+    """Training pictures that most FER+ annotators put into this class are left out, as in ``not_face``; or those that
+    also occur in a held-out part, :data:`fer_lib.data.folds.COPIES`."""
+    precision: Precision | None = None
+    """What it is trained in by choice; else the device's own, see :func:`fer_lib.training.autocast_dtype`."""
     seeds: Count | None = field(default=None, compare=False)
     """How many seeds the study wants of it, if not as many as of others of its kind; no part of the identity."""
     sources: dict[str, Text] = field(default_factory=dict, compare=False)
@@ -99,27 +107,20 @@ class Recipe:
         An optional field at its default is left out, so that a field added later changes no earlier run's identity.
         """
         values = dataclasses.asdict(self)
-        optional = {f.name for f in dataclasses.fields(self) if not _is_required(f)}
-        return {k: v for k, v in values.items() if k not in ("title", "seeds", "sources") and (v or k not in optional)}
+        optional = {f.name for f in dataclasses.fields(self) if f.name in vars(Recipe) or f.default_factory is dict}
+        return {k: v for k, v in values.items() if k not in NO_PART and (v or k not in optional)}
 
 
-def _is_required(field: dataclasses.Field) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-_HINTS = get_type_hints(Recipe, include_extras=True)
-_fields = [(f.name, _HINTS[f.name], *(() if _is_required(f) else (None,))) for f in dataclasses.fields(Recipe)]
-_Fields = msgspec.defstruct("Recipe", _fields, forbid_unknown_fields=True)
-"""The fields of :class:`Recipe` with their types, to hold plain values against."""
-Recorded = msgspec.defstruct("Recorded", [f for f in _fields if f[0] not in ("title", "seeds", "sources")])
-"""Those of :meth:`Recipe.training`, for a record; an option that a later version took away does no harm there."""
+_Fields = checked_fields(Recipe)
+Recorded = checked_fields(Recipe, without=NO_PART, strict=False)
+"""The values of :meth:`Recipe.training` in a record; an option that a later version took away does no harm there."""
 
 
 def _check_parts(recipe: Recipe) -> None:
     """Refuse what cannot be trained: an unknown option, a value outside its limits, or two that do not go together."""
     net = check_net(recipe.model, recipe.model_options)
     if recipe.is_classical:
-        empty = ("augment", "loss", "optimizer", "schedule", "balance", "pretrained")
+        empty = ("augment", "loss", "optimizer", "schedule", "balance", "pretrained", "precision")
         for key, only in {"epochs": 1, "test_views": "one", **dict.fromkeys(empty)}.items():
             if (value := getattr(recipe, key) or None) != only:
                 raise UserError(f"{key} must be {only or 'empty'}, as {recipe.model} is fitted once: got {value!r}")
@@ -154,9 +155,9 @@ def _check_data(recipe: Recipe) -> None:
     weights = recipe.loss.get("class_weights")
     if classes and weights and len(weights) != len(classes):
         raise UserError(f"loss: class_weights must be {len(classes)} numbers, one for each class: got {len(weights)}")
-    if recipe.leave_out is not None and recipe.leave_out not in FERPLUS_CLASSES:
-        raise unknown("FER+ class to leave out", recipe.leave_out, FERPLUS_CLASSES)
-    if recipe.leave_out is not None and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
+    if recipe.leave_out not in (None, COPIES, *FERPLUS_CLASSES):
+        raise unknown("thing to leave out", recipe.leave_out, [COPIES, *FERPLUS_CLASSES])
+    if recipe.leave_out in FERPLUS_CLASSES and dataset in KNOWN and dataset not in ("fer2013", "ferplus"):
         raise UserError(f"leave_out = {recipe.leave_out!r}: {dataset} has no votes of FER+")
     start = recipe.pretrained
     if start and start not in PRETRAINED and not (Path(start).suffix or len(Path(start).parts) > 1):
@@ -245,10 +246,11 @@ def with_changes(
     dataset: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     width: int | None = None,
     blocks: int | None = None,
 ) -> Recipe:
-    """A recipe with another dataset, fewer epochs, another batch size or a smaller net, to try things out.
+    """A recipe with another dataset, fewer epochs, another batch size or precision or a smaller net, to try things out.
 
     A dataset that brings its own split is used with it; the class counts follow the dataset.
 
@@ -263,7 +265,8 @@ def with_changes(
     Raises:
         UserError: a number below 1, or a recipe that the dataset cannot serve.
     """
-    changes = {k: v for k, v in (("epochs", epochs), ("batch_size", batch_size)) if v is not None}
+    chosen = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
+    changes = {key: value for key, value in chosen.items() if value is not None}
     smaller = {"width": width, "layers": None if blocks is None else [blocks] * 4}
     if smaller := {name: value for name, value in smaller.items() if value is not None}:
         changes["model_options"] = recipe.model_options | smaller
@@ -272,10 +275,52 @@ def with_changes(
     return dataclasses.replace(recipe, **changes)
 
 
+class About(Part):
+    """The table ``[paper]`` of a paper's file."""
+
+    id: Name
+    title: Text
+    authors: Text
+    idea: Text
+
+
+class Ablation(Part):
+    """A comparison: recipes of the paper against one of them, their names without the paper's."""
+
+    baseline: Name
+    recipes: list[Name]
+    question: Text | None = None
+
+
+class Contradiction(Part):
+    """Where a paper contradicts itself, and how we read it."""
+
+    place: Text
+    problem: Text
+    reading: Text
+
+
+class Paper(Part):
+    """A paper's file; its claims and recipes are held against types of their own."""
+
+    paper: About
+    ablation: tuple[Ablation, ...] = ()
+    contradiction: tuple[Contradiction, ...] = ()
+    claim: tuple[dict[str, Any], ...] = ()
+    recipe: tuple[dict[str, Any], ...] = ()
+
+
 @cache
 def load_papers() -> dict[str, dict[str, Any]]:
-    """The parsed ``papers/*.toml``, by paper id."""
-    return {path.stem: read_toml(path) for path in sorted(PAPERS_DIR.glob("*.toml"))}
+    """The parsed ``papers/*.toml``, by paper id.
+
+    Raises:
+        UserError: a file is no TOML or holds something else than a paper does, naming file and key.
+    """
+    papers = {path.stem: read_toml(path) for path in sorted(PAPERS_DIR.glob("*.toml"))}
+    for name, content in papers.items():
+        check(Paper, content, f"papers/{name}.toml")
+    return papers
 
 
 @cache

@@ -53,7 +53,9 @@ class _Chosen(Struct):
     val: _Kinds | None = None
 
 
-class _Counts(Struct):
+class Counts(Struct):
+    """Pictures of each part."""
+
     train: Count
     val: Whole
     test: Count
@@ -63,8 +65,8 @@ class _Data(Struct):
     name: Text
     source: Text
     fingerprint: Digest
-    counts: _Counts
-    pictures: dict[Literal["train", "val", "test"], Digest] = {}
+    counts: Counts
+    pictures: dict[Literal["train", "val", "test"], Digest] | None = None
 
 
 class _Spec(Struct):
@@ -109,7 +111,7 @@ class _Content(Struct):
     environment: _Environment
     code: _Code
     time: _Time
-    pretrained: list[Text] = []
+    pretrained: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -39,6 +40,21 @@ _WORDS = {
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
     """A table of settings; a key that it does not have is refused."""
+
+
+def checked_fields(cls: type, *, without: tuple[str, ...] = (), strict: bool = True) -> type[Struct]:
+    """A type to hold plain values against before a dataclass is made of them.
+
+    Args:
+        cls: the dataclass, whose annotations are held.
+        without: fields that the values do not have.
+        strict: whether a key that is no field is refused.
+    """
+    hints = get_type_hints(cls, include_extras=True)
+    required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    names = [f.name for f in fields(cls) if f.name not in without]
+    chosen = [(name, hints[name], *(() if name in required else (None,))) for name in names]
+    return msgspec.defstruct(cls.__name__, chosen, forbid_unknown_fields=strict)
 
 
 def check(kind: type[T], values: Any, where: str) -> T:

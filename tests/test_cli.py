@@ -498,15 +498,15 @@ def test_study_run_trains_what_is_missing(fer, tmp_path):
     command = ("study", "run", "--recipes", RECIPE, "--seeds", "2", "--device", "cpu", "--results", tmp_path)
     status, out, _ = fer(*command, "--dry-run")
     assert status == 0
-    assert out.endswith("2 runs: 2 missing; minutes left: ?\n")
+    assert out.endswith("2 runs: 2 missing; core-minutes left: ?\n")
     assert not list(tmp_path.iterdir())
     status, out, err = fer(*command, "--time-limit", "0s")
     assert (status, list(tmp_path.iterdir())) == (commands.STOPPED, [])
     assert_one_line(err, "the time limit", "start it again")
     status, out, _ = fer(*command)
     assert status == 0
-    assert "2 runs: 2 done; minutes left: 0" in out
-    assert fer(*command)[1].splitlines() == ["2 runs: 2 done; minutes left: 0"]
+    assert "2 runs: 2 done; core-minutes left: 0" in out
+    assert fer(*command)[1].splitlines() == ["2 runs: 2 done; core-minutes left: 0"]
 
 
 def test_study_run_says_at_the_end_what_failed(fer, tmp_path, monkeypatch):

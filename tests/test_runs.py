@@ -3,6 +3,7 @@
 import errno
 import gzip
 import json
+import math
 import os
 
 import numpy as np
@@ -225,7 +226,7 @@ def flip(array):
         (lambda c: c["metrics"]["val_selected"]["test"]["tta"].update(ece=0.0), "ece of test, val_selected"),
         (lambda c: c["metrics"]["last"]["val"]["tta"]["per_class_recall"].reverse(), "per_class_recall of val, last"),
         (lambda c: c["metrics"]["last"]["test"].pop("plain"), "run.json: lacks metrics.last.test.plain"),
-        (lambda c: c["metrics"]["last"]["test"]["tta"]["per_class_recall"].pop(), "per_class_recall of test, last, tta"),
+        (lambda c: c["metrics"]["last"]["test"]["tta"]["per_class_recall"].pop(), "per_class_recall of test, last"),
         (lambda c: c["metrics"]["test_best"]["test"]["plain"].update(accuracy=0.99), "test_accuracy of epoch 3"),
         (lambda c: c["metrics"]["test_best"].pop("test"), "run.json: lacks metrics.test_best.test"),
         (lambda c: c["metrics"]["val_selected"].update(epoch=4), "val_selected has epoch 4 of 3"),
@@ -234,9 +235,9 @@ def flip(array):
         (lambda c: c["data"]["counts"].update(test=21), "has 20 rows, the test part has 21"),
         (lambda c: c.update(id="fine-" + c["id"]), "the spec is not the one"),
         (lambda c: c["code"].update(commit=None, digest=None), "neither commit nor digest"),
-        (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(macro_f1=1.01), "metrics.test_best.val.tta.macro_f1 = 1.01: expected a number <= 1"),
-        (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(macro_f1=float("nan")), "metrics.test_best.val.tta.macro_f1 = nan: expected"),
-        (lambda c: c["metrics"]["last"]["val"]["tta"].update(macro_f1=float("nan")), "metrics.last.val.tta.macro_f1 = nan: expected"),
+        (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(macro_f1=1.01), "val.tta.macro_f1 = 1.01: expected"),
+        (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(macro_f1=math.nan), "val.tta.macro_f1 = nan: expect"),
+        (lambda c: c["metrics"]["last"]["val"]["tta"].update(macro_f1=math.nan), "val.tta.macro_f1 = nan: expected"),
     ],
 )  # fmt: skip
 def test_an_edited_run_json_is_named(record, change, words):

@@ -1,6 +1,6 @@
 """From publishers' files to `FaceDataset`, the one type that data comes in."""
 
-from fer_lib.data.catalog import data_root, load_dataset, load_if_there
+from fer_lib.data.catalog import data_root, load_dataset
 from fer_lib.data.dataset import CKPLUS_CLASSES, FACE_SIDE, FER2013_CLASSES, FaceDataset
 from fer_lib.data.folds import PROTOCOLS, Parts, check_classes, is_drawn, picture_digests, run_parts, split_indices
 from fer_lib.data.synthetic import synthetic, synthetic_films
@@ -16,7 +16,6 @@ __all__ = [
     "data_root",
     "is_drawn",
     "load_dataset",
-    "load_if_there",
     "picture_digests",
     "run_parts",
     "split_indices",

@@ -103,18 +103,6 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
     raise unknown("dataset", name, [*KNOWN, "folder:PATH"])
 
 
-def load_if_there(name: str, root: str | Path | None = None) -> tuple[FaceDataset | None, str]:
-    """The same for data that one can go on without: the dataset, or None and a sentence that says where it was sought.
-
-    Raises:
-        UserError: the files are there, and not as published.
-    """
-    try:
-        return load_dataset(name, root), ""
-    except MissingData as error:
-        return None, str(error)
-
-
 def _load_fer2013(root: Path) -> FaceDataset:
     cache = root / ".cache"
     for folder in _fer2013_folders(root):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fer_lib.data.audit import identities
 from fer_lib.data.dataset import FaceDataset
 from fer_lib.data.ferplus import majority
 from fer_lib.errors import UserError, unknown
@@ -28,6 +29,9 @@ PROTOCOLS = {
     "picture_2to1_drawn": 1,
     "picture_90_10_drawn": 1,
 }
+
+COPIES = "copies_of_test"
+"""What leaves out of training every picture that also occurs, pixel for pixel, in the val or test part."""
 
 # Test pictures per class and fold in that code, in the order of its classes, which is CKPLUS_CLASSES.
 _COPIED_CLASS_SIZES = (135, 177, 75, 207, 84, 249, 54)
@@ -56,7 +60,8 @@ def split_indices(
         dataset: what to part.
         protocol: a key of PROTOCOLS.
         fold: which fold is the test part, from 0 to ``PROTOCOLS[protocol] - 1``.
-        leave_out: a FER+ class; pictures for which most annotators voted so are in no training part.
+        leave_out: a FER+ class; pictures for which most annotators voted so are in no training part. Or
+            :data:`COPIES`.
         seed: what a drawn protocol draws from, 0 or more; the others do not look at it.
 
     Returns:
@@ -68,6 +73,10 @@ def split_indices(
     parts = _split(dataset, protocol, fold, seed)
     if leave_out is None:
         return parts
+    if leave_out == COPIES:
+        picture = identities(dataset)
+        held_out = picture[np.concatenate([parts.val, parts.test])]
+        return parts._replace(train=parts.train[~np.isin(picture[parts.train], held_out)])
     unwanted = _vote_class(dataset, leave_out)
     return parts._replace(train=parts.train[majority(dataset)[parts.train] != unwanted])
 
@@ -140,7 +149,7 @@ def check_classes(dataset: FaceDataset, parts: Parts) -> None:
         if len(part) and len(present := np.unique(dataset.labels[part])) == 1:
             only = dataset.classes[present[0]]
             raise UserError(
-                f"dataset {dataset.name}: all {len(part)} pictures of the {name} part are {only}; take more pictures, or"
+                f"dataset {dataset.name}: all {len(part)} pictures of the {name} part are {only}; take more, or"
                 " another split"
             )
 

@@ -3,9 +3,12 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from fer_lib.errors import UserError
@@ -85,15 +88,48 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+class NetCost(NamedTuple):
+    """What a net costs, from its shapes alone.
+
+    Attributes:
+        macs: multiply-accumulates of one forward pass of one picture.
+        values: numbers that the operations of that pass write, which is what small layers wait for.
+        parameters: number of weights, which small maps hardly reuse.
+    """
+
+    macs: int
+    values: int
+    parameters: int
+
+
 @torch.no_grad()
-def count_macs(model: Classifier, pixels: int) -> int:
-    """Multiply-accumulates of one forward pass of one picture of ``pixels`` x ``pixels``."""
+def count_cost(model: Classifier, pixels: int) -> NetCost:
+    """Count :class:`NetCost` for pictures of ``pixels`` x ``pixels``."""
     device = next(model.parameters()).device
-    counter = FlopCounterMode(display=False)
-    with counter:
+    counter, written = FlopCounterMode(display=False), _Written()
+    with counter, written:
         model(torch.zeros(1, model.in_channels, pixels, pixels, device=device))
     # The counter counts an addition and a multiplication as two.
-    return counter.get_total_flops() // 2
+    return NetCost(counter.get_total_flops() // 2, written.values, count_parameters(model))
+
+
+def count_macs(model: Classifier, pixels: int) -> int:
+    """Multiply-accumulates of one forward pass of one picture of ``pixels`` x ``pixels``."""
+    return count_cost(model, pixels).macs
+
+
+class _Written(TorchDispatchMode):
+    """Counts the numbers that operations write; a view of another tensor writes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        if not any(result.alias_info and not result.alias_info.is_write for result in func._schema.returns):
+            self.values += sum(leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor))
+        return out
 
 
 @torch.no_grad()

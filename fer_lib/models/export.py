@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fer_lib.errors import UserError
 from fer_lib.models.base import Classifier
+from fer_lib.paths import check_output, write_atomically
 
 OPSET = 20
 
@@ -38,18 +39,15 @@ def export_onnx(
         provenance: where the weights come from, such as recipe, seed and commit.
 
     Raises:
-        UserError: ``classes`` or ``size`` does not fit the net, the model is a classical one, ``path`` is a
-            folder or in none, or onnx and onnxscript are not installed.
+        UserError: ``classes`` or ``size`` does not fit the net, the model is a classical one, ``path`` cannot be
+            written to, or onnx and onnxscript are not installed.
     """
     if not isinstance(model, Classifier):
         raise UserError(f"model must be a net of create_model: {type(model).__name__} has no graph to export")
     if len(classes) != model.num_classes:
         raise UserError(f"classes must be {model.num_classes} names: got {len(classes)}")
     path = Path(path)
-    if not path.parent.is_dir():
-        raise UserError(f"path: no folder {path.parent}")
-    if path.is_dir():
-        raise UserError(f"path: {path} is a folder: name the file to write")
+    check_output(path)
     try:
         import onnx
         import onnxscript  # noqa: F401
@@ -77,13 +75,9 @@ def export_onnx(
     metadata = {"preprocessing": {"size": size, **preprocessing}, "classes": list(classes)}
     for key, value in {**metadata, "provenance": dict(provenance)}.items():
         program.model.metadata_props[key] = json.dumps(value)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        program.save(partial)
-        onnx.checker.check_model(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = program.model_proto.SerializeToString()
+    onnx.checker.check_model(content)
+    write_atomically(path, lambda file: file.write(content))
 
 
 def _fold_batch_norms(exported: ExportedProgram) -> None:

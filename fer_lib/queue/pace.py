@@ -6,87 +6,168 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
-from fer_lib.models.describe import count_macs, meta_net
+from fer_lib.models.describe import NetCost, count_cost, meta_net
 from fer_lib.paths import write_atomically
 from fer_lib.queue.plan import Status
+from fer_lib.recipe import Recipe
 from fer_lib.runs import RunRecord
+from fer_lib.training import device_name, precision_name
 
-PICTURES = {"fer2013": (28709, 7178), "ckplus": (883, 98), "synthetic": (2100, 700)}
+PICTURES = {"fer2013": (28709, 7178), "ferplus": (28709, 7178), "ckplus": (883, 98), "synthetic": (2100, 700)}
 """Pictures that an epoch trains on and that it evaluates; of CK+ those of a tenfold cross-validation."""
+CKPLUS_2TO1 = (654, 327)
+BENCHMARK_SIDE = 44
+"""Side of the pictures of `fer bench train`."""
 PASSES = 3
 """A training step in forward passes: one forward, two for the gradients of the weights and of the inputs."""
+MACS_PER_VALUE, MACS_PER_PARAMETER = 61, 33
+"""What a written number and a weight cost beside a multiply-accumulate, in each pass of a picture.
+
+Fitted to the times of eleven nets that one CPU trained side by side, from ResNet18 of width 8 to ResNet50 on the
+smallest maps: all but MobileNetV2 and VGG16 (two thirds) come out within a fifth, where multiply-accumulates alone
+are too low by a factor of up to three.
+"""
+FLOAT32 = 2.3
+"""How much longer a CPU takes in float32 than one with bfloat16 takes in that."""
+
+
+def work(cost: NetCost) -> float:
+    """What a pass of one picture costs, in multiply-accumulates of a large layer."""
+    return cost.macs + MACS_PER_VALUE * cost.values + MACS_PER_PARAMETER * cost.parameters
+
+
+def pictures_of(recipe: Recipe) -> tuple[int, int] | None:
+    """How many pictures an epoch trains on and how many it evaluates; None for a dataset nobody has counted."""
+    if recipe.dataset == "ckplus" and "2to1" in recipe.protocol:
+        return CKPLUS_2TO1
+    return PICTURES.get(recipe.dataset)
+
+
+class _Known(NamedTuple):
+    """Core-seconds a pass of each precision and recipe, and per :func:`work` of each precision."""
+
+    own: dict[tuple[str, str], float]
+    rates: dict[str, float]
 
 
 class Pace:
-    """Expected minutes on one device.
+    """Expected minutes on one device; of a CPU, of one of its cores.
 
-    A recipe that ran on this device goes on at its own pace. Any other is taken at the median pace of what did run,
-    by multiply-accumulates, which is rough: small layers take longer than large ones for the same arithmetic.
+    A recipe that ran on this device in its precision goes on at its own pace. Any other is taken at the median pace
+    of what did run, by :func:`work`. Where nothing ran and nothing was measured, the CPUs of other records speak.
 
     Args:
         records: runs of any device.
         device: its name as records have it.
-        macs: multiply-accumulates of one forward pass of a recipe's plain values (:meth:`Recipe.training`), or None.
-        measured: seconds per multiply-accumulate of this device, used where it has no record yet.
+        precision: what it trains in where a recipe does not say, as records have it.
+        cost: of a recipe's net, from its plain values (:meth:`Recipe.training`); None for a fitted pipeline.
+        measured: seconds per :func:`work` of this device, used where it has no record yet.
+
+    Attributes:
+        on_cpu: whether the minutes are those of a CPU's core.
+        borrowed: whether they come from other machines' records.
     """
 
     def __init__(
         self,
         records: Iterable[RunRecord],
         device: str,
-        macs: Callable[[dict[str, Any]], int | None],
+        precision: str,
+        cost: Callable[[dict[str, Any]], NetCost | None],
         measured: Iterable[float] = (),
     ) -> None:
-        seconds, recipes = defaultdict(list), {}
+        self._cost, self._precision = cost, precision
+        kind, cores = _cores(device)
+        self.on_cpu = cores is not None
+        named = [(_cores(record.content["environment"]["device"]), record) for record in records]
+        here = self._learn(record for (name, _), record in named if name == kind)
+        if precision not in here.rates and (measured := list(measured)):
+            here.rates[precision] = statistics.median(measured)
+        self._known = [here]
+        self.borrowed = self.on_cpu and precision not in here.rates
+        if self.on_cpu:
+            others = self._learn(record for (_, threads), record in named if threads is not None)
+            for one, other, ratio in (("float32", "bfloat16", FLOAT32), ("bfloat16", "float32", 1 / FLOAT32)):
+                if one not in others.rates and other in others.rates:
+                    others.rates[one] = ratio * others.rates[other]
+            self._known.append(others)
+
+    def _learn(self, records: Iterable[RunRecord]) -> _Known:
+        seconds, recipes, rates = defaultdict(list), {}, defaultdict(list)
         for record in records:
-            if record.content["environment"]["device"] == device:
-                counts = record.content["data"]["counts"]
-                passes = PASSES * counts["train"] + counts.get("val", 0) + counts.get("test", 0)
-                seconds[record.recipe].append(record.content["time"]["seconds"] / (record.epochs * passes))
-                recipes[record.recipe] = record.spec["recipe"]
-        self._own = {name: statistics.median(values) for name, values in seconds.items()}
-        rates = [self._own[name] / cost for name, recipe in recipes.items() if (cost := macs(recipe))]
-        rates = rates or list(measured)
-        self._rate = statistics.median(rates) if rates else None
-        self._macs = macs
+            environment, counts = record.content["environment"], record.content["data"]["counts"]
+            passes = PASSES * counts["train"] + counts.get("val", 0) + counts.get("test", 0)
+            spent = record.content["time"]["seconds"] * (_cores(environment["device"])[1] or 1)
+            key = environment["precision"], record.recipe
+            seconds[key].append(spent / (record.trained_epochs * passes))
+            recipes[key] = record.spec["recipe"]
+        own = {key: statistics.median(values) for key, values in seconds.items()}
+        for (precision, name), recipe in recipes.items():
+            rates[precision].append(own[precision, name] / self._work(recipe))
+        return _Known(own, {precision: statistics.median(values) for precision, values in rates.items()})
+
+    def _work(self, recipe: dict[str, Any]) -> float:
+        """:func:`work` of a net; 1 for a pipeline, whose precision no net has."""
+        cost = self._cost(recipe)
+        return work(cost) if cost else 1.0
 
     def minutes(self, status: Status) -> float | None:
         """Minutes that are left of a run; None where nothing is known."""
         if status.state == "done":
             return 0.0
         spec = status.spec
-        if spec.recipe.dataset not in PICTURES:
+        pictures, seconds = pictures_of(spec.recipe), self._seconds(spec.recipe)
+        if pictures is None or seconds is None:
             return None
-        train, evaluated = PICTURES[spec.recipe.dataset]
+        train, evaluated = pictures
         train, evaluated = min(train, spec.limit_train or train), min(evaluated, 2 * (spec.limit_test or evaluated))
-        seconds = self._own.get(spec.recipe.name)
-        if seconds is None and self._rate is not None and (macs := self._macs(spec.recipe.training())):
-            seconds = macs * self._rate
-        return None if seconds is None else status.epochs_left * (PASSES * train + evaluated) * seconds / 60
+        return status.epochs_left * (PASSES * train + evaluated) * seconds / 60
+
+    def _seconds(self, recipe: Recipe) -> float | None:
+        """Core-seconds of a pass of one picture."""
+        precision = "float64" if recipe.is_classical else recipe.precision or self._precision
+        for known in self._known:
+            if (precision, recipe.name) in known.own:
+                return known.own[precision, recipe.name]
+            if precision in known.rates:
+                return known.rates[precision] * self._work(recipe.training())
+        return None
 
 
-class MacCounter:
-    """Counts a recipe's multiply-accumulates once and keeps the numbers in a file: all nets take half a minute."""
+def _cores(device: str) -> tuple[str, int | None]:
+    """A device's name as records have it, without its number of threads, and that number; None for a GPU."""
+    found = re.fullmatch(r"(.*), (\d+) threads", device)
+    return (found[1], int(found[2])) if found else (device, None)
+
+
+class CostCounter:
+    """Counts what a recipe's net costs once and keeps the numbers in a file: all nets take half a minute."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, int | None] = json.loads(path.read_text()) if path.exists() else {}
+        self._known: dict[str, list[int] | None] = json.loads(path.read_text()) if path.exists() else {}
 
-    def __call__(self, recipe: dict[str, Any]) -> int | None:
-        """Multiply-accumulates of one picture's forward pass; None for a model that is fitted, not trained."""
-        model, options = recipe["model"], recipe.get("model_options", {})
+    def __call__(self, recipe: dict[str, Any]) -> NetCost | None:
+        """What the recipe's net costs; None for a model that is fitted, not trained."""
         pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
+        return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels)
+
+    def of_net(self, model: str, options: dict[str, Any], pixels: int) -> NetCost | None:
+        """The same of a model, its options and the side of its pictures."""
         key = json.dumps([model, options, pixels], sort_keys=True)
         if key not in self._known:
             net = meta_net(model, **options)
-            self._known[key] = count_macs(net, pixels) if net else None
+            self._known[key] = list(count_cost(net, pixels)) if net else None
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path, lambda file: file.write(json.dumps(self._known, indent=0).encode()))
-        return self._known[key]
+        known = self._known[key]
+        return NetCost(*known) if known else None
 
 
 def benchmark_path(results: Path, name: str, device: str) -> Path:
@@ -94,9 +175,14 @@ def benchmark_path(results: Path, name: str, device: str) -> Path:
     return results / "benchmarks" / f"{name}-{re.sub('[^a-z0-9]+', '-', device.lower()).strip('-')}.json"
 
 
-def device_pace(records: Iterable[RunRecord], results: Path, device: str) -> Pace:
+def device_pace(records: Iterable[RunRecord], results: Path, device: torch.device) -> Pace:
     """The pace of a device from the study's records, or else from what `fer bench train` measured on it."""
-    path = benchmark_path(results, "train", device)
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    measured = [row["seconds_per_image"]["ours"]["median"] / (PASSES * row["macs"]) for row in rows]
-    return Pace(records, device, MacCounter(results / "logs" / "macs.json"), measured)
+    name, precision = device_name(device), precision_name(device)
+    path, cost = benchmark_path(results, "train", name), CostCounter(results / "logs" / "costs.json")
+    content, cores = json.loads(path.read_text()) if path.exists() else {}, _cores(name)[1] or 1
+    measured = [
+        cores * row["seconds_per_image"]["ours"]["median"] / (PASSES * work(net))
+        for row in content.get("rows", [])
+        if content["environment"]["precision"] == precision and (net := cost.of_net(row["model"], {}, BENCHMARK_SIDE))
+    ]
+    return Pace(records, name, precision, cost, measured)

@@ -9,17 +9,17 @@ from fer_lib.errors import UserError, unknown
 from fer_lib.queue.lock import is_locked
 from fer_lib.recipe import Recipe, RunSpec, list_recipes, load_papers
 
-HEADLINES = (
-    "li/hybrid/fer2013",
-    "hu/coord_simam_sc/fer2013",
-    "gu/psa_joint_weighted/fer2013",
-    "zhang/cbam_ends/fer2013",
-    "hu/coord_simam_sc/ckplus",
-    "gu/psa_joint_weighted/ckplus",
-    "gu/psa_joint_weighted_subject_folds/ckplus",
-    "zhang/cbam_ends/ckplus",
-)
-"""What each paper is quoted for, in the order of their training."""
+HEADLINES = {
+    "li/hybrid/fer2013": "li/resnet34/fer2013",
+    "hu/coord_simam_sc/fer2013": "hu/plain/fer2013",
+    "gu/psa_joint_weighted/fer2013": "gu/basic/fer2013",
+    "zhang/cbam_ends/fer2013": "zhang/plain/fer2013",
+    "hu/coord_simam_sc/ckplus": "hu/plain/ckplus",
+    "gu/psa_joint_weighted/ckplus": "gu/basic/ckplus",
+    "gu/psa_joint_weighted_subject_folds/ckplus": "gu/basic_subject_folds/ckplus",
+    "zhang/cbam_ends/ckplus": "zhang/plain/ckplus",
+}
+"""What each paper is quoted for, in the order of their training, and the plain net beside it."""
 
 HEADLINE_SEEDS = 5
 CONTROL_SEEDS = 5
@@ -63,12 +63,12 @@ def matrix(
     limit_train: int | None = None,
     limit_test: int | None = None,
 ) -> list[RunSpec]:
-    """The runs that are wanted of some recipes, the most urgent first.
+    """The runs that are wanted of some recipes, the most urgent first where a GPU trains them.
 
-    First one seed of every paper's headline, on FER2013, then on CK+; then the control comparison; further seeds of
-    the headlines; the papers' comparators and ablations; our own strongest recipes; last the narrow comparison,
-    which is for machines without a GPU. Within each of these FER2013 goes first, then seed by seed, so that what
-    is compared is there together.
+    First every paper's headline on FER2013 with its plain net, seed by seed; then the control comparison; the
+    headlines on CK+; the papers' comparators and ablations; our own strongest recipes; last what is for machines
+    without a GPU, whose order is :func:`fer_lib.queue.goals.cheapest_first`. Within each of these FER2013 goes first,
+    then seed by seed, so that what is compared is there together.
 
     Args:
         recipes: see :func:`choose_recipes`.
@@ -92,10 +92,13 @@ def matrix(
 def _urgency(spec: RunSpec) -> tuple[int, ...]:
     name, seed = spec.recipe.name, spec.seed
     on_fer2013 = name.endswith("/fer2013")
-    if name in HEADLINES:
-        return (0 if seed == 0 else 2, not on_fer2013, seed, HEADLINES.index(name))
-    wave = {"control": 1, "best": 4, "narrow": 5}.get(name.split("/")[0], 3)
+    if name in _PAIRS:
+        return (0 if on_fer2013 else 2, seed, _PAIRS.index(name))
+    wave = {"control": 1, "best": 4, "narrow": 5, "ladder": 5, "ckplus": 5}.get(name.split("/")[0], 3)
     return (wave, not on_fer2013, seed)
+
+
+_PAIRS = [name for pair in HEADLINES.items() for name in pair]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from fer_lib.paths import ROOT, results_dir
 from fer_lib.queue.lock import locked, sweep
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
-from fer_lib.training import Outcome, Stop, autocast_dtype, choose_device, device_name, fit
+from fer_lib.training import Outcome, Stop, choose_device, device_name, fit, precision_name
 from fer_lib.training.classical import classical_environment, fit_classical
 
 
@@ -73,7 +73,7 @@ def train_run(
             else:
                 outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
                 target = choose_device(device)
-                where = environment(target)
+                where = environment(target, spec.recipe.precision)
             latency = _latency(spec, dataset, target)
             record = _write(folder, partial, spec, dataset, outcome, where, latency, started, code)
     shutil.rmtree(partial, ignore_errors=True)  # the record is there: from now on nobody needs the lock
@@ -159,8 +159,8 @@ def _latency(spec: RunSpec, dataset: FaceDataset, device: torch.device) -> float
     return round(milliseconds(net, side, device), 3)
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions and device, for the record."""
+def environment(device: torch.device, precision: str | None = None) -> dict[str, Any]:
+    """Versions and device, for the record; ``precision`` is the recipe's, None for the device's own."""
     import torchvision  # takes longer to import than all the rest
 
     return {
@@ -171,7 +171,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "safetensors": safetensors.__version__,
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "device": device_name(device),
-        "precision": str(autocast_dtype(device)).removeprefix("torch."),
+        "precision": precision_name(device, precision),
     }
 
 

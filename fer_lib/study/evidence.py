@@ -253,11 +253,12 @@ def disagreement(records: Sequence[RunRecord]) -> float | None:
 COLUMNS = ("paper", "place", "printed", "finding", "calculation", "claims")
 
 
-def evidence_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+def evidence_table(records: Sequence[RunRecord], paper: str | None = None) -> pd.DataFrame:
     """All that is known of the papers' numbers without a run of their recipes.
 
     Args:
         records: the study's runs, for what our nets disagree on.
+        paper: only this paper's.
 
     Returns:
         One row per finding: paper, place, printed (what the paper has there), finding (its word), calculation (in
@@ -266,8 +267,8 @@ def evidence_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     rows = [*_of_claims(), *_of_baselines(), *_of_tables(), *_of_counts()]
     if (measured := disagreement(records)) is not None:
         calculation = f"two nets of ours, with and without attention, disagree on {100 * measured:.1f} % of PrivateTest"
-        rows.append(("", "our runs", "", "measured", calculation, ""))
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rows.append(("hu", "our runs", "", "measured", calculation, ""))  # what hu's gains are held against
+    return pd.DataFrame([row for row in rows if paper in (None, row[0])], columns=COLUMNS)
 
 
 Row = tuple[str, str, str, str, str, str]

@@ -1,12 +1,22 @@
 """What the papers say of their data, beside the data."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from fer_lib.claims import Claim, list_claims
-from fer_lib.data import FaceDataset
+from fer_lib.data import FaceDataset, load_dataset
+from fer_lib.data.catalog import MissingData
+
+
+def load_or_say(name: str, say: Callable[[str], None] = print) -> FaceDataset | None:
+    """A dataset by name; None where its files are not at hand, and ``say`` receives what was looked for and where."""
+    try:
+        return load_dataset(name)
+    except MissingData as error:
+        say(f"{error}.")
+        return None
 
 
 def count_table(datasets: Sequence[FaceDataset]) -> pd.DataFrame:

@@ -26,6 +26,11 @@ from fer_lib.runs import RunRecord
 from fer_lib.statistics import sample_sd
 from fer_lib.study.groups import Group, group_records, longest_groups
 
+REACH = (
+    "claim", "paper", "printed_system", "headline", "split", "printed", "recipe", "system", "seeds", "reached",
+    "accuracy", "lowest", "highest",
+)  # fmt: skip
+
 DRAWS = 20
 """Draws of a split over which its neighbours are counted."""
 
@@ -355,6 +360,62 @@ def printed_accuracies() -> pd.DataFrame:
             ]
     columns = ["claim", "paper", "system", "split", "value", "headline"]
     return pd.DataFrame(rows, columns=columns).astype({"headline": bool})
+
+
+def reach_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """How often classifiers that the papers would not propose reach what the papers print of CK+.
+
+    Returns:
+        One row per printed accuracy, split that it can belong to and system with runs at that split: claim, paper,
+        printed_system, headline, split, printed, recipe, system, seeds, reached (seeds that reach it), accuracy (mean),
+        lowest and highest. Percent.
+    """
+    groups = {group.recipe: group for group in longest_groups(group_records(records))}
+    ours = (recipe for variants in _systems() for recipe in variants if _is_ours(recipe))
+    found = [groups[recipe.name] for recipe in ours if recipe.name in groups]
+    rows = []
+    for printed in printed_accuracies().to_dict("records"):
+        for group in found:
+            recipe = get_recipe(group.recipe)
+            if kind_of(recipe.protocol) == printed["split"]:
+                values = 100 * np.array(group.accuracies())
+                rows.append(
+                    {
+                        "claim": printed["claim"],
+                        "paper": printed["paper"],
+                        "printed_system": printed["system"],
+                        "headline": printed["headline"],
+                        "split": printed["split"],
+                        "printed": printed["value"],
+                        "recipe": recipe.name,
+                        "system": recipe.title.split(",")[0],
+                        "seeds": len(values),
+                        "reached": int((values.round(2) >= round(printed["value"], 2)).sum()),
+                        "accuracy": float(values.mean()),
+                        "lowest": float(values.min()),
+                        "highest": float(values.max()),
+                    }
+                )
+    return pd.DataFrame(rows, columns=REACH)
+
+
+def _is_ours(recipe: Recipe) -> bool:
+    """Whether a recipe is of this study's own files on CK+, whose splits are drawn where they have a draw."""
+    return recipe.name.split("/")[0] in ("ckplus", "ckplus_classical")
+
+
+def readable_reach(table: pd.DataFrame) -> pd.DataFrame:
+    """The same for a reader: a row a printed accuracy and split, a column a system."""
+    if table.empty:
+        return pd.DataFrame(columns=["paper", "printed, %", "split"])
+    cells = table["reached"].astype(str) + " of " + table["seeds"].astype(str)
+    shown = table.assign(
+        **{"net": table["printed_system"], "printed, %": table["printed"].round(2), "split": table["split"].map(WORDS)},
+        cell=cells,
+    )
+    wide = shown.pivot(index=["paper", "net", "printed, %", "split"], columns="system", values="cell")
+    order = list(dict.fromkeys(zip(shown["paper"], shown["net"], shown["printed, %"], shown["split"], strict=True)))
+    return wide.reindex(order)[list(dict.fromkeys(shown["system"]))].fillna("").reset_index().rename_axis(columns=None)
 
 
 def protocol_figure(table: pd.DataFrame) -> Figure:

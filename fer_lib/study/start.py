@@ -19,27 +19,28 @@ from fer_lib.models.grammar import parse
 from fer_lib.models.resnet import BasicBlock, Bottleneck
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.runs import RunRecord
-from fer_lib.study.gains import COLUMNS, ablation_table, list_ablations, readable_gains
+from fer_lib.study.gains import COLUMNS, ablation_table, readable_gains
 
 PICTURES, PIXELS = 64, 44
 
 
-def start_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+def start_table(records: Sequence[RunRecord], paper: str = "narrow") -> pd.DataFrame:
     """Nets with attention, and nets whose branches start scaled, beside the plain net.
 
     Args:
         records: the study's runs.
+        paper: id of the file whose comparisons they are.
 
     Returns:
         The rows of :func:`fer_lib.study.gains.ablation_table` for what a part adds and for the question ``start``,
         each family with its own correction, the plain net once; with ``attention`` (whether the net has a module)
         and ``branch_size`` (:func:`branch_size`).
     """
-    tables = [pd.DataFrame(columns=("paper", *COLUMNS))]
-    for paper in load_papers():
-        if list_ablations(paper, "start"):
-            tables += [ablation_table(records, paper, question=question) for question in ("", "start")]
-    table = pd.concat(tables[1:] or tables).drop_duplicates("recipe", ignore_index=True)
+    if paper in load_papers():
+        table = pd.concat([ablation_table(records, paper, question=question) for question in ("", "start")])
+    else:
+        table = pd.DataFrame(columns=("paper", *COLUMNS))
+    table = table.drop_duplicates("recipe", ignore_index=True)
     recipes = [get_recipe(name) for name in table["recipe"]]
     table.insert(4, "attention", [bool(parse(recipe.model)[1]) for recipe in recipes])
     sizes = [branch_size(recipe.model, json.dumps(recipe.model_options)) for recipe in recipes]

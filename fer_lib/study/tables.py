@@ -20,7 +20,13 @@ from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
-from fer_lib.study.protocols import protocol_audit, protocol_figure, readable_protocols
+from fer_lib.study.protocols import (
+    protocol_audit,
+    protocol_figure,
+    reach_table,
+    readable_protocols,
+    readable_reach,
+)
 from fer_lib.study.start import readable_start, start_table
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verify import sound_records
@@ -119,6 +125,7 @@ TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
     "ferplus": audits.ferplus_audit,
     "ceiling": audits.ceiling_table,
     "protocols": protocol_audit,
+    "reach": reach_table,
     "cleaning": audits.cleaning_audit,
     "classes": audits.class_audit,
     "calibration": audits.calibration_audit,
@@ -137,6 +144,7 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
     "cleaning": lambda table: markdown(readable_gains(table)),
     "protocols": lambda table: markdown(readable_protocols(table)),
+    "reach": lambda table: markdown(readable_reach(table)),
     "cost": lambda table: markdown(readable_costs(table)),
     "runs": _runs_page,
 }

@@ -106,7 +106,7 @@ def _faults_of_pictures(records: list[RunRecord]) -> Faults:
             unknown.append(record)
             continue
         labels, pictures = _expected(dataset, *_pictures(record)[1:])
-        if kept is None and protocol_digest(load_facts(dataset).faces, _protocol(record)) != _pinned(record):
+        if kept is None and not _splits_as_then(dataset, _protocol(record)):
             faults[record.path].append(f"protocol {_protocol(record)} splits {dataset} otherwise than it did then")
         for part in pictures if kept else ():
             if kept.get(part) != pictures[part]:
@@ -128,14 +128,11 @@ def _expected(dataset: str, *split: Any) -> tuple[dict[str, np.ndarray], dict[st
     return {part: faces.labels[positions] for part, positions in chosen.items()}, picture_digests(folds)
 
 
-def _pinned(record: RunRecord) -> str | None:
-    """The digest of a protocol's folds at the time of the records that do not say their pictures."""
-    return _pins().get(_dataset(record), {}).get(_protocol(record))
-
-
 @cache
-def _pins() -> dict[str, dict[str, str]]:
-    return json.loads((FACTS_DIR / "splits.json").read_text())
+def _splits_as_then(dataset: str, protocol: str) -> bool:
+    """Whether a protocol's folds are still those of the time of the records that do not say their pictures."""
+    pinned = json.loads((FACTS_DIR / "splits.json").read_text())
+    return protocol_digest(load_facts(dataset).faces, protocol) == pinned[dataset].get(protocol)
 
 
 def _outvoted(

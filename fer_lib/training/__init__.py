@@ -1,6 +1,6 @@
 """From a run's spec and a dataset to trained weights and predictions."""
 
-from fer_lib.training.device import autocast_dtype, choose_device, device_name
+from fer_lib.training.device import autocast_dtype, choose_device, device_name, precision_name
 from fer_lib.training.evaluate import predict_probabilities
 from fer_lib.training.loop import Diverged, Outcome, fit
 from fer_lib.training.stop import Interrupted, Stop
@@ -14,5 +14,6 @@ __all__ = [
     "choose_device",
     "device_name",
     "fit",
+    "precision_name",
     "predict_probabilities",
 ]

@@ -29,13 +29,30 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def autocast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device multiplies it in hardware, else float32."""
+def autocast_dtype(device: torch.device, precision: str | None = None) -> torch.dtype:
+    """The type that a net is trained and used in.
+
+    Args:
+        device: where.
+        precision: float32, bfloat16 or float16 by choice. None takes bfloat16 where the device multiplies it in
+            hardware, else float16 on a GPU and float32 on anything else.
+
+    Raises:
+        UserError: the device cannot.
+    """
+    if precision is not None:
+        if precision != "float32" and device.type not in ("cpu", "cuda"):
+            raise UserError(f"precision {precision}: {device.type} trains in float32 only")
+        return getattr(torch, precision)
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32
+
+
+def precision_name(device: torch.device, precision: str | None = None) -> str:
+    """:func:`autocast_dtype` as records have it."""
+    return str(autocast_dtype(device, precision)).removeprefix("torch.")
 
 
 def device_name(device: torch.device) -> str:

@@ -166,7 +166,7 @@ class _Trainer:
         self.can_record = device.type == "cuda"
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
-        self.dtype = autocast_dtype(device)
+        self.dtype = autocast_dtype(device, recipe.precision)
         (parts,) = run_parts(
             dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
         )
@@ -390,6 +390,7 @@ class _Trainer:
                 }
             probabilities[rule] = by_epoch[epochs[rule]]
         at = self.at
+        shown = [self.train_part, *(self.parts[part].cpu() for part in PARTS)]
         return Outcome(
             history=at.history,
             epochs=epochs,
@@ -397,9 +398,7 @@ class _Trainer:
             labels={part: self.labels[chosen].cpu().numpy() for part, chosen in self.parts.items() if len(chosen)},
             weights={name: value.cpu() for name, value in states["val_selected"].items()},
             sizes={"train": len(self.train_part)} | {part: len(chosen) for part, chosen in self.parts.items()},
-            pictures=picture_digests(
-                [Parts(self.train_part.numpy(), *(self.parts[part].cpu().numpy() for part in PARTS))]
-            ),
+            pictures=picture_digests([Parts(*(positions.numpy() for positions in shown))]),
             seconds=at.seconds,
             train_seconds=at.train_seconds,
             images=at.images,
@@ -423,6 +422,7 @@ class _Trainer:
             "optimizer": self.optimizer.state_dict(),
             "loss": self.loss.state_dict(),
             "average": self.average.state_dict() if self.average else None,
+            "scaler": self.train_step.scaler.state_dict(),
             "kept": self.kept,
             "progress": vars(self.at),
             "random": get_random(self.device),
@@ -436,6 +436,8 @@ class _Trainer:
         self.loss.load_state_dict(state["loss"])
         if self.average:
             self.average.load_state_dict(state["average"])
+        if scaler := state.get("scaler"):  # empty but under float16
+            self.train_step.scaler.load_state_dict(scaler)
         self.kept = {
             rule: {name: value.to(self.device) for name, value in kept.items()} for rule, kept in state["kept"].items()
         }

@@ -35,7 +35,8 @@ class TrainStep:
         images: uint8 [N, H, H], all pictures, on the device.
         labels: int64 [N].
         batch: pictures in a step.
-        dtype: autocast's type; float32 turns autocast off.
+        dtype: autocast's type; float32 turns autocast off. Under float16 the loss is scaled, so that small gradients
+            are not lost, and a step whose gradients overflow moves nothing.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class TrainStep:
         self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
         self.images, self.labels, self.device = images, labels, images.device
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
+        self.scaler.scale(torch.zeros((), device=self.device))  # makes its tensors, which a recorded step must find
         self.totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.first_bad = torch.full((), -1, device=self.device)
         self.rate = torch.zeros((), device=self.device)
@@ -101,12 +104,14 @@ class TrainStep:
         targets = self.labels.index_select(0, chosen)
         loss, features, logits = self._forward(chosen, targets, draws[place])
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
         if self.recipe.clamp_gradient is not None:
             nn.utils.clip_grad_value_(self.model.parameters(), self.recipe.clamp_gradient, foreach=True)
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm, foreach=True)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.loss.update_centers(features.detach().float(), targets)
         if self.average:
             self.average.follow()
@@ -172,6 +177,8 @@ class TrainStep:
     def _changed(self) -> list[Tensor]:
         """All that a step changes, the random numbers aside."""
         own = [self.totals, self.first_bad, self.rate, self._position]
+        if self.scaler.is_enabled():
+            own += [self.scaler._scale, self.scaler._growth_tracker]
         state = [value for slots in self.optimizer.state.values() for value in slots.values()]
         average = self.average.tensors() if self.average else []
         modules = [tensor for m in (self.model, self.loss) for tensor in (*m.parameters(), *m.buffers())]

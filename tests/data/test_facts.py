@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fer_lib.data import FER2013_CLASSES, FaceDataset, load_dataset, split_indices
+from fer_lib.data.audit import identities
 from fer_lib.data.audit import test_in_train as occurs_in_train
 from fer_lib.data.facts import DATASETS, facts_of, load_facts, read_facts, write_all_facts, write_facts
 from fer_lib.data.fer2013 import PUBLISHED
@@ -39,7 +40,8 @@ def test_facts_come_back_as_written(tmp_path):
     for name in ("labels", "split", "votes"):
         assert np.array_equal(getattr(facts.faces, name), getattr(dataset, name))
     assert (facts.faces.classes, facts.faces.vote_classes) == (dataset.classes, dataset.vote_classes)
-    assert facts.faces.images.shape == (8, 0, 0)
+    assert facts.faces.images.shape == (8, 1, 4)
+    assert np.array_equal(identities(facts.faces), identities(dataset))
     # Numbers in the place of names, sorted as the names are, so that folds are the same.
     order = np.unique(dataset.subject, return_inverse=True)[1]
     assert np.array_equal(np.unique(facts.faces.subject, return_inverse=True)[1], order)

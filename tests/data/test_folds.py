@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fer_lib.data import CKPLUS_CLASSES, PROTOCOLS, FaceDataset, load_dataset, run_parts, split_indices
 from fer_lib.data.facts import load_facts
-from fer_lib.data.folds import draw_by_class
+from fer_lib.data.folds import COPIES, draw_by_class
 from fer_lib.errors import UserError
 
 FOLDS = [name for name in PROTOCOLS if name.endswith("10fold")]
@@ -209,6 +209,25 @@ def test_gu_would_lose_150_pictures_without_a_face():
     dataset = load_facts("fer2013").faces
     parts = split_indices(dataset, "official", leave_out="not_face")
     assert [len(part) for part in parts] == [28_709 - 150, 3589, 3589]
+
+
+def test_copies_of_held_out_pictures_can_be_left_out_of_training():
+    pictures = np.zeros((8, 2, 2), np.uint8)
+    pictures[:, 0, 0] = [1, 2, 3, 4, 2, 5, 3, 6]  # training has copies of the val picture 4 and the test picture 6
+    dataset = FaceDataset(
+        name="copies", images=pictures, labels=np.arange(8) % 2, classes=("a", "b"),
+        split=np.array(["train"] * 4 + ["val"] * 2 + ["test"] * 2), source="made up",
+    )  # fmt: skip
+    parts = split_indices(dataset, "official", leave_out=COPIES)
+    assert parts.train.tolist() == [0, 3]
+    assert parts.test.tolist() == [6, 7]
+    facts = load_facts("fer2013")
+    kept = split_indices(facts.faces, "official", leave_out=COPIES).train
+    everything = split_indices(facts.faces, "official").train
+    left_out = np.setdiff1d(everything, kept)
+    held_out = np.concatenate([facts.faces.indices("val"), facts.faces.indices("test")])
+    assert set(facts.picture[left_out]) == set(facts.picture[everything]) & set(facts.picture[held_out])
+    assert len(set(facts.picture[left_out])) > 500
 
 
 # ---------------------------------------------------------------- limits

@@ -26,9 +26,9 @@ def test_refuses_what_it_cannot_write(tmp_path):
     net = create_model("microexpnet")
     with pytest.raises(ValueError, match="classes must be 7 names: got 2"):
         export_onnx(net, tmp_path / "net.onnx", 84, CLASSES[:2], {}, {})
-    with pytest.raises(ValueError, match="no folder"):
+    with pytest.raises(ValueError, match="there is no folder"):
         export_onnx(net, tmp_path / "missing" / "net.onnx", 84, CLASSES, {}, {})
-    with pytest.raises(ValueError, match="is a folder"):
+    with pytest.raises(ValueError, match="a folder, where the output needs a file"):
         export_onnx(net, tmp_path, 84, CLASSES, {}, {})
     with pytest.raises(ValueError, match=r"x must be \[B, 1, 84, 84\]"):
         export_onnx(net, tmp_path / "net.onnx", 48, CLASSES, {}, {})

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from tiny import tiny_dataset, tiny_recipe
 
+from fer_lib.errors import UserError
 from fer_lib.queue.lock import Busy
 from fer_lib.queue.plan import run_status
 from fer_lib.queue.train import train_run
@@ -39,6 +40,19 @@ def test_a_failed_run_is_not_tried_again_until_its_folder_is_deleted(tmp_path, d
     assert run_status(spec, runs).state == "missing"
     with pytest.raises(Diverged, match="delete"):
         train_run(spec, results=tmp_path, device="cpu", say=quiet, dataset=dataset)
+
+
+def test_the_precision_of_a_run_can_be_chosen(tmp_path, dataset):
+    """It is part of the identity, and of no identity where nothing was chosen."""
+    assert "precision" not in SPEC.as_dict()["recipe"]
+    for name in ("float32", "bfloat16"):
+        spec = RunSpec(tiny_recipe(epochs=1, precision=name))
+        assert spec.run_id != SPEC.run_id
+        record = train_run(spec, results=tmp_path, device="cpu", say=quiet, dataset=dataset)
+        assert record.content["environment"]["precision"] == name
+        assert verify_record(record) == []
+    with pytest.raises(UserError, match="precision"):
+        tiny_recipe(precision="float8")
 
 
 def train_it(results, barrier, answers):

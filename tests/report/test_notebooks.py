@@ -204,3 +204,15 @@ def test_every_figure_has_words_for_those_who_cannot_see_it(name):
     for cell in SOURCES[name].cells:
         if cell.cell_type == "code" and cell.source.strip().splitlines()[-1:][0].startswith("plots."):
             assert cell.metadata.get("alt"), cell.source
+
+
+@pytest.mark.heavy
+def test_without_data_notebook_01_goes_on_with_drawn_faces_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_DATA", str(tmp_path / "none"))
+    given = {"DATASET": "fer2013", "CKPLUS": True}
+    said = "".join(outputs(execute("01_data_exploration", changes=given, output=tmp_path / "made.ipynb")))
+    assert f"FER2013 not found in {tmp_path}/none" in said
+    assert "shows drawn faces" in said
+    assert "CK+ is not shown" in said
+    with pytest.raises(UserError, match="MissingData"):  # what is committed is never made from them
+        execute("01_data_exploration", scale="paper", output=tmp_path / "made.ipynb")

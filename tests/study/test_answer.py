@@ -22,8 +22,14 @@ def test_claims_and_comparisons_are_counted():
     judged = table["verdict"].value_counts()
     for word in ("consistent", "excluded: ours is lower", "undecided"):
         assert f"{judged[word]} {word}" in text
-    numbers = [int(number) for number in re.findall(r"judge (\d+)|; (\d+) need|; (\d+) cannot|and (\d+) have", text)[0] if number]
-    assert numbers == [judged[[w for w in judged.index if w in ("consistent", "excluded: ours is lower", "undecided")]].sum()]
+    numbers = [
+        int(number)
+        for number in re.findall(r"judge (\d+)|; (\d+) need|; (\d+) cannot|and (\d+) have", text)[0]
+        if number
+    ]
+    assert numbers == [
+        judged[[w for w in judged.index if w in ("consistent", "excluded: ours is lower", "undecided")]].sum()
+    ]
 
 
 def test_without_runs_nothing_is_claimed():

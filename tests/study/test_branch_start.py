@@ -70,10 +70,10 @@ def test_the_scaled_nets_stand_beside_the_modules(records):
             assert (row["baseline"], row["reading"]) == ("", "baseline")
         else:
             assert row["baseline"] == "narrow/none/fer2013"
-            assert row["gain"] == pytest.approx(-100 * np.mean(lost) / 3589)
+            assert row["gain"] == pytest.approx(-100 * np.mean(lost) / 7178)
     assert table.loc["narrow/none_quarter/fer2013", ["reading", "branch_size"]].tolist() == ["loss", 0.25]
-    assert table.loc["narrow/coord_whole/fer2013", "reading"] == "no difference seen"
-    assert table.loc["narrow/se/fer2013", "reading"] == "no run yet"
+    assert table.loc["narrow/coord_whole/fer2013", "reading"] == "within ±1 point"
+    assert table.loc["narrow/se/fer2013", "reading"] == "not run"
     shown = readable_start(table.reset_index())
     assert shown["branch at the start"].tolist()[:2] == ["1.00", "0.50"]
 
@@ -85,7 +85,7 @@ def test_modules_against_a_plain_net_that_starts_alike(records):
     for recipe, baseline in pairs.items():
         assert sizes[baseline] == pytest.approx(sizes[recipe], rel=0.15), recipe
     gains = table.set_index("recipe")["gain"]
-    assert gains["narrow/coord/fer2013"] == pytest.approx(-100 * (140 - 108) / 3589)
+    assert gains["narrow/coord/fer2013"] == pytest.approx(-100 * (140 - 108) / 7178)
     assert gains["narrow/eca/fer2013"] == pytest.approx(0)
 
 
@@ -93,7 +93,7 @@ def test_what_the_figure_shows(records):
     axes = plots.start(start_table(records)).axes[0]
     plain = next(line for line in axes.get_lines() if line.get_label() == "no module")
     expected = [(0.25, -108), (0.5, -36), (1, 0)]
-    np.testing.assert_allclose(plain.get_xydata(), [(size, 100 * lost / 3589) for size, lost in expected])
+    np.testing.assert_allclose(plain.get_xydata(), [(size, 100 * lost / 7178) for size, lost in expected])
     names = {text.get_text().replace("\n", " ") for text in axes.texts}
     assert names == {
         "narrow ResNet18", "branches halved at the start", "branches quartered at the start", "ECA",

@@ -61,7 +61,7 @@ def test_only_seeds_that_every_member_has_vote(tmp_path):
         "One": 2, "Two": 2, "Three": 0, "ensemble, chosen on PublicTest": 1, "ensemble, all members": 1
     }  # fmt: skip
     assert table.loc["Three", "note"] == "no run yet"
-    assert table.loc["One", "note"] == "not judged: 2 of 3 seeds"
+    assert table.loc["One", "note"] == "2 of 3 seeds"
 
 
 def test_one_net_or_none_is_no_ensemble():

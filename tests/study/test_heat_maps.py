@@ -164,8 +164,9 @@ def test_gain_is_that_of_the_same_seed_by_the_method_of_the_rules():
     np.testing.assert_allclose(found.gains, [0.1, 0.2, 0.3])
     assert found.with_ == pytest.approx(0.6)
     assert found.without == pytest.approx(0.4)
-    # Student's t of three seeds without noise of pictures: 0.2 plus or minus 4.303 * 0.1 / sqrt(3).
-    np.testing.assert_allclose([found.low, found.high], [0.2 - 0.24841, 0.2 + 0.24841], atol=1e-4)
+    # Student's t of twice three seeds without noise of pictures, their variance (0.1² + 0) / 2:
+    half = 2.7764 * np.sqrt(0.005 * 2 / 3)
+    np.testing.assert_allclose([found.low, found.high], [0.2 - half, 0.2 + half], atol=1e-4)
     unpaired = compare({0: BASE[0], 2: BASE[2]}, {1: BASE[1], 2: BASE[2]}, 7)
     assert unpaired.seeds == 1
     assert unpaired.gains == (0.0,)

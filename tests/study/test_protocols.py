@@ -23,7 +23,9 @@ from fer_lib.study.protocols import (
     printed_accuracies,
     protocol_audit,
     protocol_figure,
+    reach_table,
     readable_protocols,
+    readable_reach,
 )
 
 FACES = load_facts("ckplus").faces
@@ -129,6 +131,21 @@ def test_printed_numbers_stand_where_they_can_belong():
     ours = printed[printed["claim"] == "zhang/ckplus/ours"]
     assert ours["split"].tolist() == ["subject_10fold", "copied_10fold", "picture_10fold"]
     assert ours["value"].tolist() == [95.1] * 3
+
+
+def test_draws_that_reach_a_printed_number_are_counted(drawn, fixed):
+    table = reach_table([*drawn[0], *drawn[1], *fixed[1]])
+    assert set(table["recipe"]) == {"ckplus/w8/ckplus", "ckplus/w8_picture_2to1/ckplus"}  # the study's own draws alone
+    each = [100 * hits([record]).mean() for record in drawn[1]]
+    at_split = table[table["split"] == "picture_2to1"]
+    assert len(at_split) == 13  # every printed accuracy of gu's
+    for row in at_split.itertuples():
+        assert (row.reached, row.seeds) == (sum(value >= row.printed - 0.005 for value in each), 3)
+    assert at_split["reached"].max() > 0  # the made-up net is good enough for some of them
+    shown = readable_reach(table)
+    assert shown.columns.tolist() == ["paper", "net", "printed, %", "split", "ResNet18 of width 8"]
+    assert len(shown) == 13 + 4  # zhang's by person, where the net has runs too
+    assert readable_reach(reach_table([])).empty
 
 
 def test_every_family_of_protocols_has_its_honest_one():

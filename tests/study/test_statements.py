@@ -15,13 +15,19 @@ def statement(name):
     return next(claim for claim in list_claims() if claim.id == name)
 
 
-def run(recipe, seed, limit=None, predictions=None, **history):
+def run(recipe, seed, limit=None, predictions=None, started="2026-12-01T00:00:00+00:00", **history):
     """A full-length run with these columns in its history."""
     spec = {"recipe": get_recipe(recipe).training(), "seed": seed, "limit_train": limit}
     columns = {name: np.array(values, float) for name, values in history.items()}
     classes = ("angry", "disgust")
     return SimpleNamespace(
-        id=f"{recipe}-{seed}", spec=spec, recipe=recipe, history=columns, predictions=predictions, classes=classes
+        id=f"{recipe}-{seed}",
+        spec=spec,
+        recipe=recipe,
+        history=columns,
+        predictions=predictions,
+        classes=classes,
+        content={"time": {"last_session_started": started}},
     )
 
 
@@ -47,6 +53,7 @@ def test_every_check_is_one_and_every_one_is_used():
         ("zhang/statements/best_fer2013", "holds"),
         ("zhang/statements/best_ckplus", "contradicted by its own table"),
         ("hu/statements/small_targets", "not testable"),
+        ("hu/statements/background", "not testable"),
         ("li/statements/settles", "not run"),
     ],
 )
@@ -91,6 +98,9 @@ def test_a_stand_in_contradicts_nobody():
     claim = statement("li/statements/converges_faster_narrow")
     found = statement_finding(claim, runs(claim.recipe, [SLOW] * 3) + runs(claim.baseline, [FAST] * 3))
     assert found.word == "not seen in a stand-in"
+    assert "exploratory" not in found.sentence
+    early = [run(claim.recipe, seed, started="2026-11-01T00:00:00+00:00", val_accuracy=SLOW) for seed in range(3)]
+    assert statement_finding(claim, early + runs(claim.baseline, [FAST] * 3)).sentence.endswith("exploratory")
 
 
 def test_short_trainings_and_trainings_on_part_of_the_data_say_nothing():

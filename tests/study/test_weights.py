@@ -75,6 +75,16 @@ def test_a_shipped_weight_file_is_exported_by_its_name(weight_files, pictures, t
     assert capsys.readouterr().err == "fer: unknown run or weight file 'tinny': did you mean tiny?\n"
 
 
+def test_an_export_never_replaces_the_weights_it_reads(weight_files, capsys):
+    weights = weight_files / "tiny.safetensors"
+    before = weights.read_bytes()
+    with pytest.raises(SystemExit) as done:
+        main(["export", "tiny", "--results", str(weight_files.parent), "--output", str(weights)])
+    assert done.value.code == 2
+    assert capsys.readouterr().err == f"fer: {weights}: is read as input; choose another place for the output\n"
+    assert weights.read_bytes() == before
+
+
 def test_missing_or_foreign_weights_are_named(record, tmp_path, monkeypatch):
     path = weight_file(record)
     content = path.read_bytes()

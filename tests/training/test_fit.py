@@ -1,5 +1,6 @@
 """The training loop: exact repetition and resumption, the selection rules, and what stops it."""
 
+import functools
 import itertools
 import random
 import re
@@ -92,6 +93,13 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(train, uninterrupted, s
 def test_the_moving_average_is_resumed_too(train, stops):
     spec = RunSpec(tiny_recipe(ema=0.9, optimizer={"name": "adamw", "lr": 1e-3}, clip_norm=1.0, epochs=2))
     assert outcome(train(spec, stops=stops)) == outcome(train(spec))
+
+
+def test_a_training_in_float16_is_resumed_too(train, monkeypatch):
+    """Its first scale is so large that gradients overflow, and it is halved until they do not."""
+    monkeypatch.setattr(torch.amp, "GradScaler", functools.partial(torch.amp.GradScaler, init_scale=2.0**30))
+    spec = RunSpec(tiny_recipe(precision="float16", loss={"name": "cross_entropy"}, epochs=2))
+    assert outcome(train(spec, stops=[3])) == outcome(train(spec))
 
 
 def test_what_others_draw_between_two_epochs_changes_nothing(train, uninterrupted):

@@ -150,6 +150,36 @@ def test_a_backward_pass_reads_no_value(dataset, tmp_path, loss, monkeypatch):
     trainer.train_step.run()
 
 
+# ---------------------------------------------------------------- half precision
+
+
+@pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.1, "momentum": 0.9}, {"name": "adam", "lr": 0.01}])
+def test_gradients_that_overflow_in_float16_move_nothing(dataset, tmp_path, optimizer):
+    trainer = make(dataset, tmp_path, optimizer=optimizer, precision="float16", loss={"name": "cross_entropy"})
+    step = trainer.train_step
+    step()
+    weights = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    step.scaler._scale.fill_(2.0**40)  # times any gradient, beyond float16's 65,504
+    step()
+    assert all(torch.equal(*pair) for pair in zip(weights, trainer.model.parameters(), strict=True))
+    assert step.scaler.get_scale() == 2.0**39
+    step.scaler._scale.fill_(2.0**10)
+    step()
+    assert not any(torch.equal(*pair) for pair in zip(weights, trainer.model.parameters(), strict=True))
+
+
+def test_float16_moves_the_weights_as_float32_does(dataset, tmp_path):
+    """What the scale does to the gradients is undone before the clamp."""
+    moved = {}
+    for precision in ("float32", "float16"):
+        trainer = make(dataset, tmp_path, precision=precision, loss={"name": "cross_entropy"}, clamp_gradient=0.01)
+        before = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+        trainer.train_step()
+        moved[precision] = torch.cat([p.detach().flatten() for p in trainer.model.parameters()]) - before
+    difference = (moved["float16"] - moved["float32"]).norm() / moved["float32"].norm()
+    assert difference < 0.1
+
+
 # ---------------------------------------------------------------- rehearsal
 
 
@@ -170,14 +200,16 @@ def everything(trainer):
         "loss": trainer.loss.state_dict(),
         "average": trainer.average.state_dict() if trainer.average else None,
         "totals": [trainer.train_step.totals, trainer.train_step.first_bad, trainer.train_step._position],
+        "scaler": trainer.train_step.scaler.state_dict(),
         "random": torch.get_rng_state(),
     }
     return torch.utils._pytree.tree_map(lambda v: v.numpy().tobytes() if isinstance(v, torch.Tensor) else v, state)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float16"])
 @pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.1, "momentum": 0.9}, {"name": "adamw", "lr": 0.1}])
-def test_a_rehearsal_leaves_no_trace(dataset, tmp_path, optimizer):
-    trainer = make(dataset, tmp_path, optimizer=optimizer, **WITH_EVERYTHING)
+def test_a_rehearsal_leaves_no_trace(dataset, tmp_path, optimizer, precision):
+    trainer = make(dataset, tmp_path, optimizer=optimizer, precision=precision, **WITH_EVERYTHING)
     trainer.train_step()
     before = everything(trainer)
     trainer.train_step.run()
@@ -194,7 +226,8 @@ def test_a_rehearsed_training_is_the_same_training(dataset, tmp_path, monkeypatc
     plain = fit(spec, dataset, tmp_path, device="cpu", say=print)
     begin = TrainStep.begin
     monkeypatch.setattr(TrainStep, "begin", lambda self, *epoch: (begin(self, *epoch), self.rehearse())[0])
-    rehearsed = fit(spec, dataset, tmp_path, device="cpu", say=print)
+    (again := tmp_path / "again").mkdir()  # a finished training leaves its checkpoint
+    rehearsed = fit(spec, dataset, again, device="cpu", say=print)
     assert all(torch.equal(plain.weights[name], value) for name, value in rehearsed.weights.items())
 
 
@@ -274,7 +307,8 @@ def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in):
     """All of a GPU's way but CUDA itself: rehearsed, recorded once, replayed for every step of every epoch."""
     spec = RunSpec(tiny_recipe(ema=0.9, epochs=2))
     plain = fit(spec, dataset, tmp_path, device="cpu", say=print)
-    trainer = loop._Trainer(spec, dataset, tmp_path, torch.device("cpu"), Stop(), print)
+    (again := tmp_path / "again").mkdir()
+    trainer = loop._Trainer(spec, dataset, again, torch.device("cpu"), Stop(), print)
     stand_in.trainer, stand_in.step = trainer, trainer.train_step
     trainer.can_record = True
     with torch.random.fork_rng():
@@ -297,7 +331,8 @@ def test_a_recorded_step_trains_as_the_step_itself(dataset, tmp_path, monkeypatc
     recorded = fit(spec, dataset, tmp_path, device="cuda", say=lines.append)
     assert not [line for line in lines if "no CUDA graph" in line]
     monkeypatch.setattr(loop._Trainer, "_record_step", lambda self: None)
-    plain = fit(spec, dataset, tmp_path, device="cuda", say=lines.append)
+    (again := tmp_path / "again").mkdir()
+    plain = fit(spec, dataset, again, device="cuda", say=lines.append)
     for name, value in plain.weights.items():
         torch.testing.assert_close(recorded.weights[name], value, rtol=0.05, atol=0.01, msg=name)
     for one, other in zip(recorded.history, plain.history, strict=True):
