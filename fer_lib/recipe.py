@@ -282,6 +282,13 @@ class About(Part):
     title: Text
     authors: Text
     idea: Text
+    short: Text | None = None
+    """The authors' family names."""
+    year: int | None = None
+    reference: Text | None = None
+    """Where it was published, as far as its text says."""
+    caveat: Text | None = None
+    """What a reader must know first of its numbers, in a line."""
 
 
 class Ablation(Part):
