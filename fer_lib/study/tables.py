@@ -20,6 +20,7 @@ from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
+from fer_lib.study.modules import module_figure
 from fer_lib.study.protocols import (
     protocol_audit,
     protocol_figure,
@@ -27,7 +28,6 @@ from fer_lib.study.protocols import (
     readable_protocols,
     readable_reach,
 )
-from fer_lib.study.modules import module_figure
 from fer_lib.study.start import readable_start, start_table
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verify import sound_records
