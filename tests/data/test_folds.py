@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fer_lib.data import CKPLUS_CLASSES, PROTOCOLS, FaceDataset, load_dataset, run_parts, split_indices
 from fer_lib.data.facts import load_facts
-from fer_lib.data.folds import COPIES
+from fer_lib.data.folds import COPIES, draw_by_class
 from fer_lib.errors import UserError
 
 FOLDS = [name for name in PROTOCOLS if name.endswith("10fold")]
@@ -228,3 +228,33 @@ def test_copies_of_held_out_pictures_can_be_left_out_of_training():
     held_out = np.concatenate([facts.faces.indices("val"), facts.faces.indices("test")])
     assert set(facts.picture[left_out]) == set(facts.picture[everything]) & set(facts.picture[held_out])
     assert len(set(facts.picture[left_out])) > 500
+
+
+# ---------------------------------------------------------------- limits
+
+
+def test_a_limited_part_has_every_class_in_its_share():
+    labels = np.repeat([0, 1, 2], [600, 300, 4])  # sorted, as folders are read
+    counts = np.bincount(labels[draw_by_class(labels, 90)], minlength=3)
+    assert counts.sum() == 90
+    assert counts[2] >= 1
+    assert abs(counts[0] - 2 * counts[1]) <= 2
+    assert set(labels[draw_by_class(labels, 3)]) == {0, 1, 2}
+
+
+def test_a_smaller_draw_lies_within_a_larger_one_and_never_changes():
+    labels = np.repeat([0, 1, 2], [60, 30, 4])
+    small, large = draw_by_class(labels, 10), draw_by_class(labels, 40)
+    assert set(small) < set(large)
+    assert small.tolist() == sorted(small.tolist())
+    assert small.tolist() == [2, 3, 11, 13, 20, 59, 62, 69, 88, 92]
+    assert draw_by_class(labels, None).tolist() == draw_by_class(labels, 94).tolist() == list(range(94))
+
+
+def test_records_without_the_word_hold_the_first_pictures(like_ck48):
+    (first,) = run_parts(like_ck48, "picture_2to1", None, 0, limit_train=5, limit_test=7, by_class=False)
+    whole = split_indices(like_ck48, "picture_2to1")
+    assert first.train.tolist() == whole.train[:5].tolist()
+    assert first.test.tolist() == whole.test[:7].tolist()
+    (drawn,) = run_parts(like_ck48, "picture_2to1", None, 0, limit_train=7, limit_test=7)
+    assert set(like_ck48.labels[drawn.train]) == set(like_ck48.labels[drawn.test]) == set(range(7))
