@@ -14,6 +14,7 @@ from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of
 from fer_lib.data.ferplus import FERPLUS_CLASSES
 from fer_lib.data.folds import COPIES
+from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import PRETRAINED, check_net, is_classical
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
