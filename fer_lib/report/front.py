@@ -46,8 +46,8 @@ def how_sure(material: Material) -> dict[str, str]:
         nets = read["baseline"].nunique()
         found["Weak"] = (
             f"the <a href='gains.html'>comparison of modules</a>: {nets} small net{'s' if nets > 1 else ''}, "
-            f"{int(read['epochs'].min())} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 such "
-            f"studies it would find a gain of {read['smallest'].min():.1f} points."
+            f"{int(read['epochs'].min())} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "
+            f"such studies it would find a gain of {read['smallest'].min():.1f} points."
         )
     state = material.state
     found["None"] = (

@@ -29,8 +29,8 @@ def limitations(material: Material) -> list[str]:
     labels = ceiling_table().set_index(["labeller", "split"])["accuracy"]
     state = material.state
     return [
-        f"{state.headlines} of the papers' {state.of_headlines} headline nets have three trainings of full length. What "
-        "is said of modules holds for the nets and the lengths of training that are named beside it.",
+        f"{state.headlines} of the papers' {state.of_headlines} headline nets have three trainings of full length. "
+        "What is said of modules holds for the nets and the lengths of training that are named beside it.",
         f"FER2013's labels are noisy: what most of FER+'s ten annotators say is FER2013's label in "
         f"{labels['FER+ majority', 'test']:.1f} % of PrivateTest. Small differences may be about labels, not faces.",
         f"{leaked} of the {tested:,} PrivateTest pictures also occur in training, pixel for pixel. Every accuracy on "
@@ -112,8 +112,8 @@ def evidence_context(material: Material) -> dict[str, Any]:
     right = int((table["finding"] == "counted right").sum())
     sections = [
         ("impossible", "Accuracies that no test set of that size can give", IMPOSSIBLE,
-         "An accuracy is a whole number of pictures over their count. These are none, neither rounded nor cut: they are "
-         "means over batches, or of another set of pictures.", table["finding"] == IMPOSSIBLE),
+         "An accuracy is a whole number of pictures over their count. These are none, neither rounded nor cut: they "
+         "are means over batches, or of another set of pictures.", table["finding"] == IMPOSSIBLE),
         ("swapped", "Gains that the tables contradict", CONTRADICTED,
          "The text names a gain that its table does not have, or a gain over a weak row of a baseline that the paper's "
          "other rows beat.", table["finding"] == CONTRADICTED),
@@ -131,23 +131,15 @@ def evidence_context(material: Material) -> dict[str, Any]:
         if chosen.any()
     ]  # fmt: skip
     shown.insert(3, _leaks(leaked, tested))
-    statements = material.statements
-    judged = statements[~statements["finding"].isin(["not run", "not testable"])]
-    shown.append(
-        {"anchor": "statements", "title": "Statements", "caption": "Statements that need no full training",
-         "text": f"{len(judged)} of {len(statements)} statements are settled by counting weights or reading the paper's own tables; "
-         "the others wait for runs, or nothing could show them.", "column": "finding",
-         "rows": [{"paper": words.paper(row["paper"])["short"], "place": row["place"], "printed": row["statement"], "page": words.page_of_claim(row["claim"]),
-                   "finding": row["finding"], "calculation": row["calculation"]} for _, row in judged.iterrows()]}
-    )  # fmt: skip
+    shown.append(_statements(material.statements))
     brief = [
         f"{verdicts.get(IMPOSSIBLE, 0)} printed accuracies are impossible on their test sets.",
         f"{verdicts.get(CONTRADICTED, 0)} printed gains are contradicted by the paper's own table; Gu & Jin's text has "
         "those of FER2013 and CK+ the wrong way round.",
         "Zhang, Chen & Wei's conclusion calls a tie a win: 95.1 % on CK+, for their net and for Gabor filters.",
-        f"{leaked} of FER2013's {tested:,} test pictures ({100 * leaked / tested:.0f} %) also occur in its training set.",
-        "All eleven accuracies of Hu, Tang, Zhu & Zhu but one fit 378 test pictures, on which the largest gain, 3.1 points, "
-        "is 12 pictures.",
+        f"{leaked} of FER2013's {tested:,} test pictures ({100 * leaked / tested:.0f} %) also occur in training.",
+        "All eleven accuracies of Hu, Tang, Zhu & Zhu but one fit 378 test pictures, on which the largest gain, 3.1 "
+        "points, is 12 pictures.",
         f"{right} of {int(counts.sum())} printed numbers of pictures agree with the data.",
     ]
     papers = [words.paper(name) | {"contradictions": load_papers()[name].get("contradiction", [])} for name in cited()]
@@ -156,13 +148,43 @@ def evidence_context(material: Material) -> dict[str, Any]:
 
 def _leaks(leaked: int, tested: int) -> dict[str, Any]:
     facts = load_facts("fer2013")
-    validation = int(facts.in_train("val").sum())
-    rows = [
-        {"paper": "", "place": "PrivateTest", "printed": f"{tested:,} pictures", "page": "", "finding": "", "calculation": f"{leaked} also occur in training, pixel for pixel"},
-        {"paper": "", "place": "PublicTest", "printed": f"{len(facts.faces.indices('val')):,} pictures", "page": "", "finding": "", "calculation": f"{validation} also occur in training"},
-    ]  # fmt: skip
-    return {"anchor": "leaks", "title": "Test pictures that training has seen", "caption": "Copies of FER2013's test pictures in its training set",
-            "text": "No paper mentions them. What they are worth, notebook 09's appendix measures.", "column": "copies", "rows": rows}  # fmt: skip
+    parts = {
+        "PrivateTest": (tested, leaked),
+        "PublicTest": (len(facts.faces.indices("val")), int(facts.in_train("val").sum())),
+    }
+    return {
+        "anchor": "leaks",
+        "title": "Test pictures that training has seen",
+        "caption": "Copies of FER2013's test pictures in its training set",
+        "text": "No paper mentions them. What they are worth, the appendix of audits measures.",
+        "column": "copies",
+        "rows": [
+            {
+                "place": part,
+                "printed": f"{total:,} pictures",
+                "calculation": f"{copies} also occur in training, pixel for pixel",
+            }
+            for part, (total, copies) in parts.items()
+        ],
+    }
+
+
+def _statements(table: pd.DataFrame) -> dict[str, Any]:
+    judged = table[~table["finding"].isin(["not run", "not testable"])]
+    rows = judged.assign(
+        paper=[words.paper(name)["short"] for name in judged["paper"]],
+        printed=judged["statement"],
+        page=[words.page_of_claim(name) for name in judged["claim"]],
+    )
+    return {
+        "anchor": "statements",
+        "title": "Statements",
+        "caption": "Statements that need no full training",
+        "text": f"{len(judged)} of {len(table)} statements are settled by counting weights or reading the paper's own "
+        "tables; the others wait for runs, or nothing could show them.",
+        "column": "finding",
+        "rows": rows[["paper", "place", "printed", "page", "finding", "calculation"]].to_dict("records"),
+    }
 
 
 def _evidence_row(row: pd.Series, with_word: bool) -> dict[str, str]:

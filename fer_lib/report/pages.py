@@ -182,11 +182,17 @@ class Site:
     def _methods(self) -> None:
         text = (Path(groups.__file__).parent / "REGISTRATION.md").read_text(encoding="utf-8")
         rules = markdown2html_mistune(re.sub(r"^#", "##", text.split("\n", 1)[1], flags=re.MULTILINE))
+        headings = {"limitations": "Limitations", "rules": "Rules", "papers": "The papers", "cite": "How to cite"}
         self.page(
-            "methods", "methods.html", title="Methods, limitations, references", limitations=lists.limitations(self.material),
-            rules=Markup(_tables(rules)), papers=[words.paper(name) for name in front.cited()], bibtex=words.BIBTEX,
-            headings=[(2, "limitations", "Limitations"), (2, "rules", "Rules"), (2, "papers", "The papers"), (2, "cite", "How to cite")],
-        )  # fmt: skip
+            "methods",
+            "methods.html",
+            title="Methods, limitations, references",
+            limitations=lists.limitations(self.material),
+            rules=Markup(_tables(rules)),
+            papers=[words.paper(name) for name in front.cited()],
+            bibtex=words.BIBTEX,
+            headings=[(2, anchor, text) for anchor, text in headings.items()],
+        )
 
     def front(self, sources: list[Path]) -> None:
         """The first screen, and the notebooks."""

@@ -223,12 +223,13 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame) -> str:
     counts = evidence.loc[evidence["finding"].str.startswith("counted "), "finding"]
     right, counted = (counts == "counted right").sum(), len(counts)
     sentences = [
-        f"The {_numeral(numbers['paper'].nunique())} papers print {len(numbers)} different accuracies, recalls and gains."
+        f"The {_numeral(numbers['paper'].nunique())} papers print {len(numbers)} different accuracies, recalls and "
+        "gains."
     ]
     if free:
         sentences.append(
-            f"[{sum(free.values())} are settled](evidence.html) without a run of ours, by the papers' own tables and test "
-            f"sets ({_listed(free)})."
+            f"[{sum(free.values())} are settled](evidence.html) without a run of ours, by the papers' own tables and "
+            f"test sets ({_listed(free)})."
         )
     if runs:
         sentences.append(f"Our runs have tested [{sum(runs.values())}](claims.html) ({_listed(runs)}).")
