@@ -14,7 +14,7 @@ from fer_lib.data.catalog import KNOWN
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import check_net
 from fer_lib.recipe import list_recipes, load_papers
-from fer_lib.schema import Name, Text, check, checked_fields
+from fer_lib.schema import Name, Text, check, checked_fields, shown
 
 NUMBERS = ("level", "gain", "recall")
 """Kinds of claims that a training can test by its accuracy."""
@@ -132,7 +132,7 @@ def parse_claim(paper: str, table: dict[str, Any]) -> Claim:
             recall without a class, a gain outside -1..1 or without two recipes, a count without counts, a recipe
             without its fidelity or the reverse, a gap that is not told, or a statement that says nothing.
     """
-    where = f"papers/{paper}.toml, claim {table.get('id', '(no id)')}"
+    where = f"papers/{paper}.toml, claim {shown(table.get('id', '(no id)'))}"
     values = table | {"id": f"{paper}/{table['id']}", "paper": paper} if "id" in table else table
     check(_Fields, values, where)
     claim = Claim(**values | {key: tuple(table.get(key, ())) for key in ("values", "models")})

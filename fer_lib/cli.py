@@ -324,6 +324,7 @@ def build_parser() -> argparse.ArgumentParser:
     ).add_subparsers(metavar="COMMAND", required=True)
     for name, text in (
         ("train", "images per second of a training, and where the time goes"),
+        ("attention", "the gradients of CBAM's maxima, and a net with CBAM beside the plain one"),
         ("augment", "whole batches against one picture at a time"),
         ("data", "reading fer2013.csv, and bringing batches to the device"),
         ("predict", "probabilities, with one view and with ten"),
@@ -347,6 +348,19 @@ def build_parser() -> argparse.ArgumentParser:
         suite.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
         suite.add_argument("--results", type=_path, help="folder for benchmarks/ (default: FER_RESULTS, else results)")
         suite.set_defaults(suite=name)
+
+    doctor = _command(
+        group,
+        "doctor",
+        commands.doctor,
+        "what this machine has for the study, and whether its device trains rightly",
+        "fer doctor",
+        "fer doctor --device cuda",
+    )
+    doctor.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    doctor.add_argument(
+        "--seconds", type=float, default=60.0, metavar="S", help="begin no check after this long (default: 60)"
+    )
 
     notebook = _command(
         group,

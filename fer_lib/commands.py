@@ -319,6 +319,16 @@ def bench(arguments: argparse.Namespace) -> None:
     print(path)
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    from fer_lib.doctor import examine
+
+    faults = 0
+    for finding in examine(arguments.device, arguments.seconds):
+        _say(str(finding))
+        faults += finding.sound is False
+    return 1 if faults else 0
+
+
 # ---------------------------------------------------------------- notebooks and report
 
 

@@ -82,7 +82,7 @@ def find_files(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, list[Path]
 
 
 def _absent(text: str) -> str:
-    # A path squeezes the two slashes of an address into one.
+    text = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+:)/+", r"\1//", text)  # a path has squeezed the slashes of an address
     if re.match(r"file:/", text):
         return f"{text}: an address; name the file by its path, without file://"
     if re.match(r"(rtsp|rtmp|rtp|udp|mms|srt)s?:/", text):

@@ -18,6 +18,7 @@ PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palet
 UNKNOWN = "#707070"  # words about what no run has measured yet: quiet, but dark enough to read
 SYSTEMS = (OURS, "#009E73", "#56B4E9", "#CC79A7", "#000000", "#7F7F00")
 """Lines of systems beside printed numbers."""
+DATA = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "drawn faces"}
 FEW = 20
 """Pictures below which a share is not drawn."""
 
@@ -31,9 +32,7 @@ def svg(figure: Figure) -> bytes:
 
 
 def claims(table: pd.DataFrame) -> Figure:
-    """Printed accuracies and recalls beside ours, a panel per paper and dataset.
-
-    What no run has measured yet is grey; claims that cannot be tested are left out.
+    """Printed accuracies and recalls beside ours, a panel per paper and dataset; those without ours are left out.
 
     Args:
         table: a claim table, see :func:`fer_lib.study.claim_table.claim_table`.
@@ -54,37 +53,34 @@ def gain_claims(table: pd.DataFrame) -> Figure:
 
 
 def _claims(table: pd.DataFrame, label: str) -> Figure:
-    table = table[table["verdict"] != "not testable"]
-    data = table["dataset"].mask(table["dataset"] == "own", table["recipe"].str.split("/").str[-1])
-    panels = [rows for _, rows in table.assign(data=data).groupby(["data", "paper"], sort=False)]
-    panels.sort(key=lambda rows: list(data).index(rows["data"].iloc[0]))  # stable: what shares its data is together
-    heights = [len(rows) + 1.1 for rows in panels] or [1]
-    figure = Figure(figsize=(9, 0.9 + 0.21 * sum(heights)), layout="constrained")
+    table = table[table["ours"].notna()]
+    if table.empty:
+        return only_text("no printed number has runs of its recipe's length beside it yet")
+    panels = [rows for _, rows in table.groupby(["dataset", "paper"], sort=False)]
+    heights = [len(rows) + 1.1 for rows in panels]
+    figure = Figure(figsize=(9, 0.9 + 0.25 * sum(heights)), layout="constrained")
     grid = figure.subplots(len(heights), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
-    for axes, rows in zip(grid, panels, strict=False):
+    for axes, rows in zip(grid, panels, strict=True):
         _claim_panel(axes, rows)
     grid[-1].set_xlabel(label)
-    _legend(figure, ncols=6)
+    _legend(figure, ncols=4)
     return figure
 
 
 def _claim_panel(axes: Axes, table: pd.DataFrame) -> None:
     rows, printed, ours = np.arange(len(table))[::-1], table["printed"].to_numpy(float), table["ours"].to_numpy(float)
-    full, found = (table["epochs"] == table["recipe_epochs"]).to_numpy(), ~np.isnan(ours)
-    axes.hlines(rows[found], printed[found], ours[found], color=QUIET, linewidth=0.7, zorder=1)
-    for shown, color, name in ((found, PAPER, "printed"), (~found, QUIET, "printed, no run yet")):
-        axes.scatter(printed[shown], rows[shown], s=24, marker="D", color=color, label=name, zorder=3)
-    for shown, color, name in ((full, OURS, "ours"), (~full & found, "white", "ours, fewer epochs")):
-        axes.scatter(ours[shown], rows[shown], s=28, color=color, edgecolors=OURS, label=name, zorder=3)
+    axes.hlines(rows, printed, ours, color=QUIET, linewidth=0.7, zorder=1)
+    axes.scatter(printed, rows, s=24, marker="D", color=PAPER, label="printed", zorder=3)
+    axes.scatter(ours, rows, s=28, color=OURS, label="ours", zorder=3)
     each = [(float(value), row - 0.3) for row, of in zip(rows, table["values"], strict=True) for value in of.split()]
-    if len(each) > found.sum():
+    if len(each) > len(table):
         axes.scatter(*zip(*each, strict=True), s=5, color=OURS, alpha=0.6, linewidth=0, label="one seed")
-    axes.hlines(rows, table["low"], table["high"], color=OURS, linewidth=2, label="95 % interval")
-    for row, verdict in zip(rows[found], table["verdict"][found], strict=True):
+    if table["low"].notna().any():
+        axes.hlines(rows, table["low"], table["high"], color=OURS, linewidth=2, label="one new run, 95 %")
+    for row, verdict in zip(rows, table["verdict"], strict=True):
         axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
-    for tick, known in zip(_row_names(axes, rows, _claim_names(table)), found, strict=True):
-        tick.set_color("black" if known else UNKNOWN)
-    axes.set_title(f"{table['paper'].iloc[0]}, {table['data'].iloc[0]}", loc="left", fontsize="medium")
+    _row_names(axes, rows, _claim_names(table))
+    axes.set_title(f"{table['paper'].iloc[0]}, {DATA.get(table['dataset'].iloc[0])}", loc="left", fontsize="medium")
 
 
 def _claim_names(table: pd.DataFrame) -> list[str]:
@@ -129,13 +125,13 @@ def gains(table: pd.DataFrame) -> Figure:
     open_rows = int((table["baseline"] != "").sum()) - sum(len(modules) for _, modules in panels)
     note = f"{open_rows} comparisons without runs are left out" if open_rows else ""
     if not panels:
-        return _only_text(note or "no comparison")
+        return only_text(note or "no comparison")
     heights = [len(modules) + 1.2 for _, modules in panels]
     figure = Figure(figsize=(9, 1.3 + 0.36 * sum(heights)), layout="constrained")
     grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for (baseline, modules), axes in zip(panels, grid, strict=True):
         axes.set_title(
-            f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {baseline['dataset']}",
+            f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {DATA.get(baseline['dataset'])}",
             loc="left",
             fontsize="medium",
         )
@@ -146,7 +142,8 @@ def gains(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _only_text(text: str) -> Figure:
+def only_text(text: str) -> Figure:
+    """A figure that says why there is none."""
     figure = Figure(figsize=(9, 0.6), layout="constrained")
     axes = figure.subplots()
     axes.axis("off")
@@ -226,22 +223,24 @@ def curves(histories: Mapping[str, Mapping[str, np.ndarray]], selected: Mapping[
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
+    validation = left.twinx()  # the training loss may be another measure than the validation's cross-entropy
     for (label, history), color in zip(histories.items(), sns.color_palette("colorblind"), strict=False):
         epochs = history["epoch"]
-        style = {"color": color, "marker": "." if len(epochs) < 20 else ""}  # one epoch alone draws no line
+        style = {"color": color, "marker": "." if len(epochs) < 20 else ""}
         left.plot(epochs, history["train_loss"], **style, label=f"{label}, training")
-        left.plot(epochs, history["val_loss"], **style, linestyle="--", label=f"{label}, validation")
+        validation.plot(epochs, history["val_loss"], **style, linestyle="--", label=f"{label}, validation")
         right.plot(epochs, history["train_accuracy"] * 100, **style)
         right.plot(epochs, history["val_accuracy"] * 100, **style, linestyle="--")
         if selected:
             chosen = selected[label]
             right.plot(chosen, history["val_accuracy"][chosen - 1] * 100, "o", color=color)
-    left.set(xlabel="epoch", ylabel="loss")
+    left.set(xlabel="epoch", ylabel="training loss, as trained (solid)")
+    validation.set(ylabel="validation loss, cross-entropy (dashed)")
     right.set(xlabel="epoch", ylabel="accuracy, %")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.legend(frameon=False, fontsize="small")
+    _legend(figure, ncols=4)
     return figure
 
 
@@ -452,4 +451,40 @@ def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, s
     )
     axes.grid(axis="y", alpha=0.3)
     _legend(figure, ncols=3)
+    return figure
+
+
+def modules(ours: pd.DataFrame, printed: pd.DataFrame, title: str, tall: bool = False) -> Figure:
+    """What modules add here, with intervals, beside the gains that papers print for the same modules.
+
+    Args:
+        ours: module, gain, low, high and values (one a seed) in points; best first.
+        printed: module, gain and label (who prints it, on which data).
+        title: above the figure.
+        tall: for a phone: narrow, with the printed gains below ours.
+    """
+    size = (3.7, 1.9 + 0.6 * len(ours)) if tall else (6.3, 1.05 + 0.33 * len(ours))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(ours))[::-1]
+    axes.axvspan(-1, 1, color=QUIET, alpha=0.18, linewidth=0, label="within ±1 point")
+    axes.axvline(0, color="#555555", linewidth=1)
+    axes.hlines(rows + 0.12, ours["low"], ours["high"], color=OURS, linewidth=2.5, label="ours, 95 % interval")
+    axes.scatter(ours["gain"], rows + 0.12, s=38, color=OURS, label="ours, mean", zorder=3)
+    each = [(value, row - 0.1) for row, values in zip(rows, ours["values"], strict=True) for value in values]
+    axes.scatter(*zip(*each, strict=True), s=9, color=OURS, alpha=0.7, linewidth=0, label="ours, one seed")
+    heights = dict(zip(ours["module"], rows, strict=True))
+    for (label, points), marker in zip(printed.groupby("label", sort=True), "DsP^v", strict=False):
+        at = [heights[module] - 0.28 for module in points["module"]]
+        axes.scatter(points["gain"], at, s=34, marker=marker, color=PAPER, label=f"printed: {label}", zorder=3)
+    size = 10 if tall else 9
+    few = np.where(ours["seeds"] < 2, " (one seed)", "")
+    axes.set_yticks(rows, [textwrap.fill(n, 11 if tall else 30) for n in ours["module"] + few], fontsize=size)
+    axes.set_ylim(-0.6, len(ours) - 0.4)
+    axes.tick_params(axis="x", labelsize=size)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("gain in accuracy, points", fontsize=size)
+    axes.set_title(textwrap.fill(title, 44) if tall else title, loc="left", fontsize=size)
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=1 if tall else 3, frameon=False, fontsize=size - 1)
     return figure

@@ -17,7 +17,7 @@ from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import PRETRAINED, check_net, is_classical
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
-from fer_lib.schema import Count, Name, Part, Positive, Text, check, check_named, checked_fields, read_toml
+from fer_lib.schema import Count, Name, Part, Positive, Text, check, check_named, checked_fields, read_toml, shown
 
 PAPERS_DIR = Path(__file__).parent / "papers"
 SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
@@ -282,6 +282,13 @@ class About(Part):
     title: Text
     authors: Text
     idea: Text
+    short: Text | None = None
+    """The authors' family names."""
+    year: int | None = None
+    reference: Text | None = None
+    """Where it was published, as far as its text says."""
+    caveat: Text | None = None
+    """What a reader must know first of its numbers, in a line."""
 
 
 class Ablation(Part):
@@ -359,7 +366,7 @@ def parse_recipes(paper: str, tables: list[dict[str, Any]]) -> list[Recipe]:
     raw: dict[str, dict[str, Any]] = {}
     recipes = []
     for table in tables:
-        where = f"papers/{paper}.toml, recipe {paper}/{table.get('name', '(no name)')}"
+        where = f"papers/{paper}.toml, recipe {paper}/{shown(table.get('name', '(no name)'))}"
         if table.get("name") in (None, *raw):
             raise UserError(f"{where}: every recipe needs a name of its own")
         parent, sources = table.get("extends"), table.get("sources", {})

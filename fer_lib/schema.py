@@ -21,11 +21,17 @@ Positive = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 """From 0 to 1."""
 BelowOne = Annotated[float, Meta(ge=0, lt=1)]
-Text = Annotated[str, Meta(min_length=1, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
+_PATTERNS = {
+    r"\A[^\x00-\x1f\x7f-\x9f]+\Z": "text without control characters",
+    r"\A\w[\w.+-]*(/\w[\w.+-]*)*\Z": "a name of letters, digits, '.', '_', '+', '-' and '/'",
+    r"\A[0-9a-f]{40,64}\Z": "40 to 64 hexadecimal digits",
+}
+_TEXT, _NAME, _DIGEST = _PATTERNS
+Text = Annotated[str, Meta(pattern=_TEXT)]
 """Something to read: no control character, which a terminal would obey."""
-Name = Annotated[str, Meta(pattern=r"\A\w[\w.+-]*(/\w[\w.+-]*)*\Z")]
+Name = Annotated[str, Meta(pattern=_NAME)]
 """Words between slashes, fit to name a folder."""
-Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{40,64}\Z")]
+Digest = Annotated[str, Meta(pattern=_DIGEST)]
 
 _WORDS = {
     "int": "a whole number",
@@ -94,6 +100,11 @@ def check_named(what: str, kinds: Mapping[str, type[T]], values: Mapping[str, An
     return check(kinds[name], {key: value for key, value in values.items() if key != "name"}, f"{what} {name}")
 
 
+def shown(name: Any) -> str:
+    """A name to read, whatever a file has in its place."""
+    return name if isinstance(name, str) and name.isprintable() else repr(name)
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file.
 
@@ -119,8 +130,10 @@ def _explain(message: str, kind: Any, values: Any) -> str:
         return f"{name}: {unknown('key', extra[1], _fields(info))}".removeprefix(": ")
     if lacking := re.fullmatch("Object missing required field `(.*)`", text):
         return f"lacks {f'{name}.' if name else ''}{lacking[1]}"
-    shown = repr(found) if len(repr(found)) < 100 else f"{repr(found)[:97]}..."
-    where = "" if not name else f"{name}: " if "..." in name else f"{name} = {shown}: "
+    value = repr(found) if len(repr(found)) < 100 else f"{repr(found)[:97]}..."
+    where = "" if not name else f"{name}: " if "..." in name else f"{name} = {value}: "
+    if " matching regex '" in text:
+        text = f"expected {next(words for p, words in _PATTERNS.items() if repr(p)[1:-1] in text or p in text)}"
     choices = [value for kind in _kinds(info) for value in getattr(kind, "values", ())]
     if text.startswith("Invalid enum value") and choices:
         return f"{name}: {unknown('value', str(found), map(str, choices))}"

@@ -42,6 +42,7 @@ FLOORS = {
     "fer_lib.demo": 4,
     "fer_lib.report": 5,
     "fer_lib.bench": 5,
+    "fer_lib.doctor": 4,
     "fer_lib.commands": 6,
     "fer_lib.cli": 6,
 }

@@ -15,6 +15,7 @@ from fer_lib.demo.faces import create_detector
 from fer_lib.errors import UserError
 from fer_lib.frames import decode_picture
 from fer_lib.models import create_model
+from fer_lib.models.attention import CBAM
 from fer_lib.training import predict_probabilities
 from fer_lib.training.step import TrainStep
 
@@ -110,6 +111,15 @@ def test_both_ways_predict_the_same(setting, views, tolerance):
     theirs = published.predict(setting.loader(6, 4, views, shuffle=False), net, CPU)
     ours = predict_probabilities(net, images, views=views)
     assert torch.allclose(ours, theirs, atol=tolerance)
+
+
+def test_both_ways_attend_to_the_same():
+    ours, theirs = (block(16).train() for block in (CBAM, published.CBAM))
+    torch.nn.init.ones_(ours.spatial.bn.weight)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 16, 5, 5)
+    outs = [block(x.clone().requires_grad_()) for block in (ours, theirs)]
+    assert torch.equal(*outs)
 
 
 def test_both_ways_read_the_same(tmp_path, setting):

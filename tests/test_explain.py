@@ -299,3 +299,17 @@ def test_randomised_net_keeps_the_sizes_of_its_weights_and_forgets_the_rest():
     assert logits.std(0).max() > 1e-3, "the signal has faded"
     again = randomized(net, pictures, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(other.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_wrapped_nets_have_the_maps_of_the_net_within():
+    torch.manual_seed(0)
+    net = create_model("resnet18_cbam", width=16).eval()
+    pictures = torch.randn(2, 1, 32, 32)
+    wanted = heat_maps(net, pictures, [0, 1])
+    assert wanted.max() > 0.9
+    for wrapped in (nn.DataParallel(net), torch.compile(net), torch.compile(nn.DataParallel(net))):
+        np.testing.assert_array_equal(heat_maps(wrapped, pictures, [0, 1]), wanted)
+        np.testing.assert_array_equal(
+            road(wrapped, pictures, [0, 1], wanted, percentiles=[50]),
+            road(net, pictures, [0, 1], wanted, percentiles=[50]),
+        )

@@ -54,6 +54,14 @@ def mutations(content):
     return st.tuples(st.sampled_from(list(places(content))), JUNK | st.just(...))
 
 
+def message(call, *arguments):
+    """What a call complains of; None if it does not."""
+    try:
+        call(*arguments)
+    except UserError as error:
+        return str(error)
+
+
 def is_one_line(text):
     return text.isprintable()
 
@@ -144,6 +152,7 @@ def test_a_hostile_run_json_is_one_line(runs, text):
 
 # ---------------------------------------------------------------- papers
 
+ABOUT = '[paper]\nid = "d"\ntitle = "T"\nauthors = "A"\nidea = "I"\n'
 RECIPE = recipe_table(
     augment={"crop": 44, "flip": 0.5, "rotate": [-10, 10], "erase": {"p": 0.5, "area": [0.02, 0.2]}},
     loss={"name": "joint", "weight": 1.0, "lambda1": 0.1},
@@ -158,21 +167,15 @@ RECIPE = recipe_table(
 @FUZZ
 @given(mutations(RECIPE))
 def test_a_malformed_recipe_is_one_line(mutation):
-    try:
-        parse_recipes("demo", [replaced(RECIPE, *mutation)])
-    except UserError as error:
-        assert is_one_line(str(error))
-        assert str(error).startswith("papers/demo.toml, recipe demo/")
+    said = message(parse_recipes, "demo", [replaced(RECIPE, *mutation)])
+    assert said is None or (is_one_line(said) and said.startswith("papers/demo.toml, recipe demo/"))
 
 
 @FUZZ
 @given(mutations(claim_table()))
 def test_a_malformed_claim_is_one_line(mutation):
-    try:
-        parse_claim("demo", replaced(claim_table(), *mutation))
-    except UserError as error:
-        assert is_one_line(str(error))
-        assert str(error).startswith("papers/demo.toml, claim ")
+    said = message(parse_claim, "demo", replaced(claim_table(), *mutation))
+    assert said is None or (is_one_line(said) and said.startswith("papers/demo.toml, claim "))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +188,7 @@ def test_a_malformed_claim_is_one_line(mutation):
             '[paper]\nid = "d"\ntitle = "T"\nauthors = "A"\nidea = "I"\n[[clam]]\n',
             "unknown key 'clam': did you mean claim",
         ),
-        ('[paper]\nid = "d"\ntitle = "T"\nauthors = "A"\nidea = "I"\nrecipe = 3\n', "paper: unknown key 'recipe'"),
+        (ABOUT + "recipe = 3\n", "paper: unknown key 'recipe'"),
     ],
 )
 def test_a_broken_paper_names_its_file(tmp_path, monkeypatch, text, words):
@@ -230,11 +233,8 @@ def test_a_malformed_header_is_one_line(weights):
     @given(mutations(content))
     def holds(mutation):
         folder = write(replaced(content, *mutation))
-        try:
-            read_checkpoint("net", folder)
-        except UserError as error:
-            assert is_one_line(str(error))
-            assert str(folder / "net.safetensors") in str(error)
+        said = message(read_checkpoint, "net", folder)
+        assert said is None or (is_one_line(said) and str(folder / "net.safetensors") in said)
 
     holds()
 
@@ -243,5 +243,5 @@ def test_a_malformed_header_is_one_line(weights):
 def test_weights_that_are_no_numbers_are_refused(weights, value):
     write, content = weights
     checkpoint = read_checkpoint("net", write(content, **{"fc.bias": torch.tensor([0.0] * 6 + [value])}))
-    with pytest.raises(UserError, match="fc.bias has weights that are NaN or infinite"):
+    with pytest.raises(UserError, match=r"fc\.bias has weights that are NaN or infinite"):
         load_net(checkpoint)

@@ -11,6 +11,7 @@ from tiny import tiny_dataset
 from fer_lib.augment import test_views as views_of
 from fer_lib.checkpoints import load_net, read_checkpoint
 from fer_lib.data.pictures import read_picture
+from fer_lib.errors import UserError
 from fer_lib.frames import Frame
 from fer_lib.predict import Face, Predictor, cut_faces, read_faces
 
@@ -119,3 +120,40 @@ def test_heat_lies_within_the_view_the_net_is_shown(predictor, pictures):
     outside[12:36, 12:36] = False
     assert not maps[:, outside].any()
     assert maps[:, 12:36, 12:36].any()
+
+
+# ---------------------------------------------------------------- faces in any form
+
+
+def test_a_face_of_any_size_is_read_whole(predictor, pictures):
+    """Of a picture twice as large, the middle 48 pixels are another picture."""
+    twice = np.asarray(Image.fromarray(pictures[0]).resize((96, 96), Image.Resampling.BICUBIC))
+    large = predictor.probabilities(twice[None])
+    again = np.asarray(Image.fromarray(twice).resize((48, 48), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(large, predictor.probabilities(again[None]))
+    middle = predictor.probabilities(np.ascontiguousarray(twice[24:72, 24:72])[None])
+    assert np.abs(middle - large).max() > 1e-4
+
+
+def test_one_answer_whatever_a_face_comes_as(predictor, pictures, tmp_path):
+    face = pictures[3]
+    Image.fromarray(face).save(tmp_path / "face.png")
+    colour = np.repeat(face[..., None], 3, 2)
+    (wanted,) = predictor(face)
+    assert wanted.label == predictor.classes[predictor.probabilities(face[None]).argmax()]
+    for form in (
+        tmp_path / "face.png", str(tmp_path / "face.png"), Image.fromarray(colour), colour, colour[None], colour / 255,
+        torch.from_numpy(face), torch.from_numpy(face)[None], torch.from_numpy(colour).permute(2, 0, 1)[None],
+    ):  # fmt: skip
+        (found,) = predictor(form)
+        assert found.probabilities == wanted.probabilities
+    readings = predictor([face, Image.fromarray(pictures[4]), tmp_path / "face.png"])
+    assert [reading.label for reading in readings][::2] == [wanted.label] * 2
+    assert [r.label for r in predictor(pictures[:5])] == [r.label for r in predictor(torch.from_numpy(pictures[:5]))]
+    assert predictor.heat_maps(colour).shape == (1, 48, 48)
+    assert predictor([]) == []
+
+
+def test_what_is_no_face_is_named(predictor, pictures):
+    with pytest.raises(UserError, match="picture 1: None instead of a picture"):
+        predictor([pictures[0], None])

@@ -232,3 +232,9 @@ def test_with_changes():
         with_changes(recipe, batch_size=0)
     with pytest.raises(UserError, match="epochs = -1: expected a whole number >= 1"):
         with_changes(recipe, epochs=-1)
+
+
+def test_a_limit_says_how_it_is_drawn_and_its_absence_changes_nothing():
+    assert "limits" not in RunSpec(tiny_recipe()).as_dict()
+    for limit in ({"limit_train": 9}, {"limit_test": 9}):
+        assert RunSpec(tiny_recipe(), **limit).as_dict()["limits"] == "by_class"

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import InterpolationMode, v2
 
 from fer_lib.augment import MEAN, STD
+from fer_lib.models import attention
 
 Transform = Callable[[Image.Image], Tensor]
 _TENSOR = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
@@ -96,3 +97,14 @@ def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
     frame = pd.read_csv(path)
     images = np.stack([np.array(row.split(), dtype=np.uint8).reshape(48, 48) for row in frame["pixels"]])
     return images, frame["emotion"].to_numpy()
+
+
+class CBAM(attention.CBAM):
+    """CBAM with the maxima as people write them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float [B, C, H, W] to the same."""
+        mlp = self.channel._mlp
+        x = x * torch.sigmoid(mlp(x.mean((2, 3), keepdim=True)) + mlp(x.amax((2, 3), keepdim=True)))
+        maps = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), 1)
+        return x * torch.sigmoid(self.spatial.bn(self.spatial.conv(maps)))

@@ -1,4 +1,4 @@
-"""The five benchmarks: training, augmentation, reading data, predicting, and faces in camera pictures."""
+"""The six benchmarks: training, attention, augmentation, reading data, predicting, and faces in camera pictures."""
 
 import io
 import tempfile
@@ -21,6 +21,7 @@ from fer_lib.demo.example import example_picture
 from fer_lib.errors import UserError
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
+from fer_lib.models.attention import CBAM
 from fer_lib.models.describe import count_macs
 from fer_lib.paths import results_dir
 from fer_lib.predict import Predictor
@@ -223,6 +224,33 @@ def _augment(setting: _Setting, models: Sequence[str], seconds: float) -> tuple[
     return rows, {}
 
 
+def _attention(setting: _Setting, models: Sequence[str], seconds: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    batch, rows = 128, []
+
+    def passes(net: torch.nn.Module, *shape: int) -> Callable[[int], Callable[[], None]]:
+        """Forward and backward passes of one batch."""
+        net = net.to(setting.device, memory_format=torch.channels_last).train()
+        x = torch.randn(batch, *shape, device=setting.device).contiguous(memory_format=torch.channels_last)
+
+        def act() -> None:
+            net.zero_grad()
+            with torch.autocast(setting.device.type, setting.dtype, enabled=setting.dtype != torch.float32):
+                out = net(x.clone().requires_grad_())
+            out.float().sum().backward()
+
+        return lambda rounds: lambda: [act() for _ in range(rounds)] and None
+
+    for channels, side in ((16, 44), (64, 11)):
+        ways = [passes(block(channels), channels, side, side) for block in (CBAM, published.CBAM)]
+        what = f"CBAM of {channels} channels at {side} px, maxima by index beside amax"
+        rows.append({"what": what} | compare(*ways, batch, seconds / 4, setting.device))
+    recipes = [get_recipe(f"narrow/{name}/fer2013") for name in ("cbam", "none")]
+    ways = [passes(create_model(r.model, num_classes=CLASSES, **r.model_options), 1, 44, 44) for r in recipes]
+    compared = compare(*ways, batch, seconds / 2, setting.device)
+    rows.append({"what": "narrow net with CBAM beside the plain one"} | compared)
+    return rows, {}
+
+
 def _predict(setting: _Setting, models: Sequence[str], seconds: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     rows = []
     plans = [(name, batch, views) for name, batch in setting.models(models) for views in ("one", "ten")]
@@ -357,4 +385,11 @@ def _camera_picture() -> bytes:
     return jpeg.getvalue()
 
 
-SUITES = {"train": _train, "augment": _augment, "data": _data, "predict": _predict, "faces": _faces}
+SUITES = {
+    "train": _train,
+    "attention": _attention,
+    "augment": _augment,
+    "data": _data,
+    "predict": _predict,
+    "faces": _faces,
+}

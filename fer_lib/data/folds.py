@@ -7,6 +7,7 @@ the seed of a run: what the luck of a draw is worth shows over many.
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -224,6 +225,7 @@ def _share_of_each_class(dataset: FaceDataset, start: float, stop: float, seed: 
     return mask
 
 
+@lru_cache(maxsize=32)  # every fold of a draw asks for it
 def _subject_folds(dataset: FaceDataset, folds: int, seed: int | None) -> np.ndarray:
     """The fold of each picture, int64 [N], such that a subject is in one fold only.
 

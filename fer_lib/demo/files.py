@@ -23,7 +23,7 @@ from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
 from fer_lib.texts import spreadsheet_cell
 
 FORMATS = ("json", "csv", "pictures", "films")
-CUT_OUT = 256  # pictures with no longer side may be faces that were cut out
+CUT_OUT = 256  # pictures with no longer side, and about square, may be faces that were cut out
 
 
 def predict_command(
@@ -87,7 +87,8 @@ def predict_command(
     def counted(frames: Iterable[tuple[Frame, list[Reading]]]) -> Iterator[tuple[Frame, list[Reading]]]:
         nonlocal small, missed
         for frame, readings in frames:
-            if frame.index is None and max(frame.picture.shape) <= CUT_OUT:
+            short, long = sorted(frame.picture.shape[:2])
+            if frame.index is None and long <= min(CUT_OUT, 1.2 * short):
                 small, missed = small + 1, missed + (not readings)
             yield frame, readings
 

@@ -1,39 +1,50 @@
-"""Executed notebooks as self-contained HTML pages, and the index that a reader opens first."""
+"""The report: a front page, a page behind every claim and every run, and the executed notebooks; static and offline."""
 
+import hashlib
 import html
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import itables
 import jinja2
 import nbformat
 from markupsafe import Markup
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from pygments.formatters import HtmlFormatter
 
 from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.paths import results_dir, write_atomically
+from fer_lib.report import claim_pages, front, lists, run_pages, words
+from fer_lib.report.material import Material
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
-from fer_lib.study.answer import answer
-from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
+from fer_lib.study import groups
+from fer_lib.study.modules import module_figure, module_words
 from fer_lib.study.verify import sound_records
 
 TEMPLATES = Path(__file__).parent / "templates"
-TITLE = "Do attention modules improve facial-expression recognition?"
-LEAD = (
-    "A reproducibility study of four papers that add attention modules to residual networks (FER2013, CK+). "
-    "Every accuracy they print stands beside ours, with its spread, its protocol and a verdict."
-)
+NAVIGATION = (
+    ("index.html", "Answer"), ("claims.html", "Claims"), ("gains.html", "Modules compared"),
+    ("evidence.html", "The papers' own numbers"), ("runs.html", "Runs"), ("methods.html", "Methods and limitations"),
+    ("index.html#notebooks", "Notebooks"),
+)  # fmt: skip
+KEY = "<!-- made from {} -->"
+"""First line of a notebook's page, which takes long to render: what it was made from."""
 
 
 def render(scale: str = "paper") -> list[Path]:
-    """Render every executed notebook of a scale, and the index.
+    """Render every executed notebook of a scale, the front page, and at paper scale the pages behind its numbers.
+
+    A page that is as it was is left alone, and pages of claims and runs that there are no more are removed.
 
     Args:
         scale: paper (``results/reports``) or smoke (``results/smoke/reports``).
 
     Returns:
-        The pages, the index last.
+        The pages, the front page last.
 
     Raises:
         UserError: nothing has been executed at this scale.
@@ -46,32 +57,224 @@ def render(scale: str = "paper") -> list[Path]:
         raise UserError(
             f"{executed_path('*', scale).parent}: no executed notebook; run `fer notebook NAME --scale {scale}`"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    pages = []
-    for source in sources:
-        page = folder / f"{source.stem}.html"
-        _write(page, render_page(source))
-        pages.append(page)
-    index = folder / "index.html"
-    _write(index, _index(sources, scale))
-    return [*pages, index]
+    material = Material(*sound_records(results_dir() / "runs")) if scale == "paper" else None
+    site = Site(folder, material)
+    for number, source in enumerate(sources):
+        neighbours = [sources[at] if 0 <= at < len(sources) else None for at in (number - 1, number + 1)]
+        site.notebook(source, *neighbours)
+    if material:
+        site.study()
+    site.front(sources)
+    site.sweep()
+    return site.pages
 
 
-def _write(page: Path, text: str) -> None:
-    write_atomically(page, lambda file: file.write(text.encode()))
+class Site:
+    """The pages of one report.
+
+    Args:
+        folder: where they are written.
+        material: the study's records and tables; None at smoke scale, which has no results.
+    """
+
+    def __init__(self, folder: Path, material: Material | None) -> None:
+        self.folder, self.material = folder, material
+        self.pages: list[Path] = []
+        nav = NAVIGATION if material else (("index.html", "Notebooks"),)
+        self.about = {
+            "title": words.TITLE,
+            "study": words.STUDY,
+            "css": Markup(_css()),
+            "nav": nav,
+            "stamp": _stamp(material),
+        }
+
+    def write(self, name: str, text: str) -> None:
+        """Write a page, unless it is there as it is."""
+        path = self.folder / name
+        self.pages.append(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = text.encode()
+        if not path.exists() or path.read_bytes() != content:
+            write_atomically(path, lambda file: file.write(content))
+
+    def page(self, template: str, name: str, **context: Any) -> None:
+        """Render one page from its template.
+
+        Args:
+            template: without suffixes.
+            name: of the page, from the report's folder.
+            **context: what the template needs.
+        """
+        self.write(name, render_template(template, self.about, name, **context))
+
+    def sweep(self) -> None:
+        """Remove pages of claims and runs that there are no more."""
+        for path in {*self.folder.glob("claims/*.html"), *self.folder.glob("runs/*.html")} - {*self.pages}:
+            path.unlink()
+
+    # ------------------------------------------------------------ notebooks
+
+    def notebook(self, source: Path, before: Path | None, after: Path | None) -> None:
+        """A notebook's page, made anew where the executed copy, its neighbours or this package changed."""
+        steps = [path and (f"{path.stem}.html", title_and_lead(nbformat.read(path, 4))[0]) for path in (before, after)]
+        parts = (source.read_bytes(), repr(steps), repr(self.about["nav"]), _package_digest())
+        key = KEY.format(hashlib.sha256(repr(parts).encode()).hexdigest()[:20])
+        path = self.folder / f"{source.stem}.html"
+        if path.exists() and path.read_text(encoding="utf-8").endswith(f"{key}\n"):
+            self.pages.append(path)
+            return
+        self.write(path.name, f"{render_page(source, self.about, *steps)}\n{key}\n")
+
+    # ------------------------------------------------------------ the study's own pages
+
+    def study(self) -> None:
+        """The pages behind the numbers."""
+        material = self.material
+        contexts = list(claim_pages.claim_contexts(material))
+        names = [(context["page"], _brief(context["title"])) for context in contexts]
+        for context, before, after in zip(contexts, [None, *names], [*names[1:], None], strict=False):
+            self.page("claim", context.pop("page"), before=before, after=after, **context)
+        for name, records in material.trainings.items():
+            self.page("run", name, **run_pages.training_context(records, material))
+        rows = run_pages.run_rows(material)
+        self.page(
+            "runs", "runs.html", title="Every run", rows=rows, count=len(material.records), problems=material.problems
+        )
+        self._claims([context | {"page": page} for context, (page, _) in zip(contexts, names, strict=True)])
+        families, waiting = lists.families(material)
+        figures = dict(zip(("figure", "tall"), _module_figures(material), strict=True))
+        self.page(
+            "gains",
+            "gains.html",
+            title="What each module adds",
+            families=families,
+            waiting=waiting,
+            headings=[(2, f["anchor"], f["title"]) for f in families],
+            **figures,
+        )
+        found = lists.evidence_context(material)
+        headings = [
+            (2, "brief", "In brief"),
+            *((2, s["anchor"], s["title"]) for s in found["sections"]),
+            (2, "gaps", "Gaps and contradictions"),
+        ]
+        self.page(
+            "evidence", "evidence.html", title="What the papers' own numbers already say", headings=headings, **found
+        )
+        self._methods()
+
+    def _claims(self, contexts: list[dict[str, Any]]) -> None:
+        rows = claim_pages.claim_rows(contexts)
+        columns = {"paper": 0, "kind": 2, "data": 4, "fidelity": 8, "verdict": 9}
+        filters = [
+            (at, name if name != "fidelity" else "test", sorted({row[name] for row in rows} - {""}))
+            for name, at in columns.items()
+        ]
+        script, name = _datatables()
+        verdicts = [word for word in words.VERDICTS if any(row["verdict"] == word for row in rows)]
+        self.page(
+            "claims", "claims.html", title="Every claim, and its verdict", shape="broad", rows=rows, filters=filters,
+            unrun=sum(row["verdict"] == "not run" for row in rows), meanings=words.VERDICTS, verdicts=verdicts,
+            fidelity=claim_pages.FIDELITY, script=Markup(script), jquery=Markup(name),
+        )  # fmt: skip
+
+    def _methods(self) -> None:
+        text = (Path(groups.__file__).parent / "REGISTRATION.md").read_text(encoding="utf-8")
+        rules = markdown2html_mistune(re.sub(r"^#", "##", text.split("\n", 1)[1], flags=re.MULTILINE))
+        headings = {"limitations": "Limitations", "rules": "Rules", "papers": "The papers", "cite": "How to cite"}
+        self.page(
+            "methods",
+            "methods.html",
+            title="Methods, limitations, references",
+            limitations=lists.limitations(self.material),
+            rules=Markup(_tables(rules)),
+            papers=[words.paper(name) for name in front.cited()],
+            bibtex=words.BIBTEX,
+            headings=[(2, anchor, text) for anchor, text in headings.items()],
+        )
+
+    def front(self, sources: list[Path]) -> None:
+        """The first screen, and the notebooks."""
+        cards = []
+        for source in sources:
+            title, lead = title_and_lead(nbformat.read(source, as_version=4))
+            cards.append({"href": f"{source.stem}.html", "title": title, "text": lead})
+        study = None
+        if material := self.material:
+            wide, tall = _module_figures(material)
+            attention, printed = material.answer
+            study = {
+                "answer": Markup(markdown2html_mistune(attention)), "printed": Markup(markdown2html_mistune(printed)),
+                "figure": wide, "tall": tall, "sure": {k: Markup(v) for k, v in front.how_sure(material).items()},
+                "cards": front.cards(material), "progress": front.progress_line(material),
+            }  # fmt: skip
+        self.page("index", "index.html", title=words.TITLE, study=study, cards=cards, shape="front")
 
 
-def render_page(source: Path) -> str:
-    """One executed notebook as one HTML text that names no file or address outside itself, the index aside."""
+# ---------------------------------------------------------------- templates
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
+
+
+def render_template(template: str, site: dict[str, Any], name: str, **context: Any) -> str:
+    """One page as HTML.
+
+    Args:
+        template: its name without suffixes.
+        site: what all pages share.
+        name: the page, from the report's folder.
+        **context: what the template needs.
+    """
+    up = "../" * name.count("/")
+    defaults = {"description": words.DESCRIPTION, "headings": None, "results": f"{up}..", "shape": ""}
+    return _environment().get_template(f"{template}.html.j2").render(defaults | context, site=site, up=up, here=name)
+
+
+def render_page(source: Path, site: dict[str, Any], before: Any = None, after: Any = None) -> str:
+    """One executed notebook as one HTML text that loads nothing from outside itself.
+
+    Args:
+        source: the executed copy.
+        site: what all pages share.
+        before: address and title of the notebook before it.
+        after: of the one after it.
+    """
     notebook = nbformat.read(source, as_version=4)
     exporter = HTMLExporter(
         template_name="fer", extra_template_basedirs=[str(TEMPLATES)], exclude_input_prompt=True,
         exclude_output_prompt=True,
     )  # fmt: skip
-    title, _ = title_and_lead(notebook)
-    page = {"title": title, "css": _css(), "stamp": _stamp(notebook), "headings": _headings(exporter, notebook)}
-    body, _ = exporter.from_notebook_node(notebook, resources={"page": page})
-    return body
+    title, lead = title_and_lead(notebook)
+    body, _ = exporter.from_notebook_node(notebook)
+    body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', _tables(body))
+    return render_template(
+        "notebook", site, f"{source.stem}.html", title=title, description=lead[:300], body=Markup(body),
+        headings=_headings(exporter, notebook), stamp=_notebook_stamp(notebook), before=before, after=after,
+    )  # fmt: skip
+
+
+def _tables(body: str) -> str:
+    """Tables of notebooks as a reader wants them: no row numbers, numbers to the right, scrolled by keyboard too."""
+    body = re.sub(r"<table.*?</table>", lambda found: _table(found[0]), body, flags=re.DOTALL)
+    return re.sub(
+        r'<div class="(output_html[^"]*)"', r'<div class="\1" tabindex="0" role="region" aria-label="Table"', body
+    )
+
+
+def _table(table: str) -> str:
+    numbers = re.findall(r"<tr>\s*<th>(\d+)</th>", table)
+    if numbers and numbers == [str(n) for n in range(table.count("<tr>"))][: len(numbers)]:
+        table = re.sub(r"(<tr>\s*)<th>\d+</th>", r"\1", table)
+        table = re.sub(r"(<tr[^>]*>\s*)<th></th>", r"\1", table)
+    table = re.sub(
+        r"<thead>.*?</thead>", lambda head: re.sub(r"<th(?=[ >])", '<th scope="col"', head[0]), table, flags=re.DOTALL
+    )
+    table = re.sub(r"<th>", '<th scope="row">', table)
+    return re.sub(r"<td>([+\N{MINUS SIGN}-]?[\d.,]+ ?%?)</td>", r'<td class="num">\1</td>', table)
 
 
 def _headings(exporter: HTMLExporter, notebook: nbformat.NotebookNode) -> list[tuple[int, str, str]]:
@@ -85,7 +288,7 @@ def _headings(exporter: HTMLExporter, notebook: nbformat.NotebookNode) -> list[t
     ]
 
 
-def _stamp(notebook: nbformat.NotebookNode) -> str:
+def _notebook_stamp(notebook: nbformat.NotebookNode) -> str:
     stamp = notebook.metadata.get("fer", {})
     parameters = ", ".join(f"{name} = {value!r}" for name, value in stamp.get("parameters", {}).items())
     return (
@@ -95,34 +298,47 @@ def _stamp(notebook: nbformat.NotebookNode) -> str:
     )
 
 
-def _index(sources: list[Path], scale: str) -> str:
-    cards = []
-    for source in sources:
-        notebook = nbformat.read(source, as_version=4)
-        title, lead = title_and_lead(notebook)
-        cards.append({"href": f"{source.stem}.html", "title": title, "text": lead, "stamp": _stamp(notebook)})
-    records, problems = sound_records(results_dir() / "runs")
-    table = headline_claims(claim_table(records))
-    figure = plots.svg(plots.claims(table)).decode()
-    figure = figure[figure.index("<svg") :].replace(
-        "<svg ", '<svg role="img" aria-label="Accuracies the papers print beside ours; the table below holds them." ', 1
-    )
-    data = sorted({f"{r.content['data']['name']} {r.content['data']['fingerprint'][:12]}" for r in records})
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    return environment.get_template("index.html.j2").render(
-        title=TITLE if scale == "paper" else f"{TITLE} (smoke scale: nothing here is a result)",
-        lead=LEAD,
-        answer=answer(records),
-        css=Markup(_css()),
-        figure=Markup(figure),
-        claims=Markup(readable_claims(table)[list(BRIEF)].to_html(index=False, border=0)),
-        cards=cards,
-        stamp="; ".join(
-            [f"{len(records)} recorded runs", f"data: {', '.join(data) or 'none'}"]
-            + [f"left out: {problem.removeprefix(f'{results_dir()}/')}" for problem in problems]
-        ),
+def _stamp(material: Material | None) -> str:
+    if material is None:
+        return "Smoke scale: drawn faces, seconds of training. Nothing here is a result."
+    data = sorted({f"{r.content['data']['name']} {r.content['data']['fingerprint'][:12]}" for r in material.records})
+    return f"{len(material.records)} recorded runs; data: {', '.join(data) or 'none'}. {words.STUDY}."
+
+
+def _brief(title: str) -> str:
+    return title if len(title) <= 60 else f"{title[:57]}…"
+
+
+def _module_figures(material: Material) -> tuple[Markup, Markup]:
+    """The figure of gains, wide and for a phone."""
+    control = material.own_gains[""]
+    return tuple(
+        _inline(plots.svg(module_figure(control, tall)).decode(), module_words(control)) for tall in (False, True)
     )
 
 
+def _inline(svg: str, told: str) -> Markup:
+    """A figure as part of a page, with its words for those who do not see it."""
+    return Markup(svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{html.escape(told)}" ', 1))
+
+
+@cache
 def _css() -> str:
-    return (TEMPLATES / "page.css").read_text(encoding="utf-8") + HtmlFormatter().get_style_defs(".highlight")
+    return (TEMPLATES / "page.css").read_text(encoding="utf-8") + HtmlFormatter(style="friendly").get_style_defs(
+        ".highlight"
+    )
+
+
+@cache
+def _datatables() -> tuple[str, str]:
+    """DataTables with jQuery (MIT) as itables brings them along, and the name that jQuery bears in there."""
+    script = (Path(itables.__file__).parent / "html" / "dt_bundle.js").read_text(encoding="utf-8")
+    exported = re.search(r"export\s*\{([^}]*)\}", script)
+    (name,) = re.findall(r"([\w$]+) as jQuery\b", exported[1])
+    return script.replace("</script", "<\\/script"), name
+
+
+@cache
+def _package_digest() -> str:
+    files = sorted([*Path(__file__).parent.glob("*.py"), *TEMPLATES.rglob("*.*")])
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

@@ -1,57 +1,256 @@
-"""The answer so far, as a paragraph that says what the tables hold and no more."""
+"""The answer so far, in sentences that the tables carry; a front page links the numbers, a README does not."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
+from fer_lib.claims import Claim, list_claims
+from fer_lib.queue.plan import HEADLINES, choose_recipes, matrix
 from fer_lib.recipe import get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import READINGS, ablation_table
-from fer_lib.study.groups import DATASETS, Group, group_records, longest_groups
+from fer_lib.study.groups import DATASETS
+from fer_lib.study.pools import MIN_SEEDS, Pools
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 
+SHOWN = 2
+"""Families whose every effect the answer tells; of further ones it counts the readings."""
+NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
-def answer(records: Sequence[RunRecord]) -> str:
-    """What the runs say of attention, of the papers' numbers, and of FER2013.
+
+class Progress(NamedTuple):
+    """How far the study is.
+
+    Attributes:
+        done: planned runs that are recorded.
+        planned: planned runs.
+        headlines: recipes that the papers are quoted for, with at least three seeds of full length.
+        of_headlines: such recipes.
+    """
+
+    done: int
+    planned: int
+    headlines: int
+    of_headlines: int
+
+
+def answer(
+    records: Sequence[RunRecord],
+    *,
+    links: bool = False,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    state: Progress | None = None,
+) -> str:
+    """What the runs say of attention, and what there is to say of the papers' numbers.
 
     Args:
         records: the study's runs.
+        links: whether numbers link the report's pages.
+        tables: those of the tables "claims", "evidence", "control" and "alike" that are at hand.
+        state: of :func:`progress`, if it is.
 
     Returns:
-        Paragraphs of Markdown.
+        Two paragraphs of Markdown.
     """
-    own = [ablation_table(records, claimed=False, question=question) for question in ("", "alike")]
-    paragraphs = [_attention(*own), claims_sentence(claim_table(records), evidence_table(records)), _best(records)]
-    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    known = tables or {}
+
+    def table(name: str, build: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        return known[name] if name in known else build()
+
+    attention = attention_sentences(
+        table("control", lambda: ablation_table(records, claimed=False)),
+        table("alike", lambda: ablation_table(records, claimed=False, question="alike")),
+        state or progress(records),
+    )
+    printed = printed_sentences(
+        table("claims", lambda: claim_table(records)), table("evidence", lambda: evidence_table(records))
+    )
+    text = f"{attention}\n\n{printed}"
+    return text if links else without_links(text)
 
 
-def claims_sentence(table: pd.DataFrame, evidence: pd.DataFrame) -> str:
+def without_links(markdown: str) -> str:
+    """The same text, of its links only the words."""
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+
+
+# ---------------------------------------------------------------- attention
+
+
+def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progress) -> str:
+    """What modules add, net by net: what holds in a small net need not hold in another.
+
+    Args:
+        plain: our own comparisons, see :func:`fer_lib.study.gains.ablation_table`.
+        alike: those with plain nets that start as the modules leave theirs.
+        state: of :func:`progress`.
+    """
+    read = plain[plain["reading"].isin(READINGS)]
+    sentences = [f"**{verdict_words(read, state)}**"]
+    families = [rows for _, rows in read.groupby("baseline", sort=False)]
+    families.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
+    sentences += [_family_sentence(rows) for rows in families[:SHOWN]]
+    sentences.append(_start_sentence(read, alike))
+    if further := families[SHOWN:]:
+        counts = pd.concat(further)["reading"].value_counts()
+        comparisons = sum(map(len, further))
+        sentences.append(
+            f"{_numeral(len(further)).capitalize()} further families of {comparisons} comparisons: "
+            f"[{_listed(_counted(counts, READINGS))}](gains.html)."
+        )
+    if state.headlines == 0:
+        sentences.append("None of the papers' own nets has been trained to full length yet")
+    else:
+        sentences.append(f"Of the papers' {state.of_headlines} headline trainings {state.headlines} are complete")
+    sentences[-1] += f": {state.done:,} of {state.planned:,} planned [runs](runs.html) are done."
+    return " ".join(filter(None, sentences))
+
+
+def verdict_words(read: pd.DataFrame, state: Progress) -> str:
+    """The answer in a few words.
+
+    Args:
+        read: comparisons that have a reading.
+        state: of :func:`progress`.
+    """
+    gains = int((read["reading"] == "gain").sum())
+    if read.empty:
+        return "Not known yet."
+    if not gains:
+        complete = state.headlines == state.of_headlines
+        return "Not shown." if complete else "Not shown so far, and not yet ruled out."
+    return (
+        "Yes, in every comparison so far." if gains == len(read) else f"In {gains} of {len(read)} comparisons so far."
+    )
+
+
+def _family_sentence(rows: pd.DataFrame) -> str:
+    baseline, seeds = get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
+    gains = int((rows["reading"] == "gain").sum())
+    who = (
+        f"none of {_numeral(len(rows))} modules" if not gains else f"{_numeral(gains)} of {_numeral(len(rows))} modules"
+    )
+    if len(rows) == 1:
+        who = "the module does not beat" if not gains else "the module beats"
+    else:
+        who += " beats" if gains < 2 else " beat"
+    effects = [
+        f"{module_name(row, baseline.title)} {linked_gain(row)} ({signed(row['low'])} to {signed(row['high'])})"
+        for _, row in rows.sort_values("gain", ascending=False).iterrows()
+    ]
+    return (
+        f"In a {baseline.title} trained for {_numeral(baseline.epochs)} epochs on {DATASETS[baseline.dataset]}, {who} "
+        f"the same net without it: {', '.join(effects)} points of accuracy, with 95 % intervals, "
+        f"{_numeral(seeds)} seeds each."
+    )
+
+
+def _start_sentence(read: pd.DataFrame, alike: pd.DataFrame) -> str:
+    """What is left of the losses beside plain nets whose residual branches start as small."""
+    lost = read[read["reading"] == "loss"].set_index("recipe")["gain"]
+    beside = alike[alike["reading"].isin(READINGS) & alike["recipe"].isin(lost.index)]
+    beside = beside[[bool(get_recipe(name).model_options.get("branch_scale")) for name in beside["baseline"]]]
+    if beside.empty:
+        return ""
+    left = (beside["gain"].to_numpy() / lost[beside["recipe"]].to_numpy()).max()
+    share = "Most" if left < 0.5 else "Some" if left < 1 else "None"
+    found = [
+        f"{module_name(row, get_recipe(row['baseline']).title)} {linked_gain(row)}" for _, row in beside.iterrows()
+    ]
+    return (
+        f"{share} of that loss goes with how small a module makes the residual branches start: beside plain nets that "
+        f"start as small, {', '.join(found)}."
+    )
+
+
+def linked_gain(row: pd.Series) -> str:
+    """A gain that links its row of the report's comparisons."""
+    return f"[{signed(row['gain'])}](gains.html#{comparison_anchor(row['recipe'], row['baseline'])})"
+
+
+def comparison_anchor(recipe: str, baseline: str) -> str:
+    """The anchor of a comparison in the report."""
+    return f"{recipe}--{baseline}".replace("/", "-")
+
+
+def signed(points: float) -> str:
+    """Points with a true minus sign, one decimal; what rounds to zero has no sign."""
+    text = f"{points:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def module_name(row: pd.Series, baseline: str) -> str:
+    """What a net has that its baseline has not, from their titles."""
+    name = str(row["system"])
+    return (name.rsplit(" + ", 1)[-1] if " + " in name else name.removeprefix(baseline)).strip(" +,") or name
+
+
+# ---------------------------------------------------------------- printed numbers
+
+
+def printed_numbers(claims: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a claim table that stand for numbers on paper, each number once.
+
+    Differences of two printed rows, which we form, are left out. A number that is tested in several ways (other data,
+    other sizes of the pictures) is spoken for by the test that is nearest to the paper.
+    """
+    printed = {claim.id: claim for claim in list_claims() if claim.kind != "gain" or claim.printed}
+    rows = claims[claims["claim"].isin(printed)].sort_values("fidelity", kind="stable", na_position="last")
+    keys = rows["claim"].map(lambda name: _number_key(printed[name]))
+    return rows[~keys.duplicated()].sort_index()
+
+
+def _number_key(claim: Claim) -> tuple:
+    system = claim.system.removesuffix(", at 224 px")
+    return claim.paper, claim.dataset, claim.split, claim.kind, claim.metric, claim.class_name, system, claim.value
+
+
+def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame) -> str:
     """How many printed numbers have which verdict.
 
     Args:
-        table: of :func:`fer_lib.study.claim_table.claim_table`.
+        claims: of :func:`fer_lib.study.claim_table.claim_table`.
         evidence: of :func:`fer_lib.study.evidence.evidence_table`.
     """
-    verdicts = table["verdict"].value_counts()
+    numbers = printed_numbers(claims)
+    verdicts = numbers["verdict"].value_counts()
     runs = _counted(verdicts, FROM_RUNS)
     free = _counted(verdicts, [word for word in verdicts.index if word not in (*FROM_RUNS, NOT_RUN, NOT_TESTABLE)])
     counts = evidence.loc[evidence["finding"].str.startswith("counted "), "finding"]
     right, counted = (counts == "counted right").sum(), len(counts)
     sentences = [
-        f"Of {len(table)} printed accuracies, recalls and gains our runs judge {sum(runs.values())}"
-        + (f" ({_listed(runs)})" if runs else "")
-        + (
-            f"; {sum(free.values())} need no run, as the papers' own numbers judge them ({_listed(free)})"
-            if free
-            else ""
-        )
-        + f"; {verdicts.get(NOT_TESTABLE, 0)} cannot be tested, the pictures being unpublished, and "
-        f"{verdicts.get(NOT_RUN, 0)} have no run of the paper's length yet.",
-        f"Of {counted} printed counts of pictures {right} agree with the data.",
+        f"The {_numeral(numbers['paper'].nunique())} papers print {len(numbers)} different accuracies, recalls and "
+        "gains."
     ]
+    if free:
+        sentences.append(
+            f"[{sum(free.values())} are settled](evidence.html) without a run of ours, by the papers' own tables and "
+            f"test sets ({_listed(free)})."
+        )
+    if runs:
+        sentences.append(f"Our runs have tested [{sum(runs.values())}](claims.html) ({_listed(runs)}).")
+    sentences.append(
+        f"{verdicts.get(NOT_TESTABLE, 0)} cannot be tested, as their pictures are unpublished; "
+        f"{verdicts.get(NOT_RUN, 0)} wait for runs of the papers' length. "
+        f"Of {counted} printed counts of pictures [{right} agree](evidence.html#counts) with the data."
+    )
     return " ".join(sentences)
+
+
+# ---------------------------------------------------------------- how far the study is
+
+
+def progress(records: Sequence[RunRecord]) -> Progress:
+    """Runs done of those planned, and headlines with enough seeds."""
+    names = {record.id for record in records}
+    planned = matrix(choose_recipes())
+    pools = Pools(records)
+    complete = [name for name in HEADLINES if (group := pools.full(name)) and len(group.seeds) >= MIN_SEEDS]
+    return Progress(sum(spec.run_id in names for spec in planned), len(planned), len(complete), len(HEADLINES))
 
 
 def _counted(verdicts: pd.Series, words: Sequence[str]) -> dict[str, int]:
@@ -62,68 +261,5 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
-def _attention(plain: pd.DataFrame, alike: pd.DataFrame) -> str:
-    """What each module adds, net by net: what holds in a small net need not hold in another."""
-    read = plain[plain["reading"].isin(READINGS)]
-    if read.empty:
-        return "Whether attention helps, all else equal, is open: no comparison has its seeds at full length yet."
-    sentences = []
-    for (baseline, dataset, epochs), rows in read.groupby(["baseline", "dataset", "epochs"], sort=False):
-        name = get_recipe(baseline).title
-        found = [f"{_module(row, name)} {_effect(row)}" for _, row in rows.sort_values("gain").iterrows()]
-        sentences.append(
-            f"In {name} ({DATASETS[dataset]}, {epochs:.0f} epochs, both held-out sets, points of accuracy with "
-            f"simultaneous 95 % intervals): {'; '.join(found)}."
-        )
-    halved = alike[alike["reading"].isin(READINGS) & (alike["gain"].notna())]
-    halved = halved[halved["baseline"].map(lambda name: "branch_scale" in get_recipe(name).model_options)]
-    for baseline, rows in halved.groupby("baseline", sort=False):
-        plain_net = get_recipe(baseline).title
-        found = [f"{_module(row, plain_net)} {_effect(row)}" for _, row in rows.iterrows()]
-        sentences.append(f"Beside {plain_net}: {'; '.join(found)}.")
-    marks = read["standing"].value_counts()
-    sentences.append(
-        f"{len(read)} comparisons have enough runs: {_listed(_counted(read['reading'].value_counts(), READINGS))}; "
-        f"{_listed(_counted(marks, ('confirmed', 'confirmatory', 'exploratory')))}."
-    )
-    return " ".join(sentences)
-
-
-def _module(row: pd.Series, baseline: str) -> str:
-    name = str(row["system"])
-    common = 0
-    while common < min(len(name), len(baseline)) and name[common] == baseline[common]:
-        common += 1
-    cut = name[:common].rfind(" ") + 1 if common < len(name) and name[common : common + 1] not in (" ", ",") else common
-    return name[cut:].strip(" +,") or name
-
-
-def _effect(row: pd.Series) -> str:
-    return f"{row['gain']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f}), {row['reading']}"
-
-
-def _best(records: Sequence[RunRecord]) -> str:
-    """The net, and the pipeline without one, that PublicTest likes best."""
-    groups = [
-        group for group in longest_groups(group_records(records))
-        if get_recipe(group.recipe).dataset == "fer2013" and group.accuracies("val") and group.accuracies("test")
-    ]  # fmt: skip
-    nets, pipelines = ([group for group in groups if group.chance is chance] for chance in (True, False))
-    found = [
-        f"{get_recipe(best.recipe).title} {100 * _mean(best, 'test'):.1f} % ({_length(best)})"
-        for best in (max(kind, key=lambda group: _mean(group, "val"), default=None) for kind in (nets, pipelines))
-        if best
-    ]
-    return f"Best accuracy on PrivateTest, chosen by PublicTest: {'; '.join(found)}." if found else ""
-
-
-def _mean(group: Group, part: str) -> float:
-    values = group.accuracies(part)
-    return sum(values) / len(values)
-
-
-def _length(group: Group) -> str:
-    if not group.chance:
-        return "without a net"
-    seeds = len(group.seeds)
-    return f"{seeds} seed{'s' * (seeds > 1)}, {group.epochs} of {group.recipe_epochs} epochs"
+def _numeral(number: int) -> str:
+    return NUMERALS[number] if number < len(NUMERALS) else f"{number:,}"

@@ -277,6 +277,14 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
     return shown
 
 
+def open_sentence(table: pd.DataFrame) -> str:
+    """How many rows of a claim table have a verdict, and how many wait for runs."""
+    waiting = int((table["verdict"] == NOT_RUN).sum())
+    return (
+        f"{len(table)} rows: {len(table) - waiting} below, {waiting} that no run of the paper's length has tested yet."
+    )
+
+
 def anchor(heading: str) -> str:
     """The anchor that GitHub gives a heading of a Markdown page."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -17,6 +17,18 @@ from fer_lib.study.tables import rule_table
 from fer_lib.study.verify import sound_records
 from fer_lib.training import Stop
 
+FEWEST_EPOCHS = 3
+"""Epochs below which a curve shows nothing."""
+CURVES = (
+    "Solid: training, on augmented pictures, with the loss that is trained. Dashed: validation, on centre crops, with "
+    "cross-entropy, on the axis to the right. The dot is the epoch with the best validation accuracy."
+)
+RULE_TEXT = (
+    "`last` is the last epoch; `val_selected` the one with the best validation accuracy, our headline; `test_best` the "
+    "one with the best test accuracy, which much published code reports and which no honest user can know beforehand. "
+    "Plain is one centre crop, tta the mean of the recipe's test views."
+)
+
 
 def open_run(
     recipe: str,
@@ -97,6 +109,40 @@ def summary(record: RunRecord) -> pd.DataFrame:
         "device": environment["device"],
     }
     return pd.Series(facts, name="").to_frame()
+
+
+def show(
+    record: RunRecord | None, recipe: str, epochs: int = 0, *, curve_note: str = "", confusion_note: str = ""
+) -> None:
+    """Show a notebook's run: its facts, curves, selection rules and confusion; a run that is shorter than what was
+    asked for, or none, takes a paragraph.
+
+    Args:
+        record: of :func:`open_run`.
+        recipe: what was asked for.
+        epochs: the same; 0 for the recipe's own.
+        curve_note: what to say beside the curves.
+        confusion_note: the same of the confusion matrix.
+    """
+    from IPython.display import Markdown, display  # here, so that a terminal needs no IPython
+
+    asked = epochs or get_recipe(recipe).epochs
+    if record is None or record.epochs < asked:
+        display(Markdown(_status(record, recipe, asked)))
+        return
+    display(summary(record))
+    if record.trained_epochs >= FEWEST_EPOCHS:
+        display(Markdown(f"### Curves\n\n{CURVES} {curve_note}"), curves(record))
+    display(Markdown(f"### Three selection rules\n\n{RULE_TEXT}"), rule_table(record))
+    display(Markdown(f"### Which expressions are confused\n\n{confusion_note}"), confusion(record))
+
+
+def _status(record: RunRecord | None, recipe: str, asked: int) -> str:
+    longest = f"the longest recorded one has {record.epochs}" if record else "none is recorded"
+    return (
+        f"**No run of {recipe} has its {asked} epochs yet; {longest}.** So there is no curve, no table of selection "
+        f"rules and no confusion matrix here. `fer train {recipe}` trains one, and this page then shows it."
+    )
 
 
 def curves(record: RunRecord) -> Figure:

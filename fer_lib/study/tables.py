@@ -20,6 +20,7 @@ from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
+from fer_lib.study.modules import module_figure
 from fer_lib.study.protocols import (
     protocol_audit,
     protocol_figure,
@@ -153,6 +154,7 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "claims": ("claims", plots.claims),
     "gain_claims": ("claims", plots.gain_claims),
+    "modules": ("control", module_figure),
     "control": ("control", plots.gains),
     "start": ("start", plots.start),
     "ablations": ("ablations", plots.gains),
@@ -210,7 +212,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     readme = ROOT / "README.md"
     if results.resolve() == ROOT / "results" and readme.exists():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
-        text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(records) + "\n")
+        text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(records, tables=tables) + "\n")
         written[readme] = _replace_section(text, "claims", headline).encode()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from fer_lib.training.device import autocast_dtype, choose_device, device_name, precision_name
 from fer_lib.training.evaluate import predict_probabilities
-from fer_lib.training.loop import Diverged, Outcome, fit
+from fer_lib.training.loop import Diverged, Outcome, first_step, fit
 from fer_lib.training.stop import Interrupted, Stop
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "autocast_dtype",
     "choose_device",
     "device_name",
+    "first_step",
     "fit",
     "precision_name",
     "predict_probabilities",

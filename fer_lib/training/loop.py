@@ -136,6 +136,13 @@ def fit(
         return _Trainer(spec, dataset, folder, target, stop or Stop(), say).run()
 
 
+def first_step(spec: RunSpec, dataset: FaceDataset, device: torch.device) -> TrainStep:
+    """The step of a run at the start of its first epoch, for whoever measures or checks it. It keeps nothing."""
+    trainer = _Trainer(spec, dataset, Path(), device, Stop(), lambda line: None)
+    trainer.begin_epoch()
+    return trainer.train_step
+
+
 @contextmanager
 def _memory_named(spec: RunSpec) -> Iterator[None]:
     """Turn a lack of memory into one line. The last checkpoint stays, and the run may be tried elsewhere."""
@@ -239,22 +246,10 @@ class _Trainer:
         return self._outcome()
 
     def _train_epoch(self, resume_random: dict[str, Any] | None) -> None:
-        at, recipe = self.at, self.recipe
-        generator = torch.Generator().manual_seed(derive_seed(self.spec.seed, "epoch", at.epoch))
-        order = self.train_part[self._epoch_order(generator)]
-        draws = self.augmentation.draw(len(order), self.source_size, generator)
-        scores, base = self._scores(), recipe.optimizer["lr"]
-        self.rates = [
-            learning_rate(recipe.schedule, base, at.epoch + step / self.steps, recipe.epochs, scores)
-            for step in range(self.steps)
-        ]
-        if resume_random is None:
-            torch.manual_seed(derive_seed(self.spec.seed, "dropout", at.epoch))
-        else:
+        at = self.at
+        self.begin_epoch()
+        if resume_random is not None:
             set_random(resume_random, self.device)
-
-        self.model.train()
-        self.train_step.begin(order, draws, torch.tensor(self.rates), at.step, at.totals)
         if self.can_record and self.train_step.graph is None:
             self._record_step()
         started, spent = time.monotonic(), at.epoch_seconds
@@ -277,6 +272,21 @@ class _Trainer:
         self._check_finite()
         at.totals = self.train_step.totals.tolist()
         at.epoch_seconds = spent + time.monotonic() - started
+
+    def begin_epoch(self) -> None:
+        """Draw an epoch's order and augmentation, and put them on the device."""
+        at, recipe = self.at, self.recipe
+        generator = torch.Generator().manual_seed(derive_seed(self.spec.seed, "epoch", at.epoch))
+        order = self.train_part[self._epoch_order(generator)]
+        draws = self.augmentation.draw(len(order), self.source_size, generator)
+        scores, base = self._scores(), recipe.optimizer["lr"]
+        self.rates = [
+            learning_rate(recipe.schedule, base, at.epoch + step / self.steps, recipe.epochs, scores)
+            for step in range(self.steps)
+        ]
+        torch.manual_seed(derive_seed(self.spec.seed, "dropout", at.epoch))
+        self.model.train()
+        self.train_step.begin(order, draws, torch.tensor(self.rates), at.step, at.totals)
 
     def _record_step(self) -> None:
         try:

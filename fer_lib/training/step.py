@@ -5,6 +5,10 @@ the steps. So a step takes nothing from the host and gives nothing back, on ever
 launches one graph instead of a thousand kernels.
 """
 
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +18,8 @@ from fer_lib.recipe import Recipe
 from fer_lib.training.averaging import MovingAverage
 from fer_lib.training.randomness import get_random, set_random
 
+ALIKE = 0.1
+"""How far, as a share, the losses of a recorded step and of the step itself may lie apart: rounding is far below it."""
 REHEARSALS = 3  # PyTorch's manual, "CUDA semantics", asks for a few steps on a side stream before a capture
 
 
@@ -141,7 +147,7 @@ class TrainStep:
         """Record the step as a CUDA graph; call it after the first :meth:`begin`. Nothing is trained by it.
 
         Raises:
-            RuntimeError: the step cannot be recorded; it can still be run.
+            RuntimeError: the step cannot be recorded, or the recorded one is another; it can still be run.
             torch.OutOfMemoryError: it does not fit.
         """
         with torch.cuda.device(self.device):
@@ -159,15 +165,31 @@ class TrainStep:
                 torch.cuda.set_stream(current)  # a capture that fails may leave its own stream in place
                 self.optimizer.zero_grad(set_to_none=True)
                 raise
+        plain, recorded = self._loss_of(self.run), self._loss_of(graph.replay)
+        if not math.isclose(plain, recorded, rel_tol=ALIKE):
+            raise RuntimeError(f"its first loss is {recorded:.4g}, the step's own {plain:.4g}")
         self.graph = graph
+
+    def _loss_of(self, act: Callable[[], None]) -> float:
+        """The loss of the epoch's first step, which is taken and undone."""
+        with self._undone():
+            self._position.zero_()
+            self.totals.zero_()
+            act()
+            return self.totals[0].item() / self.batch
 
     def rehearse(self) -> None:
         """Take a few steps and undo them, so that libraries are loaded and their choices made."""
+        with self._undone():
+            for _ in range(REHEARSALS):
+                self._position.zero_()
+                self.run()
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
         changed = self._changed()
         before, random = [tensor.clone() for tensor in changed], get_random(self.device)
-        for _ in range(REHEARSALS):
-            self._position.zero_()
-            self.run()
+        yield
         with torch.no_grad():
             for tensor, value in zip(changed, before, strict=True):
                 tensor.copy_(value)

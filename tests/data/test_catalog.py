@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fer_lib import paths
-from fer_lib.data import load_dataset
+from fer_lib.data import load_dataset, load_if_there
 from fer_lib.data.audit import audit, test_in_train
 from fer_lib.data.check import check_report
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
@@ -90,6 +90,71 @@ def test_missing_data_say_where_they_were_looked_for(tmp_path, name):
     for part in (str(tmp_path / "none"), f"fer data download {name}", "FER_DATA", f"{name}/"):
         assert part in message
     assert not (tmp_path / "none").exists()
+
+
+def test_capitals_make_no_difference(tmp_path):
+    write(tmp_path / "FER2013/FER2013.CSV", "emotion,pixels,Usage", f"{ROW},Training")
+    assert len(load_dataset("fer2013", tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        ("fer2013/images/train fer2013/images/validation", ["train", "val"]),
+        ("fer2013/Train fer2013/Test", ["train", "test"]),
+        ("archive/train archive/test", ["train", "test"]),
+        ("fer2013/archive/Training fer2013/archive/PublicTest fer2013/archive/PrivateTest", ["train", "val", "test"]),
+    ],
+)
+def test_folder_copies_lie_in_other_folders_under_other_names(tmp_path, folders, splits):
+    for folder in folders.split():
+        (tmp_path / folder / "sad").mkdir(parents=True)
+        Image.new("L", (48, 48)).save(tmp_path / folder / "sad" / "x.jpg")
+    assert load_dataset("fer2013", tmp_path).split.tolist() == splits
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("fer2013/fer2013.csv.zip", b"PK\x03\x04", r"fer2013/fer2013\.csv\.zip is a zip archive: unpack it first"),
+        ("archive.7z", b"7z\xbc\xaf\x27\x1c", r"archive\.7z is a 7-Zip archive"),
+        ("fer2013/fer2013.tar.gz", b"\x1f\x8b", r"fer2013\.tar\.gz is a gzip archive"),
+        ("fer2013/fer2013 (1).csv", b"emotion,pixels,Usage\n", r"fer2013 \(1\)\.csv may be it: name it fer2013\.csv"),
+    ],
+)
+def test_what_lies_there_instead_is_named(tmp_path, name, content, words):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content + bytes(100))
+    with pytest.raises(UserError, match=f"FER2013 not found.*; .*{words}.*FER_DATA"):
+        load_dataset("fer2013", tmp_path)
+
+
+def test_ckextended_is_named(tmp_path):
+    write(tmp_path / "ckplus/ckextended.csv", "emotion,pixels,Usage", f"{ROW},Training")
+    with pytest.raises(UserError, match=r"ckextended\.csv is CK\+ with neutral and without subjects"):
+        load_dataset("ckplus", tmp_path)
+
+
+def test_data_one_can_go_on_without(tmp_path):
+    dataset, missing = load_if_there("ckplus", tmp_path)
+    assert dataset is None
+    assert missing.startswith("CK+ not found")
+    assert load_if_there("synthetic")[1] == ""
+    write(tmp_path / "fer2013.csv", "emotion,pixels,Usage", "9,1,Training")
+    with pytest.raises(UserError, match="emotion '9'"):
+        load_if_there("fer2013", tmp_path)
+
+
+def test_votes_beside_a_folder_copy_are_not_called_missing(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "fer2013" / split / "sad").mkdir(parents=True)
+        Image.new("L", (48, 48)).save(tmp_path / "fer2013" / split / "sad" / "x.png")
+    write(tmp_path / "fer2013/fer2013new.csv", "Usage,Image name")
+    text, _ = check_report(tmp_path)
+    assert "fer2013new.csv: its rows are those of fer2013.csv, and cannot be joined to a copy in folders" in text
+    assert "no FER+ votes" not in text
+    with pytest.raises(UserError, match=r"cannot be joined.*put fer2013\.csv into"):
+        load_dataset("ferplus", tmp_path)
 
 
 def test_an_unknown_name_gets_the_nearest():

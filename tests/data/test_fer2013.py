@@ -287,3 +287,27 @@ print(seconds, Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[
         seconds, kilobytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         assert float(seconds) <= limit
         assert float(kilobytes) <= 1e6
+
+
+@pytest.mark.parametrize("comma", [";", "\t"])
+def test_spreadsheets_write_other_commas_and_points(rows, tmp_path, comma):
+    lines = rows.lines("emotion,pixels,Usage")
+    plain = read_csv(write(tmp_path / "a.csv", lines))
+    other = [line.replace(",", ".0,", 1) if n else line for n, line in enumerate(lines)]
+    found = read_csv(write(tmp_path / "b.csv", [line.replace(",", comma) for line in other]))
+    assert found.fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 301072766\n", "a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html>\n<html lang=en>", "a web page"),
+        (b"PK\x03\x04" + bytes(100), "a zip archive"),
+        ("emotion,pixels,Usage\n".encode("utf-16"), "text in UTF-16"),
+    ],
+)
+def test_what_is_no_table_is_called_by_its_name(tmp_path, content, words):
+    (tmp_path / "fer2013.csv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"fer2013\.csv: {words}"):
+        read_csv(tmp_path / "fer2013.csv")

@@ -1,5 +1,7 @@
 """FER+, CK+ and folders of pictures: what is read, how it is joined, and what is refused."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from PIL import Image
 
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset, load_dataset
 from fer_lib.data.ckplus import read_ck48, read_original
-from fer_lib.data.ferplus import FERPLUS_CLASSES, add_votes, agreement, read_votes
+from fer_lib.data.ferplus import FERPLUS_CLASSES, add_votes, agreement, read_votes, with_majority_labels
 from fer_lib.data.folder import read_folder
 from fer_lib.errors import UserError
 
@@ -216,3 +218,139 @@ def test_a_corrupt_picture_is_named(tmp_path, content):
     with pytest.raises(UserError, match=r"b\.png: not a readable picture") as error:
         read_folder(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_what_systems_leave_in_folders_is_passed_over_and_named(tmp_path):
+    for name in ("happy/a.png", "happy/._a.png", "sad/b.jfif", "__MACOSX/happy/a.png", "sad/.Trashes/c.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (48, 48)).save(path, "PNG")
+    (tmp_path / "sad/list.csv").write_text("b.jfif")
+    os.mkfifo(tmp_path / "sad/pipe.png")
+    dataset = read_folder(tmp_path)
+    assert dataset.classes == ("happy", "sad")
+    assert len(dataset) == 2
+    happy, sad = dataset.notes
+    assert happy.endswith("passed over 1 that is no pictures: ._a.png")
+    assert sad.endswith("passed over 3 that are no pictures: .Trashes/, list.csv, pipe.png")
+
+
+def test_all_corrupt_pictures_of_a_folder_are_named_at_once(tmp_path):
+    save(tmp_path / "happy/a.png")
+    for name in ("happy/b.png", "sad/c.png"):
+        save(tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"^2 of 3 pictures cannot be read.*b\.png.*c\.png"):
+        read_folder(tmp_path)
+
+
+def test_numbers_are_no_class_names(tmp_path):
+    save(tmp_path / "3/face.png")
+    with pytest.raises(UserError, match="3: a number does not say which class it is"):
+        load_dataset(f"folder:{tmp_path}")
+
+
+def test_an_archive_is_no_folder(tmp_path):
+    (tmp_path / "faces.zip").write_bytes(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(UserError, match=r"faces\.zip: a zip archive: unpack it first, where a folder is needed"):
+        load_dataset(f"folder:{tmp_path}/faces.zip")
+
+
+# ---------------------------------------------------------------- other collections
+
+RAF = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
+
+
+def test_rafdb_as_folders_of_numbers(tmp_path):
+    for split in ("train", "test"):
+        for number in range(1, 8):
+            save(tmp_path / f"DATASET/{split}/{number}/{split}_0000{number}_aligned.jpg", 30 * number, (100, 100))
+    dataset = load_dataset(f"folder:{tmp_path}")
+    assert dataset.split.tolist() == ["train"] * 7 + ["test"] * 7
+    for image, label in zip(dataset.images, dataset.labels, strict=True):
+        assert dataset.classes[label] == RAF[round(image.mean() / 30) - 1]
+
+
+def test_rafdb_as_the_publishers_list(tmp_path):
+    lines = ["train_00001.jpg 5", "train_00002.jpg 1", "test_0001.jpg 4"]
+    (tmp_path / "EmoLabel").mkdir()
+    listed = tmp_path / "EmoLabel/list_patition_label.txt"
+    listed.write_text("\n".join(lines) + "\n")
+    for name in ("train_00001", "train_00002", "test_0001"):
+        save(tmp_path / f"Image/original/{name}.jpg", 200)
+        save(tmp_path / f"Image/aligned/{name}_aligned.jpg", 100)
+    dataset = load_dataset(f"folder:{tmp_path}")
+    assert [dataset.classes[label] for label in dataset.labels] == ["sad", "surprise", "happy"]
+    assert dataset.split.tolist() == ["train", "train", "test"]
+    assert (dataset.images == 100).all()
+    listed.write_text("train_00001.jpg 8\n")
+    with pytest.raises(UserError, match=r"line 1: 'train_00001\.jpg 8' is not of the form"):
+        load_dataset(f"folder:{tmp_path}")
+    listed.write_text("train_00009.jpg 1\n")
+    with pytest.raises(UserError, match="line 1: no picture train_00009_aligned"):
+        load_dataset(f"folder:{tmp_path}")
+
+
+def test_jaffe_says_who_is_shown(tmp_path):
+    for name in ("KA.AN1.39", "KA.HA2.30", "YM.SU3.60", "YM.NE1.49"):
+        save(tmp_path / f"jaffe/{name}.tiff", size=(256, 256))
+    (tmp_path / "jaffe/README").write_text("terms")
+    dataset = load_dataset(f"folder:{tmp_path}/jaffe")
+    assert [dataset.classes[label] for label in dataset.labels] == ["angry", "happy", "surprise", "neutral"]
+    assert dataset.subject.tolist() == ["KA", "KA", "YM", "YM"]
+    assert dataset.notes == (f"{tmp_path}/jaffe: passed over 1 that is no pictures of JAFFE: README",)
+
+
+def test_ck48_with_neutral_is_refused_with_what_to_do(tmp_path):
+    for name in ("anger/S010_004_00000017.png", "neutral/S010_004_00000001.png"):
+        save(tmp_path / "CK+48" / name)
+    with pytest.raises(UserError, match=r"neutral: CK\+ has no label neutral.*move it away.*folder:"):
+        load_dataset("ckplus", tmp_path)
+    assert load_dataset(f"folder:{tmp_path}/CK+48").classes == ("angry", "neutral")
+
+
+# ---------------------------------------------------------------- FER+ as labels
+
+
+def votes_of(dataset: FaceDataset, *rows: list[int]) -> FaceDataset:
+    return replace(dataset, votes=np.array(rows), vote_classes=FERPLUS_CLASSES)
+
+
+def test_majority_labels_by_hand(three):
+    """Of the order neutral, happy, surprise, sad, angry, disgust, fear, contempt, unknown, not a face."""
+    sad = [0, 0, 0, 6, 4, 0, 0, 0, 0, 0]
+    no_face = [1, 0, 0, 0, 0, 0, 0, 0, 0, 9]
+    contempt = [1, 1, 1, 0, 0, 1, 1, 5, 0, 0]  # of five votes, since single ones do not count
+    labelled = with_majority_labels(votes_of(three, sad, no_face, contempt))
+    assert [labelled.classes[label] for label in labelled.labels] == ["sad", "contempt"]
+    assert labelled.split.tolist() == ["train", "test"]
+    assert labelled.name == "ferplus"
+    half = [5, 5, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert len(with_majority_labels(votes_of(three, half, half, half))) == 0
+
+
+def test_the_folders_of_ferplus_own_script(tmp_path):
+    for folder, row in (
+        ("FER2013Train", "fer0000000.png,0,8,2,0,0,0,0,0,0,0"),
+        ("FER2013Valid", 'fer0028709.png,"(0, 0, 48, 48)",9,1,0,0,0,0,0,0,0,0'),
+        ("FER2013Test", "fer0032298.png,0,0,0,0,0,0,0,0,0,10"),
+    ):
+        save(tmp_path / "ferplus/data" / folder / row.split(",")[0], 7)
+        (tmp_path / "ferplus/data" / folder / "label.csv").write_text(row + "\n")
+    dataset = load_dataset("ferplus", tmp_path)
+    assert [dataset.classes[label] for label in dataset.labels] == ["happy", "neutral"]
+    assert dataset.split.tolist() == ["train", "val"]
+    assert load_dataset(f"folder:{tmp_path}/ferplus/data").fingerprint == dataset.fingerprint
+    (tmp_path / "ferplus/data/FER2013Test/label.csv").write_text("fer0032298.png,1,2\n")
+    with pytest.raises(UserError, match=r"label\.csv, line 1: not a picture's name and 10 votes"):
+        load_dataset("ferplus", tmp_path)
+
+
+@pytest.mark.data
+def test_the_real_majority_labels(fer_data):
+    """The pictures that have a majority, against the plain loop of the paper's description."""
+    votes = load_dataset("fer2013", fer_data).votes.tolist()
+    kept = 0
+    for row in votes:
+        counted = [count if count > 1 else 0 for count in row]
+        kept += max(counted) > sum(counted) / 2 and counted.index(max(counted)) < 8
+    assert len(load_dataset("ferplus", fer_data)) == kept

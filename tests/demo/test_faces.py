@@ -61,3 +61,18 @@ def test_without_the_package_haar_takes_over(monkeypatch):
         assert isinstance(create_detector(), Haar)
     with pytest.raises(UserError, match="unknown detector 'mtcn': did you mean mtcnn"):
         create_detector("mtcn")
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda p: p.convert("L"), lambda p: p.convert("RGBA"), np.asarray, lambda p: np.asarray(p) / 255]
+)
+def test_every_kind_of_picture_shows_the_same_faces(detector, kind):
+    shown = kind(Image.fromarray(example_picture()))
+    assert len(detector(shown)) == len(detector(np.asarray(shown))) == 3
+
+
+def test_nothing_is_no_picture(detector):
+    with pytest.raises(UserError, match="None instead of a picture; OpenCV's imread returns it"):
+        detector(None)
+    with pytest.raises(UserError, match="None instead of a picture"):
+        whole_picture(None)

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from tiny import tiny_dataset
 from fer_lib.checkpoints import read_checkpoint
 from fer_lib.cli import main
 from fer_lib.demo.example import example_picture
+from fer_lib.frames import read_frames
 from fer_lib.predict import Predictor
 
 
@@ -177,7 +180,7 @@ def test_pictures_are_drawn_beside_nothing_is_replaced(fer, album, tmp_path):
     ("arguments", "words"),
     [
         ("none.jpg", "none.jpg: no such file or folder"),
-        (". --format xml", "unknown format 'xml': choose from: csv, json, pictures"),
+        (". --format xml", "unknown format 'xml': choose from: csv, films, json, pictures"),
         (". --detector mtcn", "unknown detector 'mtcn': did you mean mtcnn?"),
         (". --model tinny", "unknown weight file 'tinny': did you mean tiny?"),
         (". --views tne", "unknown kind of test views 'tne': did you mean ten"),
@@ -197,3 +200,54 @@ def test_without_a_weight_file_the_command_that_makes_one_is_named(fer, album, m
     status, _, err = fer("album")
     assert status == 2
     assert err == "fer: no weight file in results/checkpoints; make one from a trained run with: fer checkpoint RUN\n"
+
+
+def test_a_film_comes_back_as_a_film(fer, album, tmp_path):
+    status, out, _ = fer("album/film.avi", "--format", "films", "--views", "one")
+    assert (status, out) == (0, "drawn/film.mp4\n")
+    frames = list(read_frames(tmp_path / "drawn/film.mp4"))
+    assert [frame.seconds for frame in frames] == [0, 0.5, 1, 1.5]
+    plain = list(read_frames(album / "film.avi"))
+    assert np.abs(frames[0].picture.astype(int) - plain[0].picture).max() > 100  # boxes and words
+    assert fer("album/film.avi", "--format", "films", "--views", "one")[1] == "drawn/film-2.mp4\n"
+
+
+def test_a_film_that_is_cut_off_is_no_success(fer, album, tmp_path):
+    whole = (album / "film.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    status, out, err = fer("cut.avi")
+    assert status == 1
+    assert 0 < len(out.splitlines()) < 4
+    assert "cut.avi: " in err
+    assert err.count("\n") == 1
+
+
+def test_faces_already_cut_out_are_told_of_the_way_to_read_them(fer, tmp_path):
+    (tmp_path / "crops").mkdir()
+    for number in range(3):
+        Image.new("L", (48, 48), 80).save(tmp_path / "crops" / f"{number}.png")
+    status, _, err = fer("crops", "--detector", "haar")
+    assert status == 0
+    assert err == (
+        "fer: no face found in 3 of 3 small pictures; if they are faces already cut out, read them with"
+        " --detector none\n"
+    )
+    assert fer("crops", "--detector", "none")[2] == ""
+
+
+def test_a_name_that_is_no_utf8_keeps_the_table_readable(fer, tmp_path):
+    os.mkdir(b"old")
+    Image.new("L", (300, 300), 80).save(tmp_path / "a.png")
+    shutil.copy(b"a.png", b"old/caf\xe9.png")
+    shutil.copy(b"a.png", b"old/b.png")
+    status, _, _ = fer("old", "--detector", "none", "--format", "csv", "--output", "o.csv")
+    rows = list(csv.DictReader((tmp_path / "o.csv").read_text(encoding="utf-8").splitlines()))
+    assert status == 0
+    assert [row["file"] for row in rows] == ["old/b.png", "old/caf\\xe9.png"]
+
+
+def test_what_is_passed_over_is_said_and_no_failure(fer, album):
+    (album / "broken.jpg").unlink()
+    (album / "notes.txt").write_text("none")
+    status, _, err = fer("album", "--detector", "none", "--views", "one")
+    assert (status, err) == (0, "fer: album: passed over 1 that is no pictures or videos: notes.txt\n")

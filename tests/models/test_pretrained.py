@@ -1,11 +1,14 @@
 """The pretrained start: what fits is loaded, what does not is said, and nothing is silent."""
 
+import re
 import urllib.error
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.models.pretrained import load_pretrained
 
@@ -123,3 +126,83 @@ def test_wrong_sources_are_named(tmp_path):
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="fit no entry"):
         load_pretrained(net, str(tmp_path / "other.pth"))
+
+
+# ---------------------------------------------------------------- files as people have them
+
+
+class Meter:
+    """An object of somebody's training script."""
+
+
+@pytest.fixture(scope="module")
+def source():
+    torch.manual_seed(3)
+    return create_model("resnet18_se", width=16).state_dict()
+
+
+def prefixed(state, prefix):
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "words"),
+    [
+        (lambda s: s, r"w\.t7: "),
+        (lambda s: prefixed(s, "module."), r"w\.t7 \(without 'module\.'\): "),
+        (lambda s: prefixed(s, "_orig_mod."), r"w\.t7: "),
+        (lambda s: prefixed(s, "module._orig_mod.backbone."), r"without 'module\.backbone\.'"),
+        (lambda s: {"net": s, "acc": 73.1, "epoch": 3}, r"under 'net'"),
+        (
+            lambda s: {"state_dict": prefixed(s, "model."), "loss": {"centers": torch.zeros(7, 9)}},
+            "'state_dict', without",
+        ),
+        (lambda s: {"net": s, "acc": np.float64(0.7), "best": np.mean(np.ones(3, np.float32))}, r"under 'net'"),
+        (lambda s: {"optimizer": {"state": torch.zeros(3)}, "model": s}, r"under 'model'"),
+    ],
+)
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_weights_are_found_where_they_lie(tmp_path, source, wrap, words, new):
+    torch.save(wrap(source), tmp_path / "w.t7", _use_new_zipfile_serialization=new)
+    net = create_model("resnet18_se", width=16)
+    report = load_pretrained(net, str(tmp_path / "w.t7"))
+    assert re.search(words, report.lines()[0])
+    assert not report.skipped
+    assert all(torch.equal(value, source[key]) for key, value in net.state_dict().items())
+
+
+def test_entries_beside_the_prefix_are_said_to_be_unused(tmp_path, source):
+    torch.save(prefixed(source, "model.") | {"loss.centers": torch.zeros(7, 9)}, tmp_path / "w.ckpt")
+    report = load_pretrained(create_model("resnet18_se", width=16), str(tmp_path / "w.ckpt"))
+    assert report.unused == ("loss.centers",)
+
+
+def test_a_file_in_the_home_folder(tmp_path, source, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save(source, tmp_path / "w.pth")
+    assert not load_pretrained(create_model("resnet18_se", width=16), "~/w.pth").skipped
+
+
+def test_no_foreign_code_is_run_and_nobody_is_told_to_run_it(tmp_path, source):
+    net = create_model("resnet18_se", width=16)
+    torch.save({"state_dict": source, "meter": Meter()}, tmp_path / "objects.pth")
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "script.pt"))
+    torch.save(source, tmp_path / "cut.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:2000])
+    (tmp_path / "page.pth").write_bytes(b"<!DOCTYPE html><html>")
+    (tmp_path / "lfs.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(50))
+    (tmp_path / "lua.t7").write_bytes(b"\4\0\0\0\1\0\0\0")
+    for name, words in {
+        "objects.pth": r"holds Python objects \(.*Meter\).*save the weights alone",
+        "script.pt": "is TorchScript.*save the weights alone",
+        "cut.pth": "cannot be read: it is cut off",
+        "page.pth": "is a web page",
+        "lfs.safetensors": "is a pointer of Git LFS",
+        "keras.h5": "is an HDF5 file",
+        "lua.t7": "cannot be read: it is no whole file of torch.save",
+    }.items():
+        with pytest.raises(UserError, match=words) as error:
+            load_pretrained(net, str(tmp_path / name))
+        assert not {"\n", "\x1b"} & set(str(error.value))
+        assert "weights_only" not in str(error.value)

@@ -313,8 +313,25 @@ def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in):
     trainer.can_record = True
     with torch.random.fork_rng():
         recorded = trainer.run()
-    assert stand_in.replays == 2 * trainer.steps
+    assert stand_in.replays == 1 + 2 * trainer.steps  # once, to be held against the step itself
     assert all(torch.equal(plain.weights[name], value) for name, value in recorded.weights.items())
+
+
+def test_a_recorded_step_that_is_another_is_not_used(dataset, tmp_path, stand_in):
+    """A graph that reads what is no longer there, such as old pictures, gives other losses."""
+    spec, lines = RunSpec(tiny_recipe(epochs=1)), []
+    trainer = loop._Trainer(spec, dataset, tmp_path, torch.device("cpu"), Stop(), lines.append)
+    stand_in.trainer, stand_in.step = trainer, trainer.train_step
+    replay = stand_in.replay
+    stand_in.replay = lambda: (replay(), trainer.train_step.totals.mul_(1.5))
+    trainer.can_record = True
+    outcome = trainer.run()
+    assert stand_in.replays == 1
+    assert trainer.train_step.graph is None
+    assert [line for line in lines if "which runs operation by operation: its first loss is" in line]
+    (plain_folder := tmp_path / "plain").mkdir()
+    plain = fit(spec, dataset, plain_folder, device="cpu", say=print)
+    assert all(torch.equal(plain.weights[name], value) for name, value in outcome.weights.items())
 
 
 # ---------------------------------------------------------------- on a GPU

@@ -1,0 +1,263 @@
+"""What this machine has for the study, and whether its device trains rightly: found in a minute, before hours depend
+on it."""
+
+import itertools
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+import torchvision
+
+from fer_lib.augment import Augmentation
+from fer_lib.checkpoints import list_checkpoints
+from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset, synthetic
+from fer_lib.data.catalog import data_root
+from fer_lib.errors import UserError
+from fer_lib.paths import results_dir
+from fer_lib.queue.plan import HEADLINES
+from fer_lib.recipe import Recipe, RunSpec, get_recipe, with_changes
+from fer_lib.training import Interrupted, Stop, choose_device, device_name, first_step, fit, precision_name
+
+SMALL = "narrow/none/fer2013"
+"""The recipe that the checks train: the study's smallest net."""
+STEPS, BATCH = 6, 64
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.05}
+"""How far, as a share, a loss may lie from that of the plain step in float32."""
+FREE = 2.0
+"""GB that the records, checkpoints and executed notebooks of a campaign need."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination.
+
+    Attributes:
+        what: it is about.
+        text: what was found.
+        sound: whether all is well; None where nothing was tried.
+        remedy: what to do, if anything.
+    """
+
+    what: str
+    text: str
+    sound: bool | None = True
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        mark = {True: "ok", False: "FAULT", None: "-"}[self.sound]
+        return f"{mark:5} {self.what:22} {self.text}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+def examine(device: str = "auto", seconds: float = 60.0) -> Iterator[Finding]:
+    """Look at the machine, then train a little on the device.
+
+    Args:
+        device: see :func:`fer_lib.training.choose_device`.
+        seconds: what would begin after this long is left out.
+
+    Yields:
+        A finding as soon as it is made.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    target, deadline = choose_device(device), time.monotonic() + seconds
+    yield from _found(target)
+    for what, check in _checks(target):
+        if time.monotonic() > deadline:
+            yield Finding(what, "not tried, the time is up", None, "give it more with --seconds")
+            continue
+        try:
+            yield Finding(what, check())
+        except Exception as error:  # whatever it is, the other checks can still be made
+            text = (str(error).splitlines() or [""])[0]
+            yield Finding(what, f"{type(error).__name__}: {text}"[:200], False)
+
+
+# ---------------------------------------------------------------- what is there
+
+
+def _found(device: torch.device) -> Iterator[Finding]:
+    versions = {"torch": torch, "torchvision": torchvision, "numpy": np, "safetensors": safetensors}
+    listed = ", ".join(f"{name} {module.__version__}" for name, module in versions.items())
+    yield Finding("versions", f"Python {platform.python_version()}, {listed}")
+    yield Finding("processor", f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores")
+    for index in range(torch.cuda.device_count()):
+        yield _gpu(torch.device("cuda", index))
+    if not torch.cuda.device_count():
+        remedy = "" if torch.version.cuda is None else "if this machine has one, look at its driver with nvidia-smi"
+        yield Finding("GPU", "none", None, remedy)
+    precision = precision_name(device)
+    slow = device.type == "cpu" and precision == "float32"
+    yield Finding(
+        "precision", f"{precision} on {device}", True,
+        "no bfloat16 in this CPU: it trains at less than half the speed of one with it" if slow else "",
+    )  # fmt: skip
+    for name, download in (("fer2013", "fer data download fer2013"), ("ckplus", "fer data download ckplus")):
+        yield _data(name, download)
+    weights = list_checkpoints()
+    yield Finding(
+        "weight files", ", ".join(weights) or "none", True if weights else None,
+        "" if weights else "make one from a trained run with: fer checkpoint RUN",
+    )  # fmt: skip
+    yield _space(results_dir())
+
+
+def _gpu(device: torch.device) -> Finding:
+    properties = torch.cuda.get_device_properties(device)
+    made_for, has = torch.cuda.get_arch_list(), f"sm_{properties.major}{properties.minor}"
+    text = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, {has}"
+    # A GPU runs what was made for an earlier one of its generation.
+    if any(
+        name.startswith(f"sm_{properties.major}") and int(name[3:].rstrip("af")) <= int(has[3:]) for name in made_for
+    ):
+        return Finding(str(device), text)
+    return Finding(
+        str(device), f"{text}, for which this torch is not made ({' '.join(made_for)})", False,
+        "use another GPU, or an older torch",
+    )  # fmt: skip
+
+
+def _data(name: str, download: str) -> Finding:
+    try:
+        dataset = load_dataset(name)
+    except UserError as error:
+        return Finding(name, str(error).splitlines()[0], None, f"{download} says how to get it, FER_DATA where it lies")
+    return Finding(name, f"{len(dataset.images):,} pictures of {dataset.source} in {data_root()}")
+
+
+def _space(folder: Path) -> Finding:
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    return Finding("free space", f"{free:.1f} GB in {folder}", free > FREE, "" if free > FREE else f"free {FREE:g} GB")
+
+
+# ---------------------------------------------------------------- whether it trains
+
+
+def _checks(device: torch.device) -> Iterator[tuple[str, Callable[[], str]]]:
+    dataset = synthetic(train=STEPS * BATCH, val=BATCH, test=BATCH)
+    small = with_changes(get_recipe(SMALL), dataset="synthetic", batch_size=BATCH, epochs=2, precision="float32")
+    plain: list[float] = []
+    yield "step in float32", lambda: _plain(small, dataset, device, plain)
+    for precision in dict.fromkeys(("bfloat16", "float16") if device.type == "cuda" else (precision_name(device),)):
+        if precision != "float32":
+            changed = with_changes(small, precision=precision)
+            yield f"step in {precision}", lambda changed=changed: _like(changed, dataset, device, plain, recorded=False)
+    if device.type == "cuda":
+        for precision in ("float32", "bfloat16", "float16"):
+            changed = with_changes(small, precision=precision)
+            yield (
+                f"recorded, {precision}",
+                lambda changed=changed: _like(changed, dataset, device, plain, recorded=True),
+            )
+    own = with_changes(small, precision=precision_name(device))
+    yield "stopped and resumed", lambda: _resumed(own, dataset, device)
+    names = [name for name in HEADLINES if name.endswith("/fer2013")] if device.type == "cuda" else [SMALL]
+    for name in names:
+        yield name, lambda name=name: _speed(name, device)
+
+
+def _losses(recipe: Recipe, dataset: FaceDataset, device: torch.device, recorded: bool) -> list[float]:
+    step = first_step(RunSpec(recipe), dataset, device)
+    if recorded:
+        step.record()
+    sums = [0.0]
+    for _ in range(STEPS):
+        step()
+        sums.append(step.totals[0].item())
+    if int(step.first_bad) >= 0:
+        raise ArithmeticError(f"the loss of step {int(step.first_bad) + 1} is NaN or infinite")
+    return [(after - before) / BATCH for before, after in itertools.pairwise(sums)]
+
+
+def _plain(recipe: Recipe, dataset: FaceDataset, device: torch.device, kept: list[float]) -> str:
+    kept += _losses(recipe, dataset, device, recorded=False)
+    return f"losses {' '.join(f'{loss:.3f}' for loss in kept)}"
+
+
+def _like(recipe: Recipe, dataset: FaceDataset, device: torch.device, plain: list[float], recorded: bool) -> str:
+    if not plain:
+        raise ArithmeticError("no losses of float32 to hold it against")
+    losses = _losses(recipe, dataset, device, recorded)
+    apart = max(abs(loss / own - 1) for loss, own in zip(losses, plain, strict=True))
+    allowed = TOLERANCE[recipe.precision or "float32"]
+    if apart > allowed:
+        raise ArithmeticError(f"a loss is {apart:.1%} from that of the plain step in float32, more than {allowed:.1%}")
+    return f"losses within {apart:.2%} of the plain step in float32"
+
+
+class _StopAfter(Stop):
+    """Stops when it has been asked so often."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._left = steps
+
+    @property
+    def reason(self) -> str | None:
+        self._left -= 1
+        return "the check" if self._left == 0 else None
+
+
+def _resumed(recipe: Recipe, dataset: FaceDataset, device: torch.device) -> str:
+    """Two epochs, and the same again with an interruption inside each."""
+    spec, lines = RunSpec(recipe), []
+    with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as parts:
+        options = {"device": str(device), "say": lines.append}
+        at_once = fit(spec, dataset, Path(whole), **options).history[-1]["train_loss"]
+        for steps in (2, STEPS):
+            try:
+                fit(spec, dataset, Path(parts), stop=_StopAfter(steps), **options)
+            except Interrupted:
+                continue
+            raise RuntimeError("it did not stop when it was asked to")
+        resumed = fit(spec, dataset, Path(parts), **options).history[-1]["train_loss"]
+    apart, allowed = abs(resumed / at_once - 1), 0.0 if device.type == "cpu" else TOLERANCE["bfloat16"]
+    if apart > allowed:
+        raise ArithmeticError(f"its last loss is {resumed:.5f}, that of a training at one go {at_once:.5f}")
+    fallback = next((line for line in lines if line.startswith("no CUDA graph")), "")
+    return f"last losses {resumed:.5f} and {at_once:.5f}" + (f"; {fallback}" if fallback else "")
+
+
+def _speed(name: str, device: torch.device) -> str:
+    """Pictures a second of a recipe's own step and batch, and the memory it takes."""
+    recipe = with_changes(get_recipe(name), dataset="synthetic")
+    side = Augmentation.from_dict(recipe.augment).output_size(FACE_SIDE)
+    on_gpu = device.type == "cuda"
+    rounds = 20 if on_gpu else 2
+    dataset = synthetic(train=recipe.batch_size, val=2, test=2)
+    many = np.resize(np.arange(recipe.batch_size), rounds * recipe.batch_size)
+    chosen = np.concatenate([many, np.arange(recipe.batch_size, len(dataset.images))])
+    repeated = FaceDataset(
+        "synthetic", dataset.images[chosen], dataset.labels[chosen], dataset.classes, dataset.split[chosen], "repeated"
+    )
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    step = first_step(RunSpec(recipe), repeated, device)
+    note = ""
+    if on_gpu:
+        try:
+            step.record()
+        except RuntimeError as error:
+            note = f"; runs operation by operation: {str(error).splitlines()[0]}"
+        torch.cuda.synchronize(device)
+    else:
+        step.rehearse()
+    started = time.perf_counter()
+    for _ in range(rounds):
+        step()
+    step.totals.tolist()  # waits for the device
+    speed = rounds * recipe.batch_size / (time.perf_counter() - started)
+    memory = f", {torch.cuda.max_memory_reserved(device) / 2**30:.1f} GiB" if on_gpu else ""
+    what = f"{side} px, batches of {recipe.batch_size}, {precision_name(device)}"
+    return f"{speed:,.0f} pictures/s in training, {what}{memory}{note}"

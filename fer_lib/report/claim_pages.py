@@ -1,0 +1,168 @@
+"""A page for every claim of the papers, and the one table that leads to them."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from fer_lib.claims import FIDELITY, NUMBERS, Claim, list_claims
+from fer_lib.queue.plan import wanted_seeds
+from fer_lib.recipe import list_recipes, load_papers
+from fer_lib.report import words
+from fer_lib.report.material import Material
+from fer_lib.report.run_pages import pages_of
+from fer_lib.study.pools import Pools
+from fer_lib.study.tables import recipe_table
+from fer_lib.study.verdicts import NOT_RUN, NOT_TESTABLE
+
+OPEN = (NOT_TESTABLE, NOT_RUN)
+"""Verdicts that say nothing, which stand last."""
+
+
+def claim_contexts(material: Material) -> Iterator[dict[str, Any]]:
+    """What the template of a claim's page needs, claim by claim in the papers' order."""
+    tested = material.claims.set_index("claim")
+    stated = material.statements.set_index("claim")
+    pools = Pools(material.records)
+    for claim in list_claims():
+        row = tested.loc[claim.id] if claim.id in tested.index else None
+        verdict, calculation = _verdict(claim, row, stated, material.evidence)
+        yield {
+            "claim": claim,
+            "page": words.page_of_claim(claim.id),
+            "title": f"{words.paper(claim.paper)['short']}: {_name(claim)}",
+            "paper": words.paper(claim.paper),
+            "printed": words.percent(claim),
+            "formed": claim.kind == "gain" and not claim.printed,
+            "measure": _measure(claim, row),
+            "data": _data(claim),
+            "verdict": verdict,
+            "meaning": words.VERDICTS.get(verdict, ""),
+            "calculation": calculation,
+            "note": "" if row is None else row["note"],
+            "fidelity": FIDELITY.get(claim.fidelity or "", ""),
+            "findings": _findings(claim, calculation, material.evidence),
+            "contradictions": contradictions(claim),
+            **_ours(claim, row),
+            "sides": [
+                _side(name, material, pools) for name in (claim.recipe, claim.baseline) if name in list_recipes()
+            ],
+        }
+
+
+def claim_rows(contexts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The table of all claims: what is known first, what is not testable or not run last.
+
+    Args:
+        contexts: of :func:`claim_contexts`.
+    """
+    rows = [
+        {
+            "page": context["page"],
+            "paper": context["paper"]["short"],
+            "system": _name(context["claim"]),
+            "measure": context["measure"],
+            "kind": "statement" if context["claim"].kind == "statement" else _kind(context["claim"]),
+            "data": context["data"],
+            "printed": context["printed"],
+            "printed_value": context["claim"].value,
+            "ours": context["ours"],
+            "ours_value": context["ours_value"],
+            "interval": context["interval"],
+            "fidelity": context["claim"].fidelity or "",
+            "verdict": context["verdict"],
+        }
+        for context in contexts
+    ]
+    return sorted(rows, key=lambda row: OPEN.index(row["verdict"]) + 1 if row["verdict"] in OPEN else 0)
+
+
+def _kind(claim: Claim) -> str:
+    if claim.kind == "level":
+        return claim.metric.split(",")[0]
+    return "number of pictures" if claim.kind == "count" else claim.kind
+
+
+def _name(claim: Claim) -> str:
+    return claim.statement if claim.kind == "statement" else claim.system
+
+
+def _measure(claim: Claim, row: pd.Series | None) -> str:
+    if row is not None:
+        return row["measure"]
+    return claim.metric if claim.kind == "count" else ""
+
+
+def _data(claim: Claim) -> str:
+    split = {"val": ", validation", "test": ", test"}.get(claim.split, "")
+    return words.dataset(claim.dataset) + split
+
+
+def _verdict(claim: Claim, row: Any, stated: pd.DataFrame, evidence: pd.DataFrame) -> tuple[str, str]:
+    if row is not None:
+        return row["verdict"], row["finding"]
+    if claim.kind == "statement":
+        found = stated.loc[claim.id]
+        return found["finding"], found["calculation"]
+    found = evidence[evidence["claims"] == claim.id].iloc[0]
+    return found["finding"], found["calculation"]
+
+
+def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
+    empty = {"ours": "", "ours_value": None, "interval": "", "seeds": 0}
+    if claim.kind not in NUMBERS or row is None or pd.isna(row["ours"]):
+        return empty
+    gain = claim.kind == "gain"
+    unit, form = (" points", "{:+.1f}") if gain else (" %", "{:.1f}")
+    spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}"
+    interval = "" if pd.isna(row["low"]) else f"{form.format(row['low'])} to {form.format(row['high'])}{unit}"
+    found = {"ours": form.format(row["ours"]) + spread + unit, "interval": interval}
+    return found | {"ours_value": row["ours"], "seeds": row["seeds"]}
+
+
+def _side(name: str, material: Material, pools: Pools) -> dict[str, Any]:
+    """One recipe of a claim's test: its runs of full length, its shorter ones, its settings."""
+    recipe = list_recipes()[name]
+    group = pools.full(name)
+    full = " ".join(record.id for record in group.records) if group else ""
+    every = " ".join(record.id for record in material.records if record.recipe == name)
+    complete = pages_of(full, material)
+    known = {entry["page"] for entry in complete}
+    return {
+        "name": name,
+        "title": recipe.title,
+        "epochs": recipe.epochs,
+        "protocol": words.protocol(recipe.protocol),
+        "wanted": wanted_seeds(recipe),
+        "runs": complete,
+        "shorter": [entry for entry in pages_of(every, material) if entry["page"] not in known],
+        "settings": recipe_table(name).to_dict("records"),
+        "command": f"fer study run --recipes {name}",
+    }
+
+
+def _findings(claim: Claim, shown: str, evidence: pd.DataFrame) -> list[dict[str, str]]:
+    """What else is known of a claim without a run."""
+    mine = evidence[evidence["claims"].map(lambda ids: claim.id in ids.split()) & (evidence["calculation"] != shown)]
+    return mine[["place", "printed", "finding", "calculation"]].to_dict("records")
+
+
+def contradictions(claim: Claim) -> list[dict[str, str]]:
+    """The paper's contradictions and gaps that touch a claim: those of its tables, its data or the whole paper."""
+    tables = {table.removeprefix("Table ") for table in claim.tables}
+    return [
+        entry
+        for entry in load_papers()[claim.paper].get("contradiction", [])
+        if _tables(entry["place"]) & tables or entry["place"].startswith("the whole paper")
+    ]
+
+
+def _tables(place: str) -> set[str]:
+    found: set[str] = set()
+    for text in re.findall(r"Tables? ((?:[0-9IVX]+(?:, | and | to )?)+)", place):
+        names = re.findall(r"[0-9IVX]+", text)
+        if " to " in text and all(name.isdecimal() for name in names):
+            names = [str(number) for number in range(int(names[0]), int(names[-1]) + 1)]
+        found.update(names)
+    return found

@@ -1,0 +1,126 @@
+"""The first screen: the answer, the figure, how sure we are, and the four papers."""
+
+from typing import Any
+
+import pandas as pd
+
+from fer_lib.claims import list_claims
+from fer_lib.data.facts import load_facts
+from fer_lib.queue.plan import HEADLINE_SEEDS
+from fer_lib.recipe import load_papers
+from fer_lib.report import words
+from fer_lib.report.material import Material
+from fer_lib.study.answer import printed_numbers, signed
+from fer_lib.study.gains import READINGS
+from fer_lib.study.pools import Pools
+from fer_lib.study.protocols import protocol_audit
+from fer_lib.study.verdicts import NOT_RUN, NOT_TESTABLE
+
+
+def cited() -> list[str]:
+    """The papers that claim something."""
+    return [name for name, content in load_papers().items() if content.get("claim")]
+
+
+# ---------------------------------------------------------------- how sure
+
+
+def how_sure(material: Material) -> dict[str, str]:
+    """What is known well, weakly and not at all, as HTML with links."""
+    facts = load_facts("fer2013")
+    leaked, pictures = int(facts.in_train("test").sum()), len(facts.faces.indices("test"))
+    strong = [
+        f"{leaked} of FER2013's {pictures:,} test pictures are <a href='evidence.html#leaks'>also in training</a>"
+    ]
+    if inflation := _inflation(material):
+        strong.append(inflation)
+    impossible = int((printed_numbers(material.claims)["verdict"] == "impossible on that test set").sum())
+    strong.append(
+        f"<a href='evidence.html#impossible'>{impossible} printed accuracies</a> are no whole number of test pictures"
+    )
+    plain = material.own_gains[""]
+    read = plain[plain["reading"].isin(READINGS)]
+    found = {"Strong": "; ".join(strong) + "."}
+    if len(read):
+        marks = ", ".join(f"{count} {name}" for name, count in read["standing"].value_counts().items())
+        nets = read["baseline"].nunique()
+        found["Weak"] = (
+            f"the <a href='gains.html'>comparison of modules</a>: {nets} small net{'s' if nets > 1 else ''}, "
+            f"{int(read['epochs'].min())} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "
+            f"such studies it would find a gain of {read['smallest'].min():.1f} points."
+        )
+    state = material.state
+    found["None"] = (
+        f"the papers' <a href='claims.html'>headline accuracies</a>: {state.headlines} of {state.of_headlines} have "
+        "three full trainings."
+    )
+    return found
+
+
+def _inflation(material: Material) -> str:
+    """What a split by picture is worth on CK+, by the system that shows it best."""
+    table = protocol_audit(material.records)
+    rows = table[(table["split"] == "picture_10fold") & table["inflation"].notna()]
+    if rows.empty:
+        return ""
+    row = rows.sort_values("inflation").iloc[-1]
+    before = row["accuracy"] - row["inflation"]
+    return (
+        f"on CK+ a split by picture in place of one by person is worth <a href='10_what_ckplus_measures.html'>"
+        f"{signed(row['inflation'])} points</a> ({row['system'].split(',')[0]}: {before:.1f} → {row['accuracy']:.1f} %)"
+    )
+
+
+# ---------------------------------------------------------------- the papers
+
+
+def cards(material: Material) -> list[dict[str, Any]]:
+    """What each paper is quoted for, what can be said of it, and its weightiest contradiction."""
+    pools = Pools(material.records)
+    numbers = printed_numbers(material.claims)
+    found = []
+    for name in cited():
+        headlines = [claim for claim in list_claims(name) if claim.headline]
+        rows = material.claims[material.claims["claim"].isin([claim.id for claim in headlines])]
+        counts = numbers[numbers["paper"] == name]["verdict"].value_counts()
+        wanted = {claim.recipe for claim in headlines if claim.recipe}
+        seeds = {recipe: len(group.seeds) if (group := pools.full(recipe)) else 0 for recipe in wanted}
+        if not wanted:
+            done = "Its pictures are unpublished: only gains can be tested, elsewhere."
+        else:
+            done = f"{sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full headline trainings done."
+        found.append(
+            {
+                "name": words.paper(name)["cited"],
+                "claims": [
+                    {
+                        "page": words.page_of_claim(c.id),
+                        "printed": words.percent(c),
+                        "data": words.dataset(c.dataset) + (", validation" if c.split == "val" else ""),
+                    }
+                    for c in headlines
+                ],
+                "verdict": _card_verdict(rows["verdict"].tolist(), counts),
+                "caveat": words.paper(name).get("caveat", ""),
+                "runs": done,
+            }
+        )
+    return found
+
+
+def _card_verdict(headlines: list[str], counts: pd.Series) -> str:
+    words_of = list(dict.fromkeys(headlines))
+    told = " and ".join({NOT_RUN: "not run yet"}.get(word, word) for word in words_of)
+    total = int(counts.sum())
+    settled = sum(int(count) for word, count in counts.items() if word not in (NOT_RUN, NOT_TESTABLE))
+    return f"{told[0].upper()}{told[1:]}; {settled} of {total} numbers judged"
+
+
+def progress_line(material: Material) -> str:
+    """Runs done of planned, and what a GPU would decide."""
+    state = material.state
+    waiting = int((printed_numbers(material.claims)["verdict"] == NOT_RUN).sum())
+    return (
+        f"{state.done:,} of {state.planned:,} planned runs are done. A GPU would decide {waiting} printed numbers that "
+        "wait for runs of the papers' length, the full-width comparison of all modules, and the headline accuracies."
+    )

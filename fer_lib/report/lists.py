@@ -1,0 +1,199 @@
+"""Pages that gather: our comparisons, what the papers' own numbers say, methods and limitations."""
+
+from typing import Any
+
+import pandas as pd
+
+from fer_lib.data.facts import load_facts
+from fer_lib.recipe import get_recipe, load_papers
+from fer_lib.report import words
+from fer_lib.report.front import cited
+from fer_lib.report.material import Material
+from fer_lib.report.run_pages import pages_of
+from fer_lib.study.answer import comparison_anchor, printed_numbers, signed
+from fer_lib.study.audits import ceiling_table
+from fer_lib.study.evidence import CONTRADICTED, IMPOSSIBLE, UNDECIDABLE
+from fer_lib.study.gains import family_sentences
+
+ASKED = {
+    "": "{net}: what modules add",
+    "start": "{net}: what the start of the branches takes away",
+    "alike": "{net}: modules beside a plain net that starts as they do",
+}
+
+
+def limitations(material: Material) -> list[str]:
+    """What keeps the study's answer from being more than it is."""
+    facts = load_facts("fer2013")
+    leaked, tested = int(facts.in_train("test").sum()), len(facts.faces.indices("test"))
+    labels = ceiling_table().set_index(["labeller", "split"])["accuracy"]
+    state = material.state
+    return [
+        f"{state.headlines} of the papers' {state.of_headlines} headline nets have three trainings of full length. "
+        "What is said of modules holds for the nets and the lengths of training that are named beside it.",
+        f"FER2013's labels are noisy: what most of FER+'s ten annotators say is FER2013's label in "
+        f"{labels['FER+ majority', 'test']:.1f} % of PrivateTest. Small differences may be about labels, not faces.",
+        f"{leaked} of the {tested:,} PrivateTest pictures also occur in training, pixel for pixel. Every accuracy on "
+        "FER2013 counts them, as the papers' do.",
+        "Of Hu, Tang, Zhu & Zhu only the abstract, captions and tables were at hand, and their pictures are "
+        "unpublished. The abstract says channel attention (CA) and interval sampling (SC); that these are coordinate "
+        "attention and space-to-depth is our reading.",
+        "A test of fidelity C is a stand-in of ours and never excludes a printed number.",
+        "Runs before the registration of the rules are exploratory: they were seen when the rules were written.",
+    ]
+
+
+# ---------------------------------------------------------------- our comparisons
+
+
+def families(material: Material) -> tuple[list[dict[str, Any]], int]:
+    """Every family of comparisons that has a gain, and how many comparisons have none."""
+    tables = [(ASKED[question], table) for question, table in material.own_gains.items()]
+    tables.append(("{paper}: its own ablation over {net}", material.paper_gains))
+    found, waiting, seen = [], 0, set()
+    for title, table in tables:
+        starts = table.index[table["baseline"] == ""].tolist()
+        for begin, end in zip(starts, [*starts[1:], len(table)], strict=True):
+            baseline, rows = table.loc[begin], table.iloc[begin + 1 : end]
+            known = rows[rows["gain"].notna()]
+            waiting += len(rows) - len(known)
+            if len(known):
+                family = _family(title, baseline, known, table.iloc[begin:end], material)
+                for row in family["rows"]:
+                    row["anchor"] = row["anchor"] if row["anchor"] not in seen else ""
+                    seen.add(row["anchor"])
+                found.append(family)
+    return found, waiting
+
+
+def _family(
+    title: str, baseline: pd.Series, known: pd.DataFrame, whole: pd.DataFrame, material: Material
+) -> dict[str, Any]:
+    recipe = get_recipe(baseline["recipe"])
+    name = title.format(net=baseline["system"], paper=words.paper(baseline["paper"])["short"])
+    data = f"{words.dataset(recipe.dataset)}, {words.protocol(recipe.protocol)}, {recipe.epochs} epochs"
+    return {
+        "title": f"{name} ({words.dataset(recipe.dataset)})",
+        "anchor": comparison_anchor(
+            baseline["recipe"], title.split(":")[-1].strip().replace(" ", "-").replace("{net}", "net")
+        ),
+        "baseline": baseline["system"],
+        "accuracy": f"{baseline['accuracy']:.2f}",
+        "runs": pages_of(baseline["runs"], material),
+        "spread": family_sentences(whole),
+        "caption": f"Gain over {baseline['system']}, {data}",
+        "rows": [
+            {
+                "anchor": comparison_anchor(row["recipe"], row["baseline"]),
+                "system": row["system"],
+                "accuracy": f"{row['accuracy']:.2f}" + ("" if pd.isna(row["sd"]) else f" ± {row['sd']:.2f}"),
+                "gain": signed(row["gain"]),
+                "interval": "" if pd.isna(row["low"]) else f"{signed(row['low'])} to {signed(row['high'])}",
+                "smallest": "" if pd.isna(row["smallest"]) else f"{row['smallest']:.1f}",
+                "reading": row["reading"],
+                "standing": row["standing"],
+                "runs": pages_of(row["runs"], material),
+            }
+            for _, row in known.sort_values("gain", ascending=False, kind="stable").iterrows()
+        ],
+    }
+
+
+# ---------------------------------------------------------------- the papers' own numbers
+
+
+def evidence_context(material: Material) -> dict[str, Any]:
+    """What the page of the papers' own numbers holds."""
+    table = material.evidence
+    verdicts = printed_numbers(material.claims)["verdict"].value_counts()
+    facts = load_facts("fer2013")
+    leaked, tested = int(facts.in_train("test").sum()), len(facts.faces.indices("test"))
+    counts = table["finding"].str.startswith("counted ")
+    right = int((table["finding"] == "counted right").sum())
+    sections = [
+        ("impossible", "Accuracies that no test set of that size can give", IMPOSSIBLE,
+         "An accuracy is a whole number of pictures over their count. These are none, neither rounded nor cut: they "
+         "are means over batches, or of another set of pictures.", table["finding"] == IMPOSSIBLE),
+        ("swapped", "Gains that the tables contradict", CONTRADICTED,
+         "The text names a gain that its table does not have, or a gain over a weak row of a baseline that the paper's "
+         "other rows beat.", table["finding"] == CONTRADICTED),
+        ("small", "Gains on too few pictures", UNDECIDABLE,
+         "Hu, Tang, Zhu & Zhu's accuracies fit a test set of 378 pictures. With so few, gains of this size cannot be "
+         "told from none, if two nets disagree as often as ours do; a paired test with unusually alike nets might.",
+         table["finding"] == UNDECIDABLE),
+        ("counts", "Numbers of pictures", "the data",
+         "What the papers count, against the datasets.", counts),
+    ]  # fmt: skip
+    shown = [
+        {"anchor": anchor, "title": title, "text": text, "caption": title, "column": "calculation",
+         "rows": [_evidence_row(row, with_word=anchor == "counts") for _, row in table[chosen].iterrows()]}
+        for anchor, title, _, text, chosen in sections
+        if chosen.any()
+    ]  # fmt: skip
+    shown.insert(3, _leaks(leaked, tested))
+    shown.append(_statements(material.statements))
+    brief = [
+        f"{verdicts.get(IMPOSSIBLE, 0)} printed accuracies are impossible on their test sets.",
+        f"{verdicts.get(CONTRADICTED, 0)} printed gains are contradicted by the paper's own table; Gu & Jin's text has "
+        "those of FER2013 and CK+ the wrong way round.",
+        "Zhang, Chen & Wei's conclusion calls a tie a win: 95.1 % on CK+, for their net and for Gabor filters.",
+        f"{leaked} of FER2013's {tested:,} test pictures ({100 * leaked / tested:.0f} %) also occur in training.",
+        "All eleven accuracies of Hu, Tang, Zhu & Zhu but one fit 378 test pictures, on which the largest gain, 3.1 "
+        "points, is 12 pictures.",
+        f"{right} of {int(counts.sum())} printed numbers of pictures agree with the data.",
+    ]
+    papers = [words.paper(name) | {"contradictions": load_papers()[name].get("contradiction", [])} for name in cited()]
+    return {"sections": shown, "brief": brief, "papers": papers}
+
+
+def _leaks(leaked: int, tested: int) -> dict[str, Any]:
+    facts = load_facts("fer2013")
+    parts = {
+        "PrivateTest": (tested, leaked),
+        "PublicTest": (len(facts.faces.indices("val")), int(facts.in_train("val").sum())),
+    }
+    return {
+        "anchor": "leaks",
+        "title": "Test pictures that training has seen",
+        "caption": "Copies of FER2013's test pictures in its training set",
+        "text": "No paper mentions them. What they are worth, the appendix of audits measures.",
+        "column": "copies",
+        "rows": [
+            {
+                "place": part,
+                "printed": f"{total:,} pictures",
+                "calculation": f"{copies} also occur in training, pixel for pixel",
+            }
+            for part, (total, copies) in parts.items()
+        ],
+    }
+
+
+def _statements(table: pd.DataFrame) -> dict[str, Any]:
+    judged = table[~table["finding"].isin(["not run", "not testable"])]
+    rows = judged.assign(
+        paper=[words.paper(name)["short"] for name in judged["paper"]],
+        printed=judged["statement"],
+        page=[words.page_of_claim(name) for name in judged["claim"]],
+    )
+    return {
+        "anchor": "statements",
+        "title": "Statements",
+        "caption": "Statements that need no full training",
+        "text": f"{len(judged)} of {len(table)} statements are settled by counting weights or reading the paper's own "
+        "tables; the others wait for runs, or nothing could show them.",
+        "column": "finding",
+        "rows": rows[["paper", "place", "printed", "page", "finding", "calculation"]].to_dict("records"),
+    }
+
+
+def _evidence_row(row: pd.Series, with_word: bool) -> dict[str, str]:
+    claims = row["claims"].split()
+    return {
+        "paper": words.paper(row["paper"])["short"] if row["paper"] else "",
+        "place": row["place"],
+        "printed": row["printed"],
+        "page": words.page_of_claim(claims[0]) if len(claims) == 1 else "",
+        "finding": row["finding"] if with_word else "",
+        "calculation": row["calculation"],
+    }

@@ -1,0 +1,233 @@
+"""A page for every training: what it was, what came out, class by class, and on which machine."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fer_lib.metrics import confusion_matrix, per_class
+from fer_lib.recipe import list_recipes
+from fer_lib.report import words
+from fer_lib.report.material import Material
+from fer_lib.runs import KINDS, RunRecord
+from fer_lib.selection import RULES
+
+FEWEST_EPOCHS = 3
+"""Below these a curve shows nothing."""
+POINTS = 120
+"""Points that a curve is drawn with at most."""
+RULE_WORDS = {
+    "last": "last epoch",
+    "val_selected": "best epoch on the validation part (ours)",
+    "test_best": "best epoch on the test part (shown for comparison; chooses on what it reports)",
+}
+PART_WORDS = {"val": "validation", "test": "test"}
+
+
+def training_context(records: Sequence[RunRecord], material: Material) -> dict[str, Any]:
+    """What the template of a run's page needs.
+
+    Args:
+        records: the folds of one training, or one run.
+        material: the study's.
+    """
+    first = records[0]
+    recipe = list_recipes().get(first.recipe)
+    title = recipe.title if recipe else first.recipe
+    data, environment = first.content["data"], first.content["environment"]
+    claims = material.claims
+    ids = {record.id for record in records}
+    tested = claims[claims["runs"].map(lambda runs: bool(ids.intersection(runs.split())))]
+    fold = first.spec["fold"]
+    return {
+        "title": f"{title}: seed {first.spec['seed']}",
+        "system": title,
+        "recipe": first.recipe,
+        "facts": {
+            "data": f"{words.dataset(data['name'])}, {words.protocol(first.spec['recipe']['protocol'])}",
+            "pictures": _pictures(records),
+            "epochs": _epochs(first, recipe),
+            "seed": first.spec["seed"],
+            "test views": first.spec["recipe"]["test_views"],
+            "precision": environment["precision"],
+            "machine": environment["device"],
+            "versions": ", ".join(
+                f"{name} {environment[name]}" for name in ("python", "torch", "numpy") if name in environment
+            ),
+            "time": f"{sum(r.content['time']['seconds'] for r in records) / 60:,.1f} minutes; finished "
+            f"{max(r.content['time']['finished'] for r in records)[:10]}",
+            "code": f"commit {(first.content['code']['commit'] or 'unknown')[:12]}",
+            "data fingerprint": data["fingerprint"][:16],
+        },
+        "accuracies": _accuracies(records),
+        "classes": _class_rows(records),
+        "confusion": _confusion(records),
+        "names": first.classes,
+        "chart": chart(first) if len(first.history["epoch"]) >= FEWEST_EPOCHS else None,
+        "folds": [
+            {
+                "id": r.id,
+                "fold": r.spec["fold"],
+                "accuracy": _percent(r.accuracy()),
+                "pictures": r.content["data"]["counts"]["test"],
+            }
+            for r in records
+        ],
+        "many": fold is not None,
+        "command": f"fer train {first.recipe} --seed {first.spec['seed']}"
+        + ("" if fold is None else f" --fold {fold}")
+        + _changed(first, recipe),
+        "claims": [
+            (words.page_of_claim(row.claim), f"{words.paper(row.paper)['short']}: {row.system}, {row.measure}")
+            for row in tested.itertuples()
+        ],
+        "settings": {key: _plain(value) for key, value in first.spec["recipe"].items() if key not in ("name",)},
+    }
+
+
+def _epochs(record: RunRecord, recipe: Any) -> str:
+    trained = record.trained_epochs
+    return f"{trained} of the recipe's {recipe.epochs}" if recipe and recipe.epochs else str(trained)
+
+
+def _changed(record: RunRecord, recipe: Any) -> str:
+    spec, options = record.spec, ""
+    if recipe and record.epochs != recipe.epochs:
+        options += f" --epochs {record.epochs}"
+    for name in ("limit_train", "limit_test"):
+        if spec.get(name):
+            options += f" --{name.replace('_', '-')} {spec[name]}"
+    return options
+
+
+def _pictures(records: Sequence[RunRecord]) -> str:
+    counts = records[0].content["data"]["counts"]
+    text = f"{counts['train']:,} to train, {counts['val']:,} to choose the epoch, {counts['test']:,} to test"
+    return text + (f" (first of {len(records)} folds)" if len(records) > 1 else "")
+
+
+def _percent(share: float) -> str:
+    return "" if np.isnan(share) else f"{100 * share:.2f}"
+
+
+def _accuracies(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    rows = []
+    for rule in RULES:
+        row: dict[str, Any] = {"rule": RULE_WORDS[rule], "ours": rule == "val_selected"}
+        row["epoch"] = records[0].content["metrics"][rule]["epoch"] if len(records) == 1 else ""
+        for part in PART_WORDS:
+            for kind in KINDS:
+                row[f"{part}_{kind}"] = _percent(_pooled(records, part, rule, kind))
+        rows.append(row)
+    return rows
+
+
+def _pooled(records: Sequence[RunRecord], part: str, rule: str, kind: str) -> float:
+    counts = [record.content["data"]["counts"].get(part, 0) for record in records]
+    if not sum(counts):
+        return float("nan")
+    return float(np.average([record.accuracy(part, rule, kind) for record in records], weights=counts))
+
+
+def _answers(records: Sequence[RunRecord]) -> tuple[np.ndarray, np.ndarray]:
+    names = ("test/labels", "test/val_selected/tta")
+    return tuple(np.concatenate([record.predictions[name] for record in records]).astype(int) for name in names)
+
+
+def _class_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    found = per_class(*_answers(records), len(records[0].classes))
+    return [
+        {"name": name, "pictures": int(found["pictures"][i]), "predicted": int(found["predicted"][i])}
+        | {key: f"{100 * found[key][i]:.1f}" if found["pictures"][i] else "" for key in ("precision", "recall", "f1")}
+        for i, name in enumerate(records[0].classes)
+    ]
+
+
+def _confusion(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """Row by row the shares of each true class, in percent; the shade of a cell goes with its share."""
+    matrix = confusion_matrix(*_answers(records), len(records[0].classes))
+    shares = 100 * matrix / matrix.sum(1, keepdims=True).clip(1)
+    return [
+        {"name": name, "cells": [{"share": f"{share:.0f}", "shade": f"{share / 2:.0f}"} for share in row]}
+        for name, row in zip(records[0].classes, shares, strict=True)
+    ]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return " ".join(map(_plain, value))
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+# ---------------------------------------------------------------- curves
+
+
+def chart(record: RunRecord) -> dict[str, Any]:
+    """Accuracy over the epochs as paths of a 440 by 200 picture; accuracies of both parts have one measure, which
+    losses may not."""
+    history, chosen = record.history, record.content["metrics"]["val_selected"]["epoch"]
+    epochs = history["epoch"]
+    lines = {name: 100 * history[f"{name}_accuracy"] for name in ("train", "val")}
+    known = np.concatenate(list(lines.values()))
+    low, high = 5 * np.floor(np.nanmin(known) / 5), 5 * np.ceil(np.nanmax(known) / 5)
+    high = max(high, low + 5)
+
+    def place(epoch: float, value: float) -> tuple[float, float]:
+        return 40 + 390 * (epoch - 1) / max(1, epochs[-1] - 1), 175 - 160 * (value - low) / (high - low)
+
+    picks = np.unique(np.linspace(0, len(epochs) - 1, min(POINTS, len(epochs))).astype(int))
+    paths = {}
+    for name, values in lines.items():
+        points = [place(epochs[i], values[i]) for i in picks if not np.isnan(values[i])]
+        paths[name] = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) if points else ""
+    dot = place(chosen, lines["val"][chosen - 1]) if not np.isnan(lines["val"][chosen - 1]) else None
+    ticks = [(f"{value:.0f}", place(1, value)[1]) for value in np.linspace(low, high, 3)]
+    return {
+        "paths": paths,
+        "dot": dot and [f"{at:.1f}" for at in dot],
+        "ticks": ticks,
+        "last": int(epochs[-1]),
+        "chosen": chosen,
+        "told": f"Validation accuracy {_at(lines['val'], chosen)} at epoch {chosen}, training accuracy "
+        f"{_at(lines['train'], len(epochs))} at the end.",
+    }
+
+
+def _at(values: np.ndarray, epoch: int) -> str:
+    value = values[epoch - 1]
+    return "unknown" if np.isnan(value) else f"{value:.1f} %"
+
+
+def run_rows(material: Material) -> list[dict[str, Any]]:
+    """A row per training, for the list of all."""
+    rows = []
+    for page, records in material.trainings.items():
+        first = records[0]
+        recipe = list_recipes().get(first.recipe)
+        rows.append(
+            {
+                "page": page,
+                "system": recipe.title if recipe else first.recipe,
+                "data": words.dataset(first.content["data"]["name"]),
+                "protocol": words.protocol(first.spec["recipe"]["protocol"]),
+                "seed": first.spec["seed"],
+                "epochs": _epochs(first, recipe),
+                "test": _percent(_pooled(records, "test", "val_selected", "tta")),
+                "finished": max(r.content["time"]["finished"] for r in records)[:10],
+            }
+        )
+    return rows
+
+
+def pages_of(runs: str, material: Material) -> list[dict[str, str]]:
+    """The trainings among run ids that are separated by spaces: page, name and test accuracy of each."""
+    ids = set(runs.split())
+    return [
+        {"page": page, "name": f"seed {records[0].spec['seed']}", "recipe": records[0].recipe,
+         "accuracy": _percent(_pooled(records, "test", "val_selected", "tta"))}
+        for page, records in material.trainings.items()
+        if ids.intersection(record.id for record in records)
+    ]  # fmt: skip

@@ -1,0 +1,88 @@
+"""What the report calls things: papers, data, verdicts, fidelities and protocols in a reader's words."""
+
+from functools import cache
+from typing import Any
+
+from fer_lib.claims import Claim
+from fer_lib.data import is_drawn
+from fer_lib.recipe import load_papers
+from fer_lib.study.groups import DATASETS
+
+TITLE = "Do attention modules improve facial-expression recognition?"
+STUDY = "Attention in facial-expression recognition: a reproducibility study"
+DESCRIPTION = (
+    "Four papers add attention modules to residual networks (FER2013, CK+). Every accuracy they print stands beside "
+    "ours, with its interval, its protocol and a verdict."
+)
+
+BIBTEX = """@software{fer_attention_study,
+  title   = {Do attention modules improve facial-expression recognition? A reproducibility study of four papers},
+  year    = {2026},
+  note    = {Cite the commit; licence: MIT}
+}"""
+
+VERDICTS = {
+    "consistent": "the printed value lies in the interval for one new run of ours",
+    "exceeded": "a smaller net, a shorter training or no net of ours is above the printed value",
+    "excluded: ours is lower": "the printed value lies above the interval for one new run of ours",
+    "excluded: ours is higher": "the printed value lies below the interval for one new run of ours",
+    "undecided": "our runs leave room for the printed value and for its opposite",
+    "contradicted by its own table": "the paper's own table has another number",
+    "contradicted": "what was computed says otherwise",
+    "impossible on that test set": "no whole number of the test pictures gives this percentage",
+    "undecidable from the paper's own data": "the paper's test pictures are too few to tell such a gain from none",
+    "not testable": "the pictures are unpublished, or nothing that could be computed would test it",
+    "not run": "no run of the paper's length yet",
+    "holds": "what was computed agrees",
+    "holds in part": "what was computed agrees for some of the nets that are compared",
+    "counted right": "the data have as many pictures",
+    "counted otherwise": "the data have another number of pictures",
+}
+
+PROTOCOLS = {
+    "official": "FER2013's own split",
+    "subject_10fold": "10 folds, by person",
+    "copied_10fold": "10 folds, as in copied code",
+    "picture_2to1": "2:1, by picture",
+    "picture_90_10": "90/10, by picture",
+    "picture_10fold": "10 folds, by picture",
+}
+
+
+@cache
+def paper(name: str) -> dict[str, Any]:
+    """A paper's ``[paper]`` table with ``short`` (who) and ``cited`` (who, when)."""
+    content = load_papers()[name]
+    about = dict(content["paper"])
+    about.setdefault("short", about.get("title", name))
+    about["cited"] = about["short"] + (f" ({about['year']})" if "year" in about else "")
+    return about
+
+
+def dataset(name: str) -> str:
+    """Data in words."""
+    return DATASETS.get(name, name)
+
+
+def protocol(name: str) -> str:
+    """A split in words."""
+    kind = name.removesuffix("_drawn")
+    return PROTOCOLS.get(kind, kind.replace("_", " ")) + (", drawn with the seed" if is_drawn(name) else "")
+
+
+def percent(claim: Claim) -> str:
+    """A claim's number as a reader wants it, with its unit."""
+    if claim.kind == "count":
+        return ", ".join(f"{count:,}" for count in claim.values)
+    if claim.value is None:
+        return ""
+    digits = f"{claim.percent:f}" if claim.percent is not None else f"{100 * claim.value:.4g}"
+    if claim.kind == "gain":
+        sign = "" if digits.startswith("-") or not claim.value else "+"
+        return f"{sign}{digits} points".replace("-", "\N{MINUS SIGN}")
+    return f"{digits} %"
+
+
+def page_of_claim(name: str) -> str:
+    """The address of a claim's page, from the report's folder."""
+    return f"claims/{name.replace('/', '-')}.html"

@@ -1,0 +1,121 @@
+"""The examination: what it finds, and that a device that trains wrongly is told from one that does not."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from fer_lib import cli, doctor
+from fer_lib.doctor import Finding, examine
+from fer_lib.training import loop
+from fer_lib.training.step import TrainStep
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "STEPS", 2)
+    monkeypatch.setattr(doctor, "BATCH", 8)
+    monkeypatch.setenv("FER_DATA", str(tmp_path))
+    monkeypatch.setattr(doctor, "_speed", lambda name, device: "fast")
+
+
+@pytest.fixture
+def findings():
+    def findings(**options):
+        return {finding.what: finding for finding in examine("cpu", **options)}
+
+    return findings
+
+
+def test_a_sound_cpu(findings):
+    found = findings()
+    assert not [finding for finding in found.values() if finding.sound is False]
+    assert torch.__version__ in found["versions"].text
+    assert found["fer2013"].sound is None
+    assert "fer data download fer2013" in found["fer2013"].remedy
+    one, other = found["stopped and resumed"].text.removeprefix("last losses ").split(" and ")
+    assert one == other
+
+
+def test_what_would_begin_too_late_is_left_out(findings):
+    found = findings(seconds=0)
+    assert {found[what].sound for what in ("step in float32", "stopped and resumed")} == {None}
+
+
+def test_a_step_that_gives_no_number_is_a_fault(findings, monkeypatch, capsys):
+    run = TrainStep.run
+
+    def broken(self):
+        run(self)
+        self.first_bad.fill_(0)
+
+    monkeypatch.setattr(TrainStep, "run", broken)
+    found = findings()
+    assert found["step in float32"].sound is False
+    assert "NaN or infinite" in found["step in float32"].text
+    assert str(found["step in float32"]).startswith("FAULT step in float32")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", "--device", "cpu"])
+    assert ended.value.code == 1
+    assert "FAULT" in capsys.readouterr().out
+
+
+def test_a_training_that_goes_on_with_other_weights_is_a_fault(findings, monkeypatch):
+    restore = loop._Trainer._restore
+
+    def wrong(self, state):
+        restore(self, state)
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                parameter.mul_(1.1)
+
+    monkeypatch.setattr(loop._Trainer, "_restore", wrong)
+    finding = findings()["stopped and resumed"]
+    assert finding.sound is False
+    assert "that of a training at one go" in finding.text
+
+
+def test_what_a_gpu_is_asked():
+    asked = [what for what, _ in doctor._checks(torch.device("cuda"))]
+    assert [what for what in asked if what.startswith("recorded")] == [
+        "recorded, float32", "recorded, bfloat16", "recorded, float16",
+    ]  # fmt: skip
+    assert [what.split("/")[0] for what in asked if what.endswith("/fer2013")] == ["li", "hu", "gu", "zhang"]
+
+
+def test_a_recorded_step_is_held_against_the_plain_one(monkeypatch):
+    checks, plain = dict(doctor._checks(torch.device("cuda"))), []
+    assert len(checks) > 5
+    dataset = doctor.synthetic(train=16, val=8, test=8)
+    recipe = doctor.with_changes(
+        doctor.get_recipe(doctor.SMALL), dataset="synthetic", batch_size=8, epochs=2, precision="float32"
+    )
+    doctor._plain(recipe, dataset, CPU, plain)
+    assert len(plain) == 2
+
+    def replay(step):
+        step.run()
+        step.totals[0] += 0.1 * step.batch
+
+    monkeypatch.setattr(TrainStep, "record", lambda step: setattr(step, "graph", SimpleNamespace(replay=step.run)))
+    assert "within 0.00%" in doctor._like(recipe, dataset, CPU, plain, recorded=True)
+    monkeypatch.setattr(
+        TrainStep, "record", lambda step: setattr(step, "graph", SimpleNamespace(replay=lambda: replay(step)))
+    )
+    with pytest.raises(ArithmeticError, match="from that of the plain step"):
+        doctor._like(recipe, dataset, CPU, plain, recorded=True)
+
+
+@pytest.mark.parametrize(
+    ("made_for", "sound"), [(["sm_80", "sm_90"], True), (["sm_80", "sm_100"], True), (["sm_70", "sm_90"], False)]
+)
+def test_a_gpu_that_this_torch_was_not_made_for_is_named(made_for, sound, monkeypatch):
+    properties = SimpleNamespace(name="NVIDIA A10", major=8, minor=6, total_memory=24 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: made_for)
+    finding = doctor._gpu(torch.device("cuda", 0))
+    assert finding.sound is sound
+    assert finding.text.startswith("NVIDIA A10, 24 GiB, sm_86")
+    assert isinstance(finding, Finding)
