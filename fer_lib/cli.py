@@ -414,7 +414,7 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
 def _add_changes(command: argparse.ArgumentParser) -> None:
     """The options that make another recipe of a recipe."""
     other = command.add_argument_group("changes to the recipe (each makes a different run)")
-    other.add_argument("--dataset", help="synthetic, fer2013, ckplus or folder:PATH")
+    other.add_argument("--dataset", help="synthetic, fer2013, ferplus, ckplus or folder:PATH")
     other.add_argument("--epochs", type=int)
     other.add_argument("--batch-size", type=int)
     other.add_argument("--precision", help="float32, bfloat16 or float16 (default: the fastest that the device has)")
