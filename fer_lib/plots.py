@@ -463,7 +463,7 @@ def modules(ours: pd.DataFrame, printed: pd.DataFrame, title: str, tall: bool = 
         title: above the figure.
         tall: for a phone: narrow, with the printed gains below ours.
     """
-    size = (3.7, 1.9 + 0.6 * len(ours)) if tall else (6.3, 1.05 + 0.33 * len(ours))
+    size = (3.7, 1.9 + 0.6 * len(ours)) if tall else (6.3, 1.0 + 0.3 * len(ours))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     rows = np.arange(len(ours))[::-1]

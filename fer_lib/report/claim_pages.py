@@ -14,7 +14,7 @@ from fer_lib.report.material import Material
 from fer_lib.report.run_pages import pages_of
 from fer_lib.study.pools import Pools
 from fer_lib.study.tables import recipe_table
-from fer_lib.study.verdicts import NOT_RUN, NOT_TESTABLE
+from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 
 OPEN = (NOT_TESTABLE, NOT_RUN)
 """Verdicts that say nothing, which stand last."""
@@ -75,7 +75,12 @@ def claim_rows(contexts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for context in contexts
     ]
-    return sorted(rows, key=lambda row: OPEN.index(row["verdict"]) + 1 if row["verdict"] in OPEN else 0)
+    return sorted(rows, key=lambda row: _rank(row["verdict"]))
+
+
+def _rank(verdict: str) -> int:
+    """What our runs say first, then what the papers' own numbers say, then what says nothing."""
+    return 0 if verdict in FROM_RUNS else OPEN.index(verdict) + 2 if verdict in OPEN else 1
 
 
 def _kind(claim: Claim) -> str:

@@ -86,9 +86,9 @@ def cards(material: Material) -> list[dict[str, Any]]:
         wanted = {claim.recipe for claim in headlines if claim.recipe}
         seeds = {recipe: len(group.seeds) if (group := pools.full(recipe)) else 0 for recipe in wanted}
         if not wanted:
-            done = "Its pictures are unpublished: only gains can be tested, elsewhere."
+            done = ""
         else:
-            done = f"{sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full headline trainings done."
+            done = f", {sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full trainings"
         found.append(
             {
                 "name": words.paper(name)["cited"],
@@ -100,20 +100,19 @@ def cards(material: Material) -> list[dict[str, Any]]:
                     }
                     for c in headlines
                 ],
-                "verdict": _card_verdict(rows["verdict"].tolist(), counts),
+                "verdict": _card_verdict(rows["verdict"].tolist(), counts, done),
                 "caveat": words.paper(name).get("caveat", ""),
-                "runs": done,
             }
         )
     return found
 
 
-def _card_verdict(headlines: list[str], counts: pd.Series) -> str:
+def _card_verdict(headlines: list[str], counts: pd.Series, done: str) -> str:
     words_of = list(dict.fromkeys(headlines))
     told = " and ".join({NOT_RUN: "not run yet"}.get(word, word) for word in words_of)
     total = int(counts.sum())
     settled = sum(int(count) for word, count in counts.items() if word not in (NOT_RUN, NOT_TESTABLE))
-    return f"{told[0].upper()}{told[1:]}; {settled} of {total} numbers judged"
+    return f"{told[0].upper()}{told[1:]}{done}; {settled} of {total} numbers judged"
 
 
 def progress_line(material: Material) -> str:

@@ -193,7 +193,7 @@ def _evidence_row(row: pd.Series, with_word: bool) -> dict[str, str]:
         "paper": words.paper(row["paper"])["short"] if row["paper"] else "",
         "place": row["place"],
         "printed": row["printed"],
-        "page": words.page_of_claim(claims[0]) if len(claims) == 1 else "",
+        "page": words.page_of_claim(claims[0]) if 0 < len(claims) <= 2 else "",
         "finding": row["finding"] if with_word else "",
         "calculation": row["calculation"],
     }

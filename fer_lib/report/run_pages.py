@@ -172,8 +172,8 @@ def chart(record: RunRecord) -> dict[str, Any]:
     epochs = history["epoch"]
     lines = {name: 100 * history[f"{name}_accuracy"] for name in ("train", "val")}
     known = np.concatenate(list(lines.values()))
-    low, high = 5 * np.floor(np.nanmin(known) / 5), 5 * np.ceil(np.nanmax(known) / 5)
-    high = max(high, low + 5)
+    low, high = 10 * np.floor(np.nanmin(known) / 10), 10 * np.ceil(np.nanmax(known) / 10)
+    high += 10 * (high == low) + 10 * (round((high - low) / 10) % 2)  # a whole number in the middle
 
     def place(epoch: float, value: float) -> tuple[float, float]:
         return 40 + 390 * (epoch - 1) / max(1, epochs[-1] - 1), 175 - 160 * (value - low) / (high - low)
