@@ -14,8 +14,8 @@ from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.texts import one_line, printable
 
 TABLES = (
-    "claims", "control", "start", "alike", "ablations", "ensemble", "rules", "leaks", "ferplus", "ceiling",
-    "protocols", "cleaning", "classes", "calibration", "reliability", "cost", "runs",
+    "claims", "evidence", "statements", "control", "start", "alike", "ablations", "ensemble", "rules", "leaks",
+    "ferplus", "ceiling", "protocols", "reach", "cleaning", "classes", "calibration", "reliability", "cost", "runs",
 )  # fmt: skip
 """Names of :data:`fer_lib.study.tables.TABLES`, which is slow to import for a text of help."""
 RESULTS_HELP = "folder that holds runs/ (default: FER_RESULTS, else results)"
