@@ -14,8 +14,8 @@ from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.texts import one_line, printable
 
 TABLES = (
-    "claims", "control", "start", "alike", "ablations", "ensemble", "rules", "leaks", "ferplus", "ceiling",
-    "protocols", "cleaning", "classes", "calibration", "reliability", "cost", "runs",
+    "claims", "evidence", "statements", "control", "start", "alike", "ablations", "ensemble", "rules", "leaks",
+    "ferplus", "ceiling", "protocols", "reach", "cleaning", "classes", "calibration", "reliability", "cost", "runs",
 )  # fmt: skip
 """Names of :data:`fer_lib.study.tables.TABLES`, which is slow to import for a text of help."""
 RESULTS_HELP = "folder that holds runs/ (default: FER_RESULTS, else results)"
@@ -150,7 +150,7 @@ def build_parser() -> argparse.ArgumentParser:
         "fer train zhang/cbam_ends/fer2013 --dataset synthetic --epochs 2 --limit-train 256 --results /tmp/try",
     )
     train.add_argument("recipe", help="a name of `fer recipes`")
-    train.add_argument("--seed", type=int, default=0, help="default: 0")
+    train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, help="default: 0")
     train.add_argument("--fold", type=int, help="test fold, from 0, of a recipe with cross-validation")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     train.add_argument("--time-limit", type=_seconds, metavar="T", help="stop after T (90s, 9m, 1h30m), resumable")
@@ -167,7 +167,9 @@ def build_parser() -> argparse.ArgumentParser:
         "fer models resnet34_cbam_ends gu --device cpu",
     )
     models.add_argument("name", nargs="*", help="these only")
-    models.add_argument("--pixels", type=int, default=48, help="picture size for nets that take any (default: 48)")
+    models.add_argument(
+        "--pixels", type=_whole(1, 4096), default=48, help="picture size for nets that take any (default: 48)"
+    )
     models.add_argument("--device", default="auto", help="where to measure the time of a picture (default: auto)")
 
     export = _command(
@@ -239,7 +241,9 @@ def build_parser() -> argparse.ArgumentParser:
         "fer demo --no-browser --port 8899",
     )
     demo.add_argument("--no-browser", action="store_true", help="start the server only, and print its address")
-    demo.add_argument("--port", type=int, default=8888, help="of the server on this machine (default: 8888)")
+    demo.add_argument(
+        "--port", type=_whole(1, 65535), default=8888, help="of the server on this machine (default: 8888)"
+    )
 
     study = group.add_parser(
         "study",
@@ -335,11 +339,11 @@ def build_parser() -> argparse.ArgumentParser:
                 help="default: resnet18, in batches of 128 on a GPU, 64 elsewhere",
             )  # fmt: skip
         suite.add_argument(
-            "--seconds", type=float, default=60.0, metavar="S", help="how long it may take (default: 60)"
+            "--seconds", type=_span, default=60.0, metavar="S", help="how long it may take (default: 60)"
         )
         if name in ("train", "data", "predict"):
             suite.add_argument(
-                "--workers", type=int, help="of the published DataLoader (default: 8 with a GPU, else 0)"
+                "--workers", type=_whole(0, 256), help="of the published DataLoader (default: 8 with a GPU, else 0)"
             )
         suite.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
         suite.add_argument("--results", type=_path, help="folder for benchmarks/ (default: FER_RESULTS, else results)")
@@ -410,7 +414,7 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
 def _add_changes(command: argparse.ArgumentParser) -> None:
     """The options that make another recipe of a recipe."""
     other = command.add_argument_group("changes to the recipe (each makes a different run)")
-    other.add_argument("--dataset", help="synthetic, fer2013, ckplus or folder:PATH")
+    other.add_argument("--dataset", help="synthetic, fer2013, ferplus, ckplus or folder:PATH")
     other.add_argument("--epochs", type=int)
     other.add_argument("--batch-size", type=int)
     other.add_argument("--precision", help="float32, bfloat16 or float16 (default: the fastest that the device has)")
@@ -437,6 +441,24 @@ def _folder(text: str) -> Path:
     if not _path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is no folder")
     return _path(text)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """A whole number within limits."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,10}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _span(text: str) -> float:
+    """A number of seconds above 0, whole or not."""
+    if not re.fullmatch(r"\d{1,6}(\.\d*)?|\.\d+", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return float(text)
 
 
 def _seconds(text: str) -> float:

@@ -126,8 +126,10 @@ def read_frames(file: Path, every: int = 1) -> Iterator[Frame]:
 
 @contextmanager
 def _opened(file: Path) -> "Iterator[InputContainer]":
-    import av  # loads FFmpeg, and only here
-
+    try:
+        import av  # loads FFmpeg, and only here
+    except ImportError:
+        raise UserError(f"{file}: videos are read by PyAV, which is not installed: pip install av") from None
     try:
         # An open file, since FFmpeg reads addresses and patterns in names; and it never hears of other files.
         with open(file, "rb") as content:

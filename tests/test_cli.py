@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -540,6 +541,21 @@ def test_recipes_lists_names_and_epochs(fer):
     assert status == 0
     assert re.search(r"^zhang/cbam_ends/fer2013 .*\(500 epochs, official\)$", out, re.MULTILINE)
     assert RECIPE not in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "models --pixels 0", "models --pixels -3", "models --pixels 99999999999999", "demo --port 70000",
+        "demo --port http", "bench train --seconds 0", "bench train --seconds nan", "bench data --workers -1",
+        "train x --seed -1", "train x --seed 99999999999999", "train x --time-limit -5", "train x --results=",
+        "predict ''",
+    ],
+)  # fmt: skip
+def test_a_value_that_means_nothing_is_refused_where_it_stands(fer, words):
+    status, out, err = fer(*shlex.split(words))
+    assert (status, out) == (2, "")
+    assert_one_line(err, "--help")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("9m", 540), ("1h30m", 5400), ("45", 45), ("2h", 7200)])

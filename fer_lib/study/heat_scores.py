@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,9 +26,9 @@ from fer_lib.explain import (
 )
 from fer_lib.models.base import Classifier
 from fer_lib.paths import npz_bytes, write_atomically
-from fer_lib.queue.train import longest_run
-from fer_lib.recipe import BY_CLASS, Recipe
-from fer_lib.runs import RunRecord
+from fer_lib.queue.train import find_run, longest_run
+from fer_lib.recipe import BY_CLASS, Recipe, RunSpec, spec_name
+from fer_lib.runs import RunRecord, read_record
 from fer_lib.study.weights import load_trained, weight_file
 
 FILE = "explanation.npz"
@@ -65,6 +66,23 @@ def drawn_recipe(model: str, epochs: int) -> Recipe:
         batch_size=32,
         epochs=epochs,
     )
+
+
+def find_drawn(spec: RunSpec, results: Path) -> RunRecord | None:
+    """The record of a training on drawn faces; None without one.
+
+    One limited to the first pictures counts too, as limits were before they were drawn class by class: drawn faces
+    have their classes in turn.
+
+    Args:
+        spec: of :func:`drawn_recipe`.
+        results: folder that holds ``runs/``.
+    """
+    if record := find_run(spec, results):
+        return record
+    older = {name: value for name, value in spec.as_dict().items() if name != "limits"}
+    folder = results / "runs" / spec_name(older)
+    return read_record(folder) if folder.exists() else None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Protocols: every fold a partition, no subject on both sides, and the leaks known for the papers' ways."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_lib.data import CKPLUS_CLASSES, PROTOCOLS, FaceDataset, load_dataset, run_parts, split_indices
-from fer_lib.data.facts import load_facts
-from fer_lib.data.folds import COPIES, draw_by_class
+from fer_lib.data.catalog import KNOWN
+from fer_lib.data.facts import FACTS_DIR, load_facts
+from fer_lib.data.folds import COPIES, Parts, draw_by_class, picture_digests, protocol_digest
 from fer_lib.errors import UserError
 
 FOLDS = [name for name in PROTOCOLS if name.endswith("10fold")]
@@ -258,3 +260,34 @@ def test_records_without_the_word_hold_the_first_pictures(like_ck48):
     assert first.test.tolist() == whole.test[:7].tolist()
     (drawn,) = run_parts(like_ck48, "picture_2to1", None, 0, limit_train=7, limit_test=7)
     assert set(like_ck48.labels[drawn.train]) == set(like_ck48.labels[drawn.test]) == set(range(7))
+
+
+# ---------------------------------------------------------------- pinned
+
+
+@pytest.mark.parametrize("name", ["fer2013", "ckplus"])
+def test_the_folds_of_every_protocol_are_pinned(name):
+    """A fold dealt out otherwise has equal counts and labels; runs of before and after would be averaged."""
+    pinned = json.loads((FACTS_DIR / "splits.json").read_text())[name]
+    assert {protocol: protocol_digest(load_facts(name).faces, protocol) for protocol in KNOWN[name].protocols} == pinned
+
+
+def test_the_pins_are_what_they_were():
+    """Records that do not say their pictures are held against them, so that they never change."""
+    pinned = json.loads((FACTS_DIR / "splits.json").read_text())
+    before = {
+        name: [pinned[name][protocol][:8] for protocol in PROTOCOLS if protocol in pinned[name]] for name in pinned
+    }
+    assert before == {
+        "fer2013": ["e41612b0", "2bf4ee9d", "b720a7c2", "683fc209", "ef114199", "9a0fbb02", "e5101813"],
+        "ckplus": [
+            "76b994a3", "6e6cb5ee", "b6e626c8", "d10ef585", "81733286", "af931429", "598fbfeb", "67291ffc", "7abe0b5f",
+        ],
+    }  # fmt: skip
+
+
+def test_a_digest_tells_pictures_and_parts_apart():
+    parts = Parts(np.array([0, 1]), np.array([], np.int64), np.array([2, 3]))
+    other = picture_digests([Parts(np.array([0, 2]), parts.val, np.array([1, 3]))])
+    assert picture_digests([parts]) == picture_digests([parts])
+    assert all((picture_digests([parts])[part] == other[part]) == (part == "val") for part in ("train", "val", "test"))

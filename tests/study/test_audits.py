@@ -66,7 +66,7 @@ def test_leaked_pictures_are_counted_apart(tmp_path):
     (row,) = audits.leak_audit([record]).to_dict("records")
     assert (row["leaked"], row["alone"], row["without"]) == (288, 100, 0)
     assert row["accuracy"] == pytest.approx(100 * 288 / 3589)
-    assert row["worth"] == pytest.approx(100 * 288 / 3589)
+    assert row["raised"] == pytest.approx(100 * 288 / 3589)
     assert np.isnan(row["accuracy_sd"])  # one seed has no spread
 
 
@@ -142,14 +142,14 @@ def test_cleaning_is_judged_against_the_same_training_without(tmp_path):
     ]
     table = audits.cleaning_audit(records).set_index("recipe")
     assert table.loc[names[1], "baseline"] == names[0]
-    assert table.loc[names[1], "gain"] == pytest.approx(100 * 18 / 3589)
+    assert table.loc[names[1], "gain"] == pytest.approx(100 * 18 / 7178)
     assert table.loc["gu/psa_joint_weighted_cleaned/fer2013", "baseline"] == "gu/psa_joint_weighted/fer2013"
-    assert table.loc["gu/psa_joint_weighted_cleaned/fer2013", "reading"] == "no run yet"
+    assert table.loc["gu/psa_joint_weighted_cleaned/fer2013", "reading"] == "not run"
 
 
 def test_pictures_without_a_face_are_left_out_of_a_training(tmp_path):
     dataset = tiny_dataset()
-    spec = RunSpec(dataclasses.replace(tiny_recipe(epochs=1), leave_out="not_face"))
+    spec = RunSpec(dataclasses.replace(tiny_recipe(epochs=1), dataset="folder:tiny", leave_out="not_face"))
     with pytest.raises(UserError, match=r"has no FER\+ votes"):
         train_run(spec, results=tmp_path, device="cpu", say=lambda line: None, dataset=dataset)
     votes = np.tile([6, 4], (len(dataset), 1))

@@ -203,7 +203,7 @@ def test_committed_scores_belong_to_their_run(name):
     # The whole nets have learned little, so that rounding decides between more of their classes.
     limit, pictures, alike = (700, 70, 0.85) if whole else (None, 350, 0.99)
     spec = RunSpec(drawn_recipe(recipe["model"], recipe["epochs"]), record.spec["seed"], limit_train=limit)
-    assert spec.run_id == record.id == name
+    assert heat_scores.find_drawn(spec, DRAWN.parent).id == record.id == name
     table = heat_scores.scores(record, None)
     for _, rows in table.groupby("method"):
         assert rows["picture"].tolist() == list(range(pictures))

@@ -28,7 +28,7 @@ def test_the_run_asked_for_is_loaded_and_else_the_longest(tmp_path):
 def test_a_fold_is_needed_where_the_recipe_has_folds(tmp_path):
     with pytest.raises(UserError, match="needs a fold from 0 to 9"):
         run_page.open_run("zhang/cbam_ends/ckplus", results=tmp_path)
-    with pytest.raises(UserError, match="has no folds"):
+    with pytest.raises(UserError, match="takes no fold"):
         run_page.open_run(NAME, fold=1, results=tmp_path)
 
 

@@ -8,6 +8,8 @@ import pytest
 from many_runs import benchmark, write_fake, write_many
 from tiny import tiny_recipe, write_run
 
+from fer_lib.data import picture_digests, run_parts
+from fer_lib.data.facts import load_facts
 from fer_lib.paths import ROOT
 from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.runs import KINDS, RULES, metrics_of, predictions_of, read_record, write_record
@@ -56,6 +58,11 @@ def remade(record, change):
     shutil.rmtree(record.path)
     history = [{"epoch": epoch, **row} for epoch in range(1, record.epochs + 1)]
     return write_record(record.path, content, history, arrays, record.path.with_suffix(".partial"))
+
+
+def first(runs, dataset):
+    """The first record of a dataset."""
+    return next(r for r in map(read_record, sorted(runs.iterdir())) if r.spec["recipe"]["dataset"] == dataset)
 
 
 def reverse(labels):
@@ -115,6 +122,32 @@ def test_classes_in_another_order_are_named(runs):
 def test_labels_in_another_order_are_named(runs, which):
     record = remade(sound_records(runs)[0][which], reverse)
     only_fault(runs, record, "test/labels or their order are not")
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_pictures_other_than_the_specs_are_named(runs, part):
+    record = first(runs, "ckplus")
+    spec = record.spec
+    (parts,) = run_parts(load_facts("ckplus").faces, spec["recipe"]["protocol"], spec["fold"], 0)
+    digests = picture_digests([parts])
+    edit(record, lambda content: content["data"].update(pictures=digests))
+    assert sound_records(runs)[1] == []
+    edit(record, lambda content: content["data"].update(pictures=digests | {part: "0" * 64}))
+    only_fault(runs, record, f"run.json: data.pictures.{part} are not those of the spec")
+
+
+def test_records_that_do_not_say_their_pictures_fall_with_their_folds(runs, monkeypatch):
+    """A fold dealt out otherwise leaves counts and labels alike, as two classes' order inside a split does."""
+    assert sound_records(runs)[1] == []
+    monkeypatch.setattr(verify, "protocol_digest", lambda faces, protocol: "another")
+    verify._splits_as_then.cache_clear()
+    try:
+        records, problems = sound_records(runs)
+    finally:
+        verify._splits_as_then.cache_clear()
+    assert records == []
+    assert len(problems) == 5
+    assert "protocol official splits fer2013 otherwise than it did then" in " ".join(problems)
 
 
 def test_a_sound_remade_record_has_no_faults(runs):

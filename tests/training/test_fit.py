@@ -231,7 +231,7 @@ def test_limits_draw_from_every_class(train, dataset):
 
 def test_a_part_of_one_class_is_refused(dataset, tmp_path):
     sad = np.flatnonzero((dataset.split != "train") | (dataset.labels == 4))
-    with pytest.raises(UserError, match="pictures of the train part are sad; take more pictures, or another split"):
+    with pytest.raises(UserError, match="pictures of the train part are sad; take more, or another split"):
         fit(RunSpec(tiny_recipe()), dataset.subset(sad), tmp_path, device="cpu")
 
 
