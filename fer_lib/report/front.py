@@ -85,10 +85,7 @@ def cards(material: Material) -> list[dict[str, Any]]:
         counts = numbers[numbers["paper"] == name]["verdict"].value_counts()
         wanted = {claim.recipe for claim in headlines if claim.recipe}
         seeds = {recipe: len(group.seeds) if (group := pools.full(recipe)) else 0 for recipe in wanted}
-        if not wanted:
-            done = ""
-        else:
-            done = f", {sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full trainings"
+        done = "" if not wanted else f", {sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full trainings"
         found.append(
             {
                 "name": words.paper(name)["cited"],

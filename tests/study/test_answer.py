@@ -24,7 +24,7 @@ def test_the_miniature_study_is_told():
         text = answer(read_records(MINI / "runs")[0], links=True)
     first = without_links(text).split("\n\n")[0]
     assert first.startswith("**In 1 of ")
-    assert "SE +38.8 (" in first.replace("\N{MINUS SIGN}", "-")
+    assert "SE +25.6 (" in first.replace("\N{MINUS SIGN}", "-")
     assert "](gains.html#control-se-synthetic--control-none-synthetic)" in text
 
 
