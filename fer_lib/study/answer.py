@@ -145,8 +145,19 @@ def _family_sentence(rows: pd.DataFrame) -> str:
     return (
         f"In a {baseline.title} trained for {_numeral(baseline.epochs)} epochs on {DATASETS[baseline.dataset]}, {who} "
         f"the same net without it: {', '.join(effects)} points of accuracy, with 95 % intervals, "
-        f"{_numeral(seeds)} seeds each."
+        f"{_numeral(seeds)} seeds each ({_listed_standings(rows)})."
     )
+
+
+STANDINGS = {
+    "exploratory": "exploratory: the rules were registered after these runs",
+    "confirmed": "confirmed by runs made after the rules were registered",
+    "confirmatory": "confirmatory: all runs were made after the rules were registered",
+}
+
+
+def _listed_standings(rows: pd.DataFrame) -> str:
+    return "; ".join(words for name, words in STANDINGS.items() if name in set(rows["standing"]))
 
 
 def _start_sentence(read: pd.DataFrame, alike: pd.DataFrame) -> str:

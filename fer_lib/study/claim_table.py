@@ -91,7 +91,7 @@ def _row(claim: Claim, pools: Pools) -> dict[str, object]:
         "place": claim.place,
         "fidelity": claim.fidelity,
         "printed": claim.value * 100,
-        **{"ours": None, "sd": None, "values": "", "seeds": 0, "low": None, "high": None},
+        **{"ours": None, "sd": None, "values": "", "seeds": 0, "low": None, "high": None, "runs": ""},
         **found,
         "protocol": recipe.protocol if recipe else None,
         "epochs": recipe.epochs if found else None,
@@ -100,7 +100,6 @@ def _row(claim: Claim, pools: Pools) -> dict[str, object]:
         "finding": finding.sentence if finding else "",
         "note": "; ".join(filter(None, [note, *_notes(claim)])),
         "recipe": claim.recipe or "",
-        "runs": found.get("runs", ""),
     }
 
 
