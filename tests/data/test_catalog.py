@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fer_lib import paths
-from fer_lib.data import load_dataset, load_if_there
+from fer_lib.data import load_dataset
 from fer_lib.data.audit import audit, test_in_train
 from fer_lib.data.check import check_report
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
@@ -133,16 +133,6 @@ def test_ckextended_is_named(tmp_path):
     write(tmp_path / "ckplus/ckextended.csv", "emotion,pixels,Usage", f"{ROW},Training")
     with pytest.raises(UserError, match=r"ckextended\.csv is CK\+ with neutral and without subjects"):
         load_dataset("ckplus", tmp_path)
-
-
-def test_data_one_can_go_on_without(tmp_path):
-    dataset, missing = load_if_there("ckplus", tmp_path)
-    assert dataset is None
-    assert missing.startswith("CK+ not found")
-    assert load_if_there("synthetic")[1] == ""
-    write(tmp_path / "fer2013.csv", "emotion,pixels,Usage", "9,1,Training")
-    with pytest.raises(UserError, match="emotion '9'"):
-        load_if_there("fer2013", tmp_path)
 
 
 def test_votes_beside_a_folder_copy_are_not_called_missing(tmp_path):

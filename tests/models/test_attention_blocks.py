@@ -7,7 +7,8 @@ import torch
 from fer_lib.models.attention import BAM, CBAM, ECA, SE, ChannelAttention, CoordAtt, HybridAttention, SimAM
 from fer_lib.models.convolution import PSA, ACmix, Focus, SpaceToDepth
 from fer_lib.models.fusion import AFF, IAFF, MSCAM
-from fer_lib.models.grammar import BLOCKS, WHOLE_MAP
+from fer_lib.models.grammar import BLOCKS
+from fer_lib.nets import WHOLE_MAP
 
 SAME_SIZE = {
     "se": lambda: SE(64),

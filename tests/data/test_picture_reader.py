@@ -177,7 +177,7 @@ OPAQUE = np.dstack([COLOUR, np.full((8, 9), 255, np.uint8)])
         torch.from_numpy(COLOUR).permute(2, 0, 1),
         torch.from_numpy(COLOUR).permute(2, 0, 1) / 255,
     ],
-    ids=lambda value: f"{type(value).__name__}-{getattr(value, 'dtype', value)}",
+    ids=lambda value: f"{type(value).__name__}-{getattr(value, 'dtype', None) or value.mode}",
 )
 def test_every_kind_of_array_is_the_same_picture(value):
     found = as_picture(value)
