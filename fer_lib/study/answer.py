@@ -93,8 +93,8 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
     sentences = [f"**{verdict_words(read, state)}**"]
     families = [rows for _, rows in read.groupby("baseline", sort=False)]
     families.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
-    sentences += [_family_sentence(rows) for rows in families[:SHOWN]]
-    sentences.append(_start_sentence(read, alike))
+    told = [_family_sentence(rows) for rows in families[:SHOWN]]
+    sentences += [*told[:1], _start_sentence(read, alike), *told[1:]]
     if further := families[SHOWN:]:
         counts = pd.concat(further)["reading"].value_counts()
         comparisons = sum(map(len, further))
@@ -142,8 +142,10 @@ def _family_sentence(rows: pd.DataFrame) -> str:
         f"{module_name(row, baseline.title)} {linked_gain(row)} ({signed(row['low'])} to {signed(row['high'])})"
         for _, row in rows.sort_values("gain", ascending=False).iterrows()
     ]
+    net, _, split = baseline.title.partition(", ")
+    data = f"{DATASETS[baseline.dataset]} ({split})" if split else DATASETS[baseline.dataset]
     return (
-        f"In a {baseline.title} trained for {_numeral(baseline.epochs)} epochs on {DATASETS[baseline.dataset]}, {who} "
+        f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {who} "
         f"the same net without it: {', '.join(effects)} points of accuracy, with 95 % intervals, "
         f"{_numeral(seeds)} seeds each ({_listed_standings(rows)})."
     )
@@ -196,7 +198,8 @@ def signed(points: float) -> str:
 
 def module_name(row: pd.Series, baseline: str) -> str:
     """What a net has that its baseline has not, from their titles."""
-    name = str(row["system"])
+    _, comma, shared = baseline.partition(", ")
+    name = str(row["system"]).removesuffix(comma + shared)
     return (name.rsplit(" + ", 1)[-1] if " + " in name else name.removeprefix(baseline)).strip(" +,") or name
 
 
