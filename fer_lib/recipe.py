@@ -125,6 +125,8 @@ def _check_parts(recipe: Recipe) -> None:
             if (value := getattr(recipe, key) or None) != only:
                 raise UserError(f"{key} must be {only or 'empty'}, as {recipe.model} is fitted once: got {value!r}")
     else:
+        if recipe.batch_size < 2:
+            raise UserError("batch_size = 1: batch normalisation needs two pictures or more")
         check_named("loss", LOSSES, recipe.loss)
         check_named("optimizer", OPTIMISERS, recipe.optimizer)
         schedule = check_named("schedule", SCHEDULES, recipe.schedule)

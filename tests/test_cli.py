@@ -131,9 +131,9 @@ def test_help_loads_neither_torch_nor_numpy():
         ("train zhang/cbam_end/fer2013", ["unknown recipe", "did you mean zhang/cbam_ends/fer2013"]),
         (f"train {RECIPE} --device cdua", ["unknown device 'cdua'", "cuda"]),
         (f"train {RECIPE} --device cuda:99", ["device 'cuda:99'", "use --device cpu"]),
-        (f"train {RECIPE} --epochs 0", ["--epochs 0: must be 1 or more"]),
+        (f"train {RECIPE} --epochs 0", ["epochs = 0: expected a whole number >= 1"]),
         (f"train {RECIPE} --epochs many", ["--epochs", "'many'"]),
-        (f"train {RECIPE} --fold 0", ["--fold 0", "no folds"]),
+        (f"train {RECIPE} --fold 0", ["--fold 0", "takes no fold"]),
         ("train zhang/cbam_ends/ckplus", ["--fold None", "needs a fold from 0 to 9"]),
         (f"train {RECIPE} --time-limit soon", ["'soon' is no duration such as 90s"]),
         (f"train {RECIPE} --limit-train 1 --device cpu", ["1 training", "too few"]),
@@ -402,7 +402,9 @@ def test_what_a_process_killed_at_its_very_end_left_is_swept(fer, complete, tmp_
         (runs / f"{name}.partial").mkdir()
         (runs / f"{name}.partial" / "checkpoint.pt").write_bytes(b"state")
     assert fer("train", RECIPE, "--device", "cpu", "--results", runs.parent)[0] == 0
-    assert sorted(path.name for path in runs.iterdir()) == ["another-run.partial", RUN]
+    names = {path.name for path in runs.iterdir()}
+    assert {"another-run.partial", RUN} <= names
+    assert f"{RUN}.partial" not in names
 
 
 @pytest.mark.data

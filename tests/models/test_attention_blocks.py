@@ -7,8 +7,8 @@ import torch
 from fer_lib.models.attention import BAM, CBAM, ECA, SE, ChannelAttention, CoordAtt, HybridAttention, SimAM
 from fer_lib.models.convolution import PSA, ACmix, Focus, SpaceToDepth
 from fer_lib.models.fusion import AFF, IAFF, MSCAM
-from fer_lib.models.grammar import BLOCKS
-from fer_lib.nets import WHOLE_MAP
+from fer_lib.models.grammar import MODULES
+from fer_lib.nets import BLOCKS, WHOLE_MAP
 
 SAME_SIZE = {
     "se": lambda: SE(64),
@@ -216,4 +216,4 @@ def test_channel_attention_ignores_the_order_of_positions():
 @pytest.mark.parametrize("name", [name for name, (slot, _) in BLOCKS.items() if slot in WHOLE_MAP])
 def test_every_block_that_keeps_the_map_is_made_from_its_channels_alone(name):
     x = torch.randn(2, 64, 6, 5)
-    assert BLOCKS[name][1](64)(x).shape == x.shape
+    assert MODULES[name](64)(x).shape == x.shape

@@ -87,7 +87,7 @@ def plain_training(recipe, dataset):
 @pytest.mark.parametrize("mode", [True, False], ids=["built for training", "built for evaluation"])
 def test_a_training_is_the_plain_one(tmp_path, monkeypatch, mode):
     """Train mode whatever it was, dropout, centers, moving average, balance and pictures left out."""
-    monkeypatch.setattr(loop, "autocast_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(loop, "autocast_dtype", lambda device, chosen=None: torch.float32)
     monkeypatch.setattr(loop, "create_model", lambda *args, **options: create_model(*args, **options).train(mode))
     recipe = tiny_recipe(
         dataset="fer2013",
@@ -210,6 +210,7 @@ VALUES = {
     "early_stopping": 1,
     "balance": {"disgust": {"count": 20}},
     "leave_out": "not_face",
+    "precision": "bfloat16",
 }
 
 
