@@ -73,9 +73,10 @@ def test_a_page_asks_for_nothing_outside_complains_of_nothing_fits_and_is_access
 
 def test_the_pages_behind_the_numbers_do_too(page):
     assert len(BEHIND) > 100
-    for path in BEHIND:
+    # They are of two templates: every eighth is opened, and every fortieth asked by axe-core, which takes seconds each.
+    for path in BEHIND[::8]:
         check(page, path)
-    for path in BEHIND[::12]:
+    for path in BEHIND[::40]:
         visit(page, path)
         assert faults(page) == [], path.name
 
