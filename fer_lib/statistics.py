@@ -308,18 +308,3 @@ def _detectable(family: Dunnett) -> float:
         return stats.nct.sf(family.quantile, family.freedom, shift) - POWER
 
     return float(optimize.brentq(missing, 0, LARGEST_DETECTABLE, xtol=1e-6))
-
-
-# ---------------------------------------------------------------- two nets, the same pictures
-
-
-def mcnemar(ours: ArrayLike, baseline: ArrayLike) -> float:
-    """Two-sided p of McNemar's exact test (1947): of the pictures one net alone gets right, are half ours?
-
-    Args:
-        ours: whether one net is right about each picture, bool [N].
-        baseline: the same of the other net.
-    """
-    ours, baseline = np.asarray(ours, bool), np.asarray(baseline, bool)
-    won, lost = int((ours & ~baseline).sum()), int((~ours & baseline).sum())
-    return float(stats.binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fer_lib.statistics import fit, mcnemar, picture_variance, sample_sd
+from fer_lib.statistics import fit, picture_variance, sample_sd
 
 
 def family(sizes, seed=0, shifts=None):
@@ -149,13 +149,3 @@ def test_a_single_run_takes_the_others_share_and_two_know_nothing():
 def test_one_value_has_no_spread():
     assert sample_sd([0.7]) is None
     assert sample_sd([0.70, 0.71, 0.72]) == pytest.approx(0.01)
-
-
-# ---------------------------------------------------------------- McNemar
-
-
-def test_mcnemar_is_the_exact_binomial_test():
-    ours = np.array([1] * 60 + [1] * 15 + [0] * 5 + [0] * 20, bool)
-    theirs = np.array([1] * 60 + [0] * 15 + [1] * 5 + [0] * 20, bool)
-    assert mcnemar(ours, theirs) == pytest.approx(stats.binomtest(15, 20).pvalue)
-    assert mcnemar(ours, ours) == 1
