@@ -298,6 +298,8 @@ class Ablation(Part):
 
     baseline: Name
     recipes: list[Name]
+    first: Name | None = None
+    """The one of the recipes that is tested first and alone: the paper's proposed net."""
     question: Text | None = None
 
 
