@@ -236,14 +236,23 @@ def build_parser() -> argparse.ArgumentParser:
         group,
         "demo",
         commands.demo,
-        "open the webcam notebook in JupyterLab",
+        "open the camera alone: a face, an expression, a reason (notebook 08 explains it: fer lab 08)",
         "fer demo",
         "fer demo --no-browser --port 8899",
     )
-    demo.add_argument("--no-browser", action="store_true", help="start the server only, and print its address")
-    demo.add_argument(
-        "--port", type=_whole(1, 65535), default=8888, help="of the server on this machine (default: 8888)"
+    _add_server(demo, 8866)
+    lab = _command(
+        group,
+        "lab",
+        commands.lab,
+        "open your own copies of the notebooks in JupyterLab; the sources stay as they are",
+        "fer lab",
+        "fer lab 06",
     )
+    lab.add_argument(
+        "notebook", nargs="?", default="", help="which one to begin with, such as 06 (default: their list)"
+    )
+    _add_server(lab, 8888)
 
     study = group.add_parser(
         "study",
@@ -401,6 +410,13 @@ def _command(
     )
     command.set_defaults(act=act)
     return command
+
+
+def _add_server(command: argparse.ArgumentParser, port: int) -> None:
+    command.add_argument("--no-browser", action="store_true", help="start the server only, and print its address")
+    command.add_argument(
+        "--port", type=_whole(1, 65535), default=port, help=f"of the server on this machine (default: {port})"
+    )
 
 
 def _add_choice(command: argparse.ArgumentParser) -> None:

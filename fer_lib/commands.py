@@ -167,9 +167,15 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    from fer_lib.demo.server import open_notebook
+    from fer_lib.demo.server import open_demo
 
-    return open_notebook(browser=not arguments.no_browser, port=arguments.port)
+    return open_demo(browser=not arguments.no_browser, port=arguments.port)
+
+
+def lab(arguments: argparse.Namespace) -> int:
+    from fer_lib.explore.lab import open_lab
+
+    return open_lab(arguments.notebook, browser=not arguments.no_browser, port=arguments.port, say=_say)
 
 
 # ---------------------------------------------------------------- study
