@@ -170,7 +170,7 @@ def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequ
             found = own_faces(bytes(own[-1]["content"]), own[-1]["name"])
             shown["faces"] = np.concatenate([found, faces])
             shown["titles"] = [*[own[-1]["name"]] * len(found), *titles]
-            words = f"{len(found)} faces found in {own[-1]['name']}; choose a face."
+            words = f"{own[-1]['name']} stands first; choose a face."
         return Shown(words, [face_png(face) for face in shown["faces"]], shown["titles"])
 
     def look(number: int) -> Shown:
@@ -195,13 +195,15 @@ def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequ
 def own_faces(content: bytes, name: str) -> np.ndarray:
     """The faces of a picture of the reader's, cut out as the training pictures were, uint8 [N, 48, 48].
 
+    Where no face is found, the middle of the picture is taken for one.
+
     Raises:
         UserError: not a readable picture.
     """
-    from fer_lib.demo.faces import create_detector  # loads OpenCV
+    from fer_lib.demo.faces import create_detector, whole_picture  # loads OpenCV
 
     picture = decode_picture(content, name)
-    return cut_faces(picture, create_detector("haar")(picture))
+    return cut_faces(picture, create_detector()(picture) or whole_picture(picture))
 
 
 def some_faces(dataset: FaceDataset, expressions: Sequence[str], each: int = 1) -> tuple[np.ndarray, list[str]]:

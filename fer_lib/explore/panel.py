@@ -131,7 +131,7 @@ class Panel:
             shown = told(lambda: self._draw(**{name: control.value for name, control in self.controls.items()}))
             self.words.value = escaped(shown.words)
             self.table.value = (
-                "" if shown.table is None else shown.table.to_html(float_format="{:.1f}".format, na_rep="–")
+                "" if shown.table is None else shown.table.to_html(float_format="{:.3g}".format, na_rep="–")
             )
             self.faces.show(shown.faces, shown.titles, choosing=True)
             self._show_figures(shown.figures)

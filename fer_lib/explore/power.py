@@ -38,7 +38,9 @@ def power(gain: float | np.ndarray, seeds: int, sd: float, modules: int = 4) -> 
     """
     of = family(seeds, modules)
     shift = np.asarray(gain) / (sd * math.sqrt(2 / seeds))
-    return stats.nct.sf(of.quantile, of.freedom, shift) + stats.nct.cdf(-of.quantile, of.freedom, shift)
+    above, below = stats.nct.sf(of.quantile, of.freedom, shift), stats.nct.cdf(-of.quantile, of.freedom, shift)
+    # SciPy has no number where the gain is many standard errors and is found for certain.
+    return np.nan_to_num(above, nan=1.0) + np.nan_to_num(below, nan=0.0)
 
 
 def smallest_gain(seeds: int, sd: float, modules: int = 4) -> float:

@@ -130,17 +130,20 @@ def compared_curves(first: RunRecord, second: RunRecord) -> Figure:
 
 def compare(first: RunRecord, second: RunRecord) -> Shown:
     """Everything of two runs side by side."""
+    pair = {"1": first, "2": second}
     words = " ".join(
-        f"{number}: {record.id}, {record.trained_epochs} epochs, {record.accuracy():.1%} of the test pictures."
-        for number, record in (("First", first), ("second", second))
+        f"{number}: {record.id}, {record.trained_epochs} epochs, {record.accuracy():.1%} of its test pictures right."
+        for number, record in pair.items()
     )
     if not same_pictures(first, second):
         words += " Their test pictures differ, so that no difference is tested."
-    curves = (
-        [compared_curves(first, second)] if "train_loss" in first.history and "train_loss" in second.history else []
-    )
-    figures = [*curves, confusion(first), confusion(second)]
-    return Shown(words, figures=figures, table=recall_table(first, second))
+    table = recall_table(first, second).round({"first": 1, "second": 1, "difference": 1, "p": 3})
+    learnt = all("train_loss" in record.history for record in pair.values())  # a fitted pipeline has no curves
+    figures = [compared_curves(first, second)] if learnt else []
+    for number, record in pair.items():
+        figures.append(confusion(record))
+        figures[-1].axes[0].set_title(f"{number}: {record.recipe}, seed {record.spec['seed']}", fontsize=9)
+    return Shown(words, figures=figures, table=table)
 
 
 def run_panel(runs: Path, first: str = "narrow/none/fer2013", second: str = "narrow/se/fer2013") -> Panel:
@@ -181,7 +184,9 @@ def _chooser(side: str, index: dict[str, dict[str, str]], recipe: str) -> tuple[
         chosen.value = start if start in names else next(iter(names), None)
 
     def fill_runs(_: object = None) -> None:
-        run.options = list(index.get(chosen.value, {}).items())
+        runs = index.get(chosen.value, {})
+        run.options = list(runs.items())
+        run.value = next(iter(runs.values()), None)
 
     fill_recipes()
     fill_runs()

@@ -109,12 +109,12 @@ def test_power_runs_and_pictures(browser, lab, study):
     assert power.locator("img").count() == 1
 
     runs = desk.panel(1)
-    desk.until(runs, "First: test-")
+    desk.until(runs, "1: test-")
     # Two rows of paper, recipe and run.
     papers = runs.locator("select")
     names = papers.nth(0).locator("option").all_inner_texts()
     papers.nth(3).select_option(names[1])
-    desk.until(runs, "second: test-plain")
+    desk.until(runs, "2: test-plain")
     page.wait_for_function("panel => panel.querySelectorAll('.fer-shelf > img').length >= 2", arg=runs.element_handle())
     assert runs.locator("table").inner_text().count("\n") >= 8
 
@@ -154,7 +154,7 @@ def test_what_modules_do_to_a_face(browser, lab, study):
     panel.locator("input[type=file]").set_input_files(
         {"name": "me.png", "mimeType": "image/png", "buffer": png.getvalue()}
     )
-    desk.until(panel, "faces found in me.png")
+    desk.until(panel, "me.png stands first")
     figures, state = pictures_of(desk.close())
     assert len(figures) == 1, "the static figure, of drawn faces"
     assert state is None

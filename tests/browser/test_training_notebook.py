@@ -1,5 +1,7 @@
 """A reader's work in JupyterLab: change a parameter, run all, interrupt the training, run again."""
 
+import re
+
 import nbformat
 import pytest
 
@@ -73,10 +75,13 @@ def test_change_a_parameter_interrupt_and_go_on(page):
     idle(page)
     set_parameters(page, "SEED, EPOCHS = 0, 1", "SEED, EPOCHS = 7, 9")
     command(page, "notebook:run-all-cells")
+    page.get_by_text(re.compile(r"epoch \d+, step \d+ of \d+")).wait_for()  # beside the bar
     until_printed(page, "epoch   2/9")
     command(page, "notebook:interrupt-kernel")
     until_printed(page, "stopped by SIGINT at epoch")
+    until_printed(page, "Run this cell again to go on from there.")
     idle(page)
+    assert "Traceback" not in output(page)
     assert "epoch   9/9" not in output(page)
     command(page, "notebook:run-all-cells")
     until_printed(page, "continuing at epoch")

@@ -1,6 +1,7 @@
 """What modules do to a face, for a reader: which weight files serve, the figure, the numbers, and one's own picture."""
 
 import io
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -66,7 +67,8 @@ def test_the_spread_says_what_depends_on_the_picture(nets, faces):
 
 
 def upload(name, content):
-    return {"name": name, "type": "image/png", "size": len(content), "content": memoryview(content)}
+    about = {"name": name, "type": "image/png", "size": len(content), "last_modified": datetime.now(UTC)}
+    return about | {"content": memoryview(content)}
 
 
 def test_a_face_is_chosen_and_ones_own_picture_joins(nets, faces):
@@ -80,7 +82,7 @@ def test_a_face_is_chosen_and_ones_own_picture_joins(nets, faces):
     png = io.BytesIO()
     Image.fromarray(example_picture()).save(png, "PNG")
     panel.controls["own"].value = (upload("me.png", png.getvalue()),)
-    assert "faces found in me.png" in panel.words.value
+    assert "me.png stands first" in panel.words.value
     assert panel.faces.count > 2
     panel.controls["own"].value = (upload("no.png", b"nothing"),)
     assert "no.png: not a readable picture" in panel.words.value
