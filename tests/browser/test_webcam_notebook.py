@@ -3,6 +3,7 @@
 import io
 from urllib.parse import urlparse
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -218,6 +219,28 @@ def test_a_large_photo_is_reduced_in_the_browser(visit):
     heic = b"\0\0\0\x18ftypheic" + bytes(9_000_000)
     upload(visit, "phone.heic", heic)
     visit.status("phone.heic is a HEIC picture, which is not read here: save it as JPEG")
+
+
+def test_a_video_file_is_looked_at_like_a_camera(visit):
+    film = io.BytesIO()
+    with av.open(film, "w", format="webm") as container:
+        stream = container.add_stream("libvpx", rate=2, width=640, height=480)
+        for _ in range(50):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(example_picture(), format="rgb24")))
+        container.mux(stream.encode())
+    before = visit.page.evaluate("Number(document.querySelector('.fer-camera').dataset.answered ?? 0)")
+    visit.page.locator(".fer-camera input[type=file]").set_input_files(
+        {"name": "clip.webm", "mimeType": "video/webm", "buffer": film.getvalue()}
+    )
+    visit.until("Number(root.dataset.answered) > argument && root.dataset.boxes === '3'", before)
+    visit.press("Take photo")
+    visit.until("root.querySelectorAll('.fer-gallery button').length >= 2")
+    visit.page.locator(".fer-gallery button").first.focus()
+    visit.page.keyboard.press("Enter")
+    shown = "root.querySelector('.fer-still img').src === root.querySelector('.fer-gallery img').src"
+    visit.until(shown)
+    visit.status("clip.webm has ended")
+    visit.until("root.dataset.boxes === '0'")
 
 
 def test_a_chosen_picture(visit):
