@@ -1,17 +1,23 @@
 """Size and cost of every model."""
 
+import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from fer_lib.augment import Augmentation
+from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
+from fer_lib.kept import Kept, code_digest
 from fer_lib.models.base import Classifier
 from fer_lib.models.registry import create_model, list_models
 
@@ -78,9 +84,19 @@ def meta_net(name: str, **options) -> Classifier | None:
     Raises:
         UserError: the name or an option is unknown.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutValues():
         model = create_model(name, **options)
     return model.eval() if isinstance(model, Classifier) else None
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Skips what fills a new net's weights: most of the time of building one that has no memory for them."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -116,6 +132,32 @@ def count_cost(model: Classifier, pixels: int) -> NetCost:
 def count_macs(model: Classifier, pixels: int) -> int:
     """Multiply-accumulates of one forward pass of one picture of ``pixels`` x ``pixels``."""
     return count_cost(model, pixels).macs
+
+
+class CostCounter:
+    """Counts what a net costs once: all nets take half a minute.
+
+    Args:
+        path: the file that keeps the counts, see :class:`fer_lib.kept.Kept`.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._kept = Kept(path, code_digest("models", "nets.py"))
+
+    def __call__(self, recipe: Mapping[str, Any]) -> NetCost | None:
+        """What the net of a recipe's plain values costs; None for a pipeline, which is fitted, not trained."""
+        pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
+        return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels)
+
+    def of_net(self, model: str, options: Mapping[str, Any], pixels: int) -> NetCost | None:
+        """The same of a model, its options and the side of its pictures."""
+
+        def count() -> list[int] | None:
+            net = meta_net(model, **options)
+            return list(count_cost(net, pixels)) if net else None
+
+        known = self._kept(json.dumps([model, options, pixels], sort_keys=True), count)
+        return NetCost(*known) if known else None
 
 
 class _Written(TorchDispatchMode):

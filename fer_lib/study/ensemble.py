@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.recipe import list_recipes
-from fer_lib.runs import RunRecord, restore_probabilities
+from fer_lib.runs import restore_probabilities
 from fer_lib.statistics import fit, picture_variance, sample_sd
-from fer_lib.study.groups import Group, check_same_pictures, group_records
-from fer_lib.study.pools import MIN_SEEDS
+from fer_lib.study.columns import table_of
+from fer_lib.study.groups import Group, check_same_pictures
+from fer_lib.study.results import MIN_SEEDS, Study
 
 FAMILY = "best"
 COLUMNS = (
@@ -19,7 +20,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def ensemble_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+def ensemble_table(study: Study) -> pd.DataFrame:
     """The nets of the ``best`` family, alone and together.
 
     An ensemble averages the test-time-augmented probabilities of its members, nets of one seed each. Of all sets of
@@ -27,7 +28,7 @@ def ensemble_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     smallest, then the first; PrivateTest has no say in it.
 
     Args:
-        records: the study's runs.
+        study: the study's results.
 
     Returns:
         One row per net alone, then the chosen ensemble, that of all members, and the chosen one with the nets of all
@@ -36,15 +37,13 @@ def ensemble_table(records: Sequence[RunRecord]) -> pd.DataFrame:
         high, epochs, recipe_epochs, note, runs.
     """
     recipes = [recipe for name, recipe in list_recipes().items() if name.startswith(f"{FAMILY}/")]
-    groups: dict[str, Group] = {}
-    for group in group_records(records):
-        if group.as_published and group.recipe.startswith(f"{FAMILY}/") and group.answers("val"):
-            groups.setdefault(group.recipe, group)  # the longest training of each recipe
+    names = [recipe.name for recipe in recipes]
+    groups = {name: group for name, group in study.longest.items() if name in names and group.answers("val")}
     seeds = tuple(sorted(set.intersection(*(set(group.seeds) for group in groups.values())))) if groups else ()
     rows = [_member_row(recipe.name, recipe.title, groups.get(recipe.name)) for recipe in recipes]
     if len(groups) > 1 and seeds:
         rows += _ensemble_rows(list(groups.values()), seeds)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return table_of(rows, COLUMNS)
 
 
 def _member_row(name: str, title: str, group: Group | None) -> dict[str, object]:
@@ -100,14 +99,13 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
 
 def _row(system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequence[Group], note: str) -> dict:
     shortest = min(groups, key=lambda group: group.epochs / group.recipe_epochs)
-    sd = sample_sd(test.mean(1).tolist())
     return {
         "system": system,
         "nets": nets,
         "seeds": len(test),
         "val_accuracy": 100 * float(val.mean()),
         "test_accuracy": 100 * float(test.mean()),
-        "sd": None if sd is None else 100 * sd,
+        "sd": 100 * sample_sd(test.mean(1)),
         "epochs": shortest.epochs,
         "recipe_epochs": shortest.recipe_epochs,
         "note": note,

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,6 @@ from fer_lib.runs import RunRecord, restore_probabilities
 
 REGISTERED = datetime(2026, 11, 26, 20, 30, tzinfo=UTC)
 """When the rules were written down (``REGISTRATION.md``): later runs confirm, earlier ones explore."""
-
-DATASETS = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "synthetic"}
-"""What tables call the data."""
 
 
 class Measure(NamedTuple):
@@ -103,41 +101,41 @@ class Group:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds whose every fold is there."""
-        return tuple(seed for seed, records in self._by_seed().items() if len(records) == self.folds)
+        return tuple(seed for seed, records in self._by_seed.items() if len(records) == self.folds)
 
     @property
     def pictures(self) -> int:
         """Test pictures per complete seed, over all folds."""
-        complete = self._by_seed()[self.seeds[0]] if self.seeds else []
+        complete = self._by_seed[self.seeds[0]] if self.seeds else []
         return sum(record.content["data"]["counts"]["test"] for record in complete)
 
     def accuracies(self, part: str = "test", rule: str = "val_selected", kind: str = "tta") -> list[float]:
         """Accuracy of each complete seed, pooled over its folds, as fractions; empty without such a part."""
-        by_seed = self._by_seed()
+        by_seed = self._by_seed
         pooled = [_pooled(by_seed[seed], part, rule, kind) for seed in self.seeds]
         return [accuracy for accuracy in pooled if not math.isnan(accuracy)]
 
     @property
     def first_records(self) -> list[RunRecord]:
         """One record of each complete seed, to name it by."""
-        by_seed = self._by_seed()
+        by_seed = self._by_seed
         return [by_seed[seed][0] for seed in self.seeds]
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precision that each complete seed was trained in."""
-        by_seed = self._by_seed()
+        by_seed = self._by_seed
         found = ({record.content["environment"]["precision"] for record in by_seed[seed]} for seed in self.seeds)
         return tuple("+".join(sorted(names)) for names in found)
 
     def scores(self, measure: Measure) -> list[np.ndarray]:
         """What each complete seed's net scores on each picture, folds joined: float64 [N] a seed."""
-        by_seed = self._by_seed()
+        by_seed = self._by_seed
         return [np.concatenate([_scores(record, measure) for record in by_seed[seed]]) for seed in self.seeds]
 
     def labels(self, measure: Measure) -> list[np.ndarray]:
         """The true classes of the same pictures, int64 [N] a seed."""
-        by_seed = self._by_seed()
+        by_seed = self._by_seed
         return [
             np.concatenate([_joined([record], f"{part}/labels") for record in by_seed[seed] for part in measure.parts
                             if record.content["data"]["counts"].get(part)])
@@ -147,7 +145,7 @@ class Group:
     def classified(self, part: str = "test") -> list[tuple[np.ndarray, np.ndarray]]:
         """True and predicted classes of each complete seed at the epoch that validation chose, int64 [N] each; empty
         without such a part. Seeds may have other pictures."""
-        by_seed = self._by_seed()
+        by_seed = self._by_seed
         chosen = [by_seed[seed] for seed in self.seeds]
         if not all(record.content["data"]["counts"].get(part) for records in chosen for record in records):
             return []
@@ -166,7 +164,7 @@ class Group:
         Raises:
             UserError: two seeds have other labels, so that their pictures are not the same.
         """
-        by_seed = self._by_seed()
+        by_seed = self._by_seed
         chosen = [by_seed[seed] for seed in (self.seeds if seeds is None else seeds)]
         if not chosen or not all(
             record.content["data"]["counts"].get(part) for records in chosen for record in records
@@ -178,6 +176,7 @@ class Group:
         predicted = [_joined(records, f"{part}/val_selected/tta") for records in chosen]
         return Answers(labels[0], np.stack(predicted))
 
+    @cached_property
     def _by_seed(self) -> dict[int, list[RunRecord]]:
         by_seed = defaultdict(list)
         for record in self.records:
@@ -257,14 +256,11 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
     return sorted(groups, key=lambda g: (order.index(g.recipe), not g.as_published, -g.epochs, g.records[0].id))
 
 
-def longest_groups(groups: Iterable[Group]) -> list[Group]:
-    """Of each recipe the longest of its published trainings that has a complete seed; it speaks for the recipe.
-
-    Args:
-        groups: as :func:`group_records` sorts them.
-    """
-    longest: dict[str, Group] = {}
-    for group in groups:
-        if group.as_published and group.seeds:
-            longest.setdefault(group.recipe, group)
-    return list(longest.values())
+def longest_runs(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
+    """Of each recipe the run that was trained for most epochs, the lowest seed first."""
+    longest: dict[str, RunRecord] = {}
+    for record in records:
+        kept = longest.setdefault(record.recipe, record)
+        if (record.epochs, -record.spec["seed"]) > (kept.epochs, -kept.spec["seed"]):
+            longest[record.recipe] = record
+    return longest

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.metrics import confusion_matrix, per_class
-from fer_lib.queue.train import find_run, longest_run, train_run
+from fer_lib.queue.train import find_run, train_run
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
 from fer_lib.runs import RunRecord
+from fer_lib.study.groups import longest_runs
+from fer_lib.study.results import Study
 from fer_lib.study.tables import rule_table
-from fer_lib.study.verify import sound_records
 from fer_lib.training import Stop
 
 FEWEST_EPOCHS = 3
@@ -85,7 +86,7 @@ def open_run(
             return train_run(spec, results=results, device=device, stop=stop, say=say)
     if record := find_run(spec, results):
         return record
-    record = longest_run(sound_records(results / "runs")[0], recipe)
+    record = longest_runs(Study.load(results, recipe).records).get(recipe)
     if record:
         say(f"{spec.run_id} ({changed.epochs} epochs) is not recorded yet; below is the recipe's longest run")
     else:

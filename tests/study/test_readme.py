@@ -6,6 +6,7 @@ from fer_lib.paths import ROOT
 from fer_lib.runs import read_records, verify_record
 from fer_lib.study.answer import answer
 from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
+from fer_lib.study.results import Study
 from fer_lib.study.tables import TABLES, csv_text, markdown
 
 
@@ -25,9 +26,9 @@ def section(name):
 
 def test_the_readme_shows_what_the_runs_say():
     records = recorded()[0]
-    expected = markdown(readable_claims(headline_claims(claim_table(records)))[list(BRIEF)])
+    expected = markdown(readable_claims(headline_claims(claim_table(Study(records))))[list(BRIEF)])
     assert section("claims") == expected.strip(), "run `fer study tables`"
-    assert section("answer") == answer(records), "run `fer study tables`"
+    assert section("answer") == answer(Study(records)), "run `fer study tables`"
 
 
 def test_the_committed_tables_are_those_of_the_runs():
