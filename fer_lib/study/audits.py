@@ -17,7 +17,6 @@ from fer_lib.data.facts import Facts, load_facts
 from fer_lib.data.ferplus import majority
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
 from fer_lib.recipe import Recipe, list_recipes
-from fer_lib.runs import restore_probabilities
 from fer_lib.selection import RULES
 from fer_lib.statistics import sample_sd
 from fer_lib.study.columns import table_of
@@ -190,7 +189,7 @@ def calibration_audit(study: Study) -> pd.DataFrame:
     """
     rows = []
     for group in study.longest.values():
-        seeds = [_test_shares(group, seed) for seed in group.seeds]
+        seeds = [(truth, shares) for (truth, _), shares in zip(group.classified(), group.shares(), strict=True)]
         accuracy = np.array([(shares.argmax(1) == truth).mean() for truth, shares in seeds])
         confidence = np.array([shares.max(1).mean() for _, shares in seeds])
         likelihoods = [negative_log_likelihood(truth, shares) for truth, shares in seeds]
@@ -215,7 +214,7 @@ def reliability_table(study: Study, bins: int = 10) -> pd.DataFrame:
     head = ("recipe", "system", "dataset", "epochs", "recipe_epochs")
     rows = []
     for group in study.longest.values():
-        seeds = [_test_shares(group, seed) for seed in group.seeds]
+        seeds = [(truth, shares) for (truth, _), shares in zip(group.classified(), group.shares(), strict=True)]
         truth, shares = (np.concatenate(arrays) for arrays in zip(*seeds, strict=True))
         found = reliability(truth, shares, bins)
         for interval in np.flatnonzero(found["pictures"]):
@@ -294,10 +293,3 @@ def _accuracy_of_label(agreement: float, classes: int) -> float:
 def _key(recipe: Recipe, *without: str) -> str:
     """All that defines a training but its name and these fields."""
     return json.dumps({k: v for k, v in recipe.training().items() if k not in ("name", *without)}, sort_keys=True)
-
-
-def _test_shares(group: Group, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels int64 [N] and probabilities float64 [N, C] of a seed's test pictures, folds joined."""
-    arrays = [record.predictions for record in group.records if record.spec["seed"] == seed]
-    labels = np.concatenate([found["test/labels"] for found in arrays]).astype(np.int64)
-    return labels, restore_probabilities(np.concatenate([found["test/probabilities"] for found in arrays]))

@@ -148,7 +148,7 @@ def _beside(values: Sequence[float], interval: tuple | None, verdict: str, group
         "low": 100 * low,
         "high": 100 * high,
         "verdict": verdict,
-        "runs": " ".join(r.id for group in groups for r in group.records if r.spec["seed"] in group.seeds),
+        "runs": " ".join(group.run_ids() for group in groups),
     }
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.recipe import list_recipes
-from fer_lib.runs import restore_probabilities
 from fer_lib.statistics import fit, picture_variance, sample_sd
 from fer_lib.study.columns import table_of
 from fer_lib.study.groups import Group, check_same_pictures
@@ -38,7 +37,7 @@ def ensemble_table(study: Study) -> pd.DataFrame:
     """
     recipes = [recipe for name, recipe in list_recipes().items() if name.startswith(f"{FAMILY}/")]
     names = [recipe.name for recipe in recipes]
-    groups = {name: group for name, group in study.longest.items() if name in names and group.answers("val")}
+    groups = {name: group for name, group in study.longest.items() if name in names and group.has("val")}
     seeds = tuple(sorted(set.intersection(*(set(group.seeds) for group in groups.values())))) if groups else ()
     rows = [_member_row(recipe.name, recipe.title, groups.get(recipe.name)) for recipe in recipes]
     if len(groups) > 1 and seeds:
@@ -54,12 +53,12 @@ def _member_row(name: str, title: str, group: Group | None) -> dict[str, object]
     note = "" if len(group.seeds) >= MIN_SEEDS else f"{len(group.seeds)} of {MIN_SEEDS} seeds"
     if group.epochs < recipe_epochs:
         note = f"{group.epochs} of {recipe_epochs} epochs"
-    return _row(title, 1, val, test, [group], note) | {"runs": _runs([group], group.seeds)}
+    return _row(title, 1, val, test, [group], note) | {"runs": group.run_ids()}
 
 
 def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str, object]]:
     answers = {part: [group.answers(part, seeds) for group in groups] for part in ("val", "test")}
-    votes = {part: [_probabilities(group, part, seeds) for group in groups] for part in ("val", "test")}
+    votes = {part: [np.stack(group.shares(part, seeds)) for group in groups] for part in ("val", "test")}
 
     for part, found in answers.items():
         for group, theirs in zip(groups, found, strict=True):
@@ -79,8 +78,11 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         used = [groups[m] for m in members]
         note = f"{', '.join(_title(group) for group in used)}; gain over {_title(groups[best])}"
         row = _row(f"ensemble, {label}", len(members), val, test, used, note)
-        single = answers["test"][best].correct
-        row |= {"gain": 100 * float(test.mean() - single.mean()), "runs": _runs(used, seeds)}
+        single, runs = answers["test"][best].correct, " ".join(group.run_ids(seeds) for group in used)
+        row |= {
+            "gain": 100 * float(test.mean() - single.mean()),
+            "runs": runs,
+        }
         # An ensemble holds the nets of its own seed, so that the two are compared seed by seed.
         by_seed = [(seed,) for seed in seeds]
         means = fit({"ensemble": test.mean(1), "best": single.mean(1)}, {"ensemble": by_seed, "best": by_seed})
@@ -93,7 +95,7 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         val, test = ((shares[part].argmax(-1) == answers[part][0].labels)[None] for part in ("val", "test"))
         used = [groups[m] for m in chosen]
         row = _row("ensemble, chosen, all seeds in one", len(chosen) * len(seeds), val, test, used, "one ensemble")
-        rows.append(row | {"runs": _runs(used, seeds)})
+        rows.append(row | {"runs": " ".join(group.run_ids(seeds) for group in used)})
     return rows
 
 
@@ -110,16 +112,6 @@ def _row(system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequ
         "recipe_epochs": shortest.recipe_epochs,
         "note": note,
     }
-
-
-def _probabilities(group: Group, part: str, seeds: Sequence[int]) -> np.ndarray:
-    """Test-time-augmented probabilities at the epoch that validation chose, float64 [seeds, N, C]."""
-    records = {record.spec["seed"]: record for record in group.records}  # PublicTest has no folds
-    return np.stack([restore_probabilities(records[seed].predictions[f"{part}/probabilities"]) for seed in seeds])
-
-
-def _runs(groups: Sequence[Group], seeds: Sequence[int]) -> str:
-    return " ".join(r.id for group in groups for r in group.records if r.spec["seed"] in seeds)
 
 
 def _title(group: Group) -> str:

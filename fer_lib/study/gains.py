@@ -222,7 +222,7 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
         "epochs": recipe.epochs,
         "reading": reading,
         "standing": "",
-        "runs": " ".join(r.id for r in group.records if r.spec["seed"] in group.seeds) if group else "",
+        "runs": group.run_ids() if group else "",
         **_spread(study, name),
     }
 
