@@ -1,6 +1,7 @@
 """Size and cost of every model."""
 
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def count_macs(model: Classifier, pixels: int) -> int:
 
 
 class CostCounter:
-    """Counts what a net costs once: all nets take half a minute.
+    """Counts what a net costs once.
 
     Args:
         path: the file that keeps the counts, see :class:`fer_lib.kept.Kept`.
@@ -149,15 +150,26 @@ class CostCounter:
         pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
         return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels)
 
-    def of_net(self, model: str, options: Mapping[str, Any], pixels: int) -> NetCost | None:
-        """The same of a model, its options and the side of its pictures."""
+    def of_net(self, model: str, options: Mapping[str, Any], pixels: int | None = None) -> NetCost | None:
+        """The same of a model, its options and the side of its pictures, by default what it was designed for."""
 
         def count() -> list[int] | None:
             net = meta_net(model, **options)
-            return list(count_cost(net, pixels)) if net else None
+            return list(count_cost(net, pixels or net.input_size or FACE_SIDE)) if net else None
 
         known = self._kept(json.dumps([model, options, pixels], sort_keys=True), count)
         return NetCost(*known) if known else None
+
+    def parameters(self, recipe: Mapping[str, Any]) -> float:
+        """Weights of the net of a recipe's plain values; NaN for a pipeline."""
+        model, options = recipe["model"], recipe.get("model_options", {})
+
+        def count() -> int | None:
+            net = meta_net(model, **options)
+            return count_parameters(net) if net else None
+
+        known = self._kept(json.dumps([model, options, "parameters"], sort_keys=True), count)
+        return math.nan if known is None else known
 
 
 class _Written(TorchDispatchMode):

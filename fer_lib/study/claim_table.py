@@ -11,7 +11,7 @@ from fer_lib.claims import NUMBERS as KINDS_OF_NUMBER
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import title_of
 from fer_lib.metrics import summary
-from fer_lib.recipe import Recipe, get_recipe, list_recipes
+from fer_lib.recipe import get_recipe, list_recipes
 from fer_lib.statistics import fit, sample_sd
 from fer_lib.study.columns import Column, Row, readable, table_of
 from fer_lib.study.evidence import paper_finding
@@ -180,11 +180,11 @@ def _exceeding(claim: Claim, study: Study) -> str:
     if recipe is None or not claim.metric.startswith("accuracy") or claim.split == "val":
         return ""
     stand_in = claim.fidelity == STAND_IN
-    most = _weights(recipe, study)
+    most = np.nan_to_num(study.parameters(recipe))
     candidates = []
     for group in study.longest.values():
         other = get_recipe(group.recipe)
-        weights = _weights(other, study)
+        weights = np.nan_to_num(study.parameters(other))
         wanted = "official" if recipe.protocol == "official" else f"{recipe.protocol.removesuffix('_drawn')}_drawn"
         if (
             other.dataset == recipe.dataset
@@ -204,12 +204,6 @@ def _exceeding(claim: Claim, study: Study) -> str:
                 f"one more above {100 * low:.1f}"
             )
     return ""
-
-
-def _weights(recipe: Recipe, study: Study) -> int:
-    """Of a recipe's net; 0 for a pipeline."""
-    cost = study.cost(recipe)
-    return cost.parameters if cost else 0
 
 
 def _measure_in_words(claim: Claim) -> str:

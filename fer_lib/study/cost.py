@@ -32,7 +32,7 @@ def cost_table(study: Study) -> pd.DataFrame:
     rows = []
     for group in study.longest.values():
         recipe = get_recipe(group.recipe)
-        cost = study.cost(recipe)
+        cost = study.costs(recipe.training())
         pixels = Augmentation.from_dict(recipe.augment).output_size(FACE_SIDE)
         sizes = (cost.parameters, pixels, cost.macs) if cost else (math.nan,) * 3
         devices: dict[str, list[dict]] = {}

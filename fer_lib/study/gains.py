@@ -218,7 +218,7 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
         "accuracy": 100 * float(np.mean(values)) if values else math.nan,
         "sd": 100 * sample_sd(values),
         "values": " ".join(f"{100 * value:.2f}" for value in values),
-        "parameters": cost.parameters if (cost := study.cost(recipe)) else math.nan,
+        "parameters": study.parameters(recipe),
         "epochs": recipe.epochs,
         "reading": reading,
         "standing": "",

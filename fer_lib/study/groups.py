@@ -1,7 +1,8 @@
 """Runs that belong together: one recipe at one scale, over its seeds and folds."""
 
+import math
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -135,13 +136,7 @@ class Group:
 
     def accuracies(self, part: str = "test", rule: str = "val_selected", kind: str = "tta") -> list[float]:
         """Accuracy of each complete seed, pooled over its folds, as fractions; empty without such a part."""
-        if not self.has(part):
-            return []
-        return [
-            sum(r.accuracy(part, rule, kind) * r.content["data"]["counts"][part] for r in records)
-            / sum(r.content["data"]["counts"][part] for r in records)
-            for records in self.complete.values()
-        ]
+        return [pooled(records, part, rule, kind) for records in self.complete.values()] if self.has(part) else []
 
     def scores(self, measure: Measure) -> list[np.ndarray]:
         """What each complete seed's net scores on each picture: float64 [N] a seed."""
@@ -157,10 +152,7 @@ class Group:
     def classified(self, part: str = "test") -> list[tuple[np.ndarray, np.ndarray]]:
         """True and predicted classes of each complete seed at the epoch that validation chose, int64 [N] each; empty
         without such a part. Seeds may have other pictures."""
-        if not self.has(part):
-            return []
-        names = (f"{part}/labels", f"{part}/val_selected/tta")
-        return [tuple(_joined(records, name).astype(np.int64) for name in names) for records in self.complete.values()]
+        return [answers_of(records, part) for records in self.complete.values()] if self.has(part) else []
 
     def shares(self, part: str = "test", seeds: Iterable[int] | None = None) -> list[np.ndarray]:
         """Test-time-augmented probabilities at the epoch that validation chose, float64 [N, C] a complete seed."""
@@ -222,7 +214,21 @@ def check_same_pictures(one: RunRecord, labels: np.ndarray, other: RunRecord, ot
         raise UserError(f"{one.id} and {other.id}: their test labels differ; see fer study verify")
 
 
-def _joined(records: list[RunRecord], name: str) -> np.ndarray:
+def pooled(records: Sequence[RunRecord], part: str, rule: str, kind: str) -> float:
+    """Accuracy over all pictures of some folds, a fraction; NaN without such a part."""
+    counts = [record.content["data"]["counts"].get(part, 0) for record in records]
+    if not sum(counts):
+        return math.nan
+    return sum(r.accuracy(part, rule, kind) * n for r, n in zip(records, counts, strict=True)) / sum(counts)
+
+
+def answers_of(records: Sequence[RunRecord], part: str = "test") -> tuple[np.ndarray, np.ndarray]:
+    """True and predicted classes of some folds' pictures at the epoch that validation chose, int64 [N] each."""
+    names = (f"{part}/labels", f"{part}/val_selected/tta")
+    return tuple(_joined(records, name).astype(np.int64) for name in names)
+
+
+def _joined(records: Sequence[RunRecord], name: str) -> np.ndarray:
     return np.concatenate([record.predictions[name] for record in records])
 
 

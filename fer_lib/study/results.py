@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fer_lib.data import is_drawn
 from fer_lib.kept import Kept, code_digest
-from fer_lib.models.describe import CostCounter, NetCost
+from fer_lib.models.describe import CostCounter
 from fer_lib.paths import results_dir
 from fer_lib.recipe import Recipe, get_recipe
 from fer_lib.runs import RunRecord
@@ -56,9 +56,9 @@ class Study:
         logs = results / "logs"
         return cls(*sound_records(results / "runs", recipe, kept=logs / "sound.json"), logs)
 
-    def cost(self, recipe: Recipe) -> NetCost | None:
-        """What a recipe's net costs; None for a pipeline."""
-        return self.costs(recipe.training())
+    def parameters(self, recipe: Recipe) -> float:
+        """Weights of a recipe's net; NaN for a pipeline."""
+        return self.costs.parameters(recipe.training())
 
     # ------------------------------------------------------------ groups
 

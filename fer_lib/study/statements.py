@@ -20,8 +20,6 @@ import pandas as pd
 import torch
 
 from fer_lib.claims import Claim, list_claims
-from fer_lib.data import FACE_SIDE
-from fer_lib.nets import check_net
 from fer_lib.runs import RunRecord
 from fer_lib.study.columns import table_of
 from fer_lib.study.evidence import CONTRADICTED, Finding
@@ -68,7 +66,7 @@ def statement_finding(claim: Claim, study: Study) -> Finding:
 
 def _fewer(claim: Claim, study: Study, what: str) -> tuple[str, str]:
     """Whether the first net has fewer than the others; where a share in percent is named, about so many fewer."""
-    nets = [study.costs.of_net(name, {}, check_net(name, {}).only or FACE_SIDE) for name in claim.models]
+    nets = [study.costs.of_net(name, {}) for name in claim.models]
     ours, *others = (getattr(net, what) for net in nets)
     if claim.values:
         saved = [100 * (1 - ours / other) for other in others]

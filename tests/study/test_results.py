@@ -148,7 +148,8 @@ def test_a_table_is_built_once_for_a_study_and_options_and_each_has_a_copy():
         return pd.DataFrame({"value": np.arange(2) * factor})
 
     study, other = Study(), Study()
-    table(study).loc[0, "value"] = 9
+    mine = table(study)
+    mine.loc[0, "value"] = 9
     assert table(study)["value"].tolist() == [0, 1]
     assert table(study, "a", factor=3)["value"].tolist() == [0, 3]
     table(other)
