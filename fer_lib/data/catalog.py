@@ -48,7 +48,7 @@ KNOWN = {
 }
 
 
-def title_of(name: str) -> str:
+def dataset_title(name: str) -> str:
     """What people call a dataset; ``own`` are a paper's own unpublished pictures."""
     return "own pictures" if name == "own" else KNOWN[name].title if name in KNOWN else name
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from fer_lib.claims import Claim
 from fer_lib.data import is_drawn
-from fer_lib.data.catalog import title_of
+from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.recipe import load_papers
 
@@ -53,7 +53,7 @@ def paper(name: str) -> dict[str, Any]:
 
 def dataset(name: str) -> str:
     """Data in words."""
-    return title_of(name)
+    return dataset_title(name)
 
 
 def protocol(name: str) -> str:

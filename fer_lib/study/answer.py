@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from fer_lib.claims import Claim, list_claims
-from fer_lib.data.catalog import title_of
+from fer_lib.data.catalog import dataset_title
 from fer_lib.queue.plan import choose_recipes, matrix
 from fer_lib.recipe import get_recipe, headlines
 from fer_lib.study.claim_table import claim_table
@@ -125,7 +125,7 @@ def _family_sentence(rows: pd.DataFrame) -> str:
         for _, row in rows.sort_values("gain", ascending=False).iterrows()
     ]
     net, _, split = baseline.title.partition(", ")
-    data = f"{title_of(baseline.dataset)} ({split})" if split else title_of(baseline.dataset)
+    data = f"{dataset_title(baseline.dataset)} ({split})" if split else dataset_title(baseline.dataset)
     return (
         f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {who} "
         f"the same net without it: {', '.join(effects)} points of accuracy, with 95 % intervals, "

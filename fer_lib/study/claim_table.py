@@ -9,7 +9,7 @@ import pandas as pd
 
 from fer_lib.claims import NUMBERS as KINDS_OF_NUMBER
 from fer_lib.claims import Claim, list_claims
-from fer_lib.data.catalog import title_of
+from fer_lib.data.catalog import dataset_title
 from fer_lib.metrics import summary
 from fer_lib.recipe import get_recipe, list_recipes
 from fer_lib.statistics import fit, sample_sd
@@ -220,7 +220,7 @@ def _notes(claim: Claim) -> list[str]:
     notes = []
     if claim.dataset == "own" and claim.kind == "gain":
         dataset = get_recipe(claim.recipe).dataset
-        notes.append(f"ours on {title_of(dataset)}, the paper's pictures are not public")
+        notes.append(f"ours on {dataset_title(dataset)}, the paper's pictures are not public")
     if claim.split == "val":
         notes.append("on the pictures that chose the epoch")
     if claim.split == "unstated" and claim.dataset == "fer2013":

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_lib.data.catalog import title_of
+from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.recipe import get_recipe
 from fer_lib.texts import signed, spreadsheet_cell
@@ -42,7 +42,7 @@ class Column:
 
 
 WORDS: dict[str, Callable[[Any], str]] = {
-    "data": title_of,
+    "data": dataset_title,
     "recipe": lambda name: get_recipe(name).title if name else "",
     "split": lambda protocol: PROTOCOL_WORDS[kind_of(protocol)],
     "system": lambda title: title.split(",")[0],

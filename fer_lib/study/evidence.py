@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from fer_lib.claims import Claim, list_claims
-from fer_lib.data.catalog import title_of
+from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import DATASETS, load_facts
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.study.columns import table_of
@@ -330,7 +330,7 @@ def _of_tables() -> Iterator[Row]:
         )
         place = ", ".join(sorted(frozenset().union(*(claim.tables for claim in claims))))
         yield (
-            paper, place, f"{len(claims)} accuracies on {title_of(dataset)}",
+            paper, place, f"{len(claims)} accuracies on {dataset_title(dataset)}",
             "possible on that test set" if fits else IMPOSSIBLE, sentence, " ".join(claim.id for claim in claims),
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.claims import list_claims
-from fer_lib.data.catalog import title_of
+from fer_lib.data.catalog import dataset_title
 from fer_lib.errors import UserError
 from fer_lib.models.grammar import parse
 from fer_lib.recipe import list_recipes, load_papers
@@ -42,7 +42,7 @@ def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     names = {block: name for block, name in zip(ours["block"], ours["module"], strict=True) if block}
     printed = {
-        (names[block], 100 * claim.value, f"{short_name(claim.paper)}, {title_of(claim.dataset)}")
+        (names[block], 100 * claim.value, f"{short_name(claim.paper)}, {dataset_title(claim.dataset)}")
         for claim in list_claims()
         if claim.kind == "gain" and claim.tested and (block := _module(claim.recipe, claim.baseline)) in names
     }
@@ -90,7 +90,7 @@ def module_words(control: pd.DataFrame) -> str:
 
 def _title(ours: pd.DataFrame) -> str:
     recipe = list_recipes()[ours["baseline"].iloc[0]]
-    return f"Gain over {recipe.title}, {title_of(recipe.dataset)}, {recipe.epochs} epochs"
+    return f"Gain over {recipe.title}, {dataset_title(recipe.dataset)}, {recipe.epochs} epochs"
 
 
 SHOWN = (
