@@ -16,6 +16,7 @@ from fer_lib.data import is_drawn, picture_digests, run_parts
 from fer_lib.data.facts import FACTS_DIR, load_facts
 from fer_lib.data.folds import protocol_digest
 from fer_lib.paths import ROOT
+from fer_lib.progress import track
 from fer_lib.recipe import BY_CLASS, spec_digest
 from fer_lib.runs import HISTORY, PREDICTIONS, RunRecord, read_records, verify_record
 
@@ -47,7 +48,7 @@ Faults = dict[Path, list[str]]
 
 
 def _faults_of_itself(records: list[RunRecord]) -> Faults:
-    return {record.path: faults_of_one(record) for record in records}
+    return {record.path: faults_of_one(record) for record in track(records, "verifying")}
 
 
 def faults_of_one(record: RunRecord) -> list[str]:
