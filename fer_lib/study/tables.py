@@ -22,6 +22,7 @@ from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import module_figure
+from fer_lib.study.precision import precision_table
 from fer_lib.study.protocols import (
     protocol_audit,
     protocol_figure,
@@ -121,6 +122,7 @@ TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
     "start": start_table,
     "alike": lambda records: ablation_table(records, claimed=False, question="alike"),
     "ablations": lambda records: ablation_table(records, claimed=True),
+    "precision": precision_table,
     "ensemble": ensemble_table,
     "rules": audits.rule_audit,
     "leaks": audits.leak_audit,
