@@ -24,8 +24,9 @@ STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
 GROUPS = {"data": "check or download the datasets", "study": "the runs and what they say"}
 """Groups of commands, and the help of each."""
 TABLES = (
-    "claims", "evidence", "statements", "control", "start", "alike", "ablations", "ensemble", "rules", "leaks",
-    "ferplus", "ceiling", "protocols", "reach", "cleaning", "classes", "calibration", "reliability", "cost", "runs",
+    "claims", "evidence", "statements", "control", "start", "alike", "ablations", "precision", "ensemble", "rules",
+    "leaks", "ferplus", "ceiling", "protocols", "reach", "cleaning", "classes", "calibration", "reliability", "cost",
+    "runs",
 )  # fmt: skip
 """Names of :data:`fer_lib.study.tables.TABLES`, which is slow to import for a text of help."""
 
@@ -66,6 +67,8 @@ Device = Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps")]
 TimeLimit = Annotated[float | None, Option("stop after T (90s, 9m, 1h30m), resumable", parse=duration, metavar="T")]
 Run = Annotated[str, Option("a folder's name in results/runs", complete=_runs)]
 Seconds = Annotated[float, Option("how long it may take", parse=span, metavar="S")]
+Browser = Annotated[bool, Option("start the server only, and print its address")]
+Port = Annotated[int, Option("of the server on this machine", parse=whole(1, 65535), metavar="N")]
 Scale = Literal["smoke", "paper"]
 
 
@@ -79,8 +82,6 @@ class Changes:
     precision: Annotated[
         str | None, Option("float32, bfloat16 or float16 (default: the fastest that the device has)")
     ] = None
-    limit_train: Annotated[int | None, Option("train on N pictures, drawn class by class", metavar="N")] = None
-    limit_test: Annotated[int | None, Option("evaluate on N pictures of each part, drawn so", metavar="N")] = None
 
     def made(self, recipe: "Recipe") -> "Recipe":
         from fer_lib.recipe import with_changes
@@ -88,6 +89,14 @@ class Changes:
         return with_changes(
             recipe, dataset=self.dataset, epochs=self.epochs, batch_size=self.batch_size, precision=self.precision
         )
+
+
+@dataclass(frozen=True)
+class LimitedChanges(Changes):
+    """Changes to the recipe; each makes a different run."""
+
+    limit_train: Annotated[int | None, Option("train on N pictures, drawn class by class", metavar="N")] = None
+    limit_test: Annotated[int | None, Option("evaluate on N pictures of each part, drawn so", metavar="N")] = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ def recipes(paper: Annotated[str | None, Option("of this paper only", complete=_
 @command
 def train(
     recipe: Annotated[str, Option("a name of `fer recipes`", complete=_recipes)],
-    changes: Changes,
+    changes: LimitedChanges,
     *,
     seed: Annotated[int, Option(parse=whole(0, 2**31 - 1), metavar="N")] = 0,
     fold: Annotated[int | None, Option("test fold, from 0, of a recipe with cross-validation", metavar="N")] = None,
@@ -342,11 +351,7 @@ def predict(
 
 
 @command
-def demo(
-    *,
-    browser: Annotated[bool, Option("start the server only, and print its address")] = True,
-    port: Annotated[int, Option("of the server on this machine", parse=whole(1, 65535), metavar="N")] = 8888,
-) -> int:
+def demo(*, browser: Browser = True, port: Port = 8888) -> int:
     """Open the webcam notebook in JupyterLab.
 
     Examples:
@@ -364,7 +369,7 @@ def demo(
 @command
 def study_run(
     choice: Choice,
-    changes: Changes,
+    changes: LimitedChanges,
     *,
     device: Device = "auto",
     time_limit: TimeLimit = None,
@@ -420,7 +425,7 @@ def study_run(
 
 
 @command
-def study_status(choice: Choice, changes: Changes, *, device: Device = "auto", results: Read = None) -> None:
+def study_status(choice: Choice, changes: LimitedChanges, *, device: Device = "auto", results: Read = None) -> None:
     """Which runs are done, running, failed or missing, and the minutes they will take.
 
     Examples:
@@ -434,7 +439,7 @@ def study_status(choice: Choice, changes: Changes, *, device: Device = "auto", r
 
 
 def _progress(
-    choice: Choice, changes: Changes, device: str, results: Path
+    choice: Choice, changes: LimitedChanges, device: str, results: Path
 ) -> "tuple[list[Status], list[Goal], list[Goal], Pace]":
     """How far every run of the plan is, what is to be trained in its order, what is left out here, and the pace."""
     from fer_lib.queue.goals import cheapest_first, goals
