@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT, results_dir, write_atomically
+from fer_lib.progress import track
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
@@ -180,7 +181,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     results = results or results_dir()
     study = _load(results, warn)
     left_out = "".join(f"\nLeft out: {problem.removeprefix(f'{results}/')}\n" for problem in study.problems)
-    tables = {name: build(study) for name, build in TABLES.items()}
+    tables = {name: build(study) for name, build in track(TABLES.items(), "tables")}
     written = {}
     for name, table in tables.items():
         written[results / "tables" / f"{name}.csv"] = csv_text(table).encode()
