@@ -16,10 +16,12 @@ from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset
 from fer_lib.data.catalog import MissingData
 from fer_lib.errors import UserError
 from fer_lib.explore.panel import Panel, Shown, face_png
-from fer_lib.explore.runs import answers, cached_record, run_index, same_pictures
+from fer_lib.explore.runs import cached_record, run_index, same_pictures
 from fer_lib.predict import face_heat
 from fer_lib.runs import RunRecord
-from fer_lib.study.heat_scores import has_net, load_run, test_part
+from fer_lib.study.groups import answers_of
+from fer_lib.study.heat_scores import test_part
+from fer_lib.study.weights import has_net, load_trained
 
 MOST = 40
 """Pictures shown at once."""
@@ -49,7 +51,7 @@ class Answers:
     support: np.ndarray | None = None
 
 
-def answers_of(first: RunRecord, second: RunRecord | None = None, dataset: FaceDataset | None = None) -> Answers:
+def compared(first: RunRecord, second: RunRecord | None = None, dataset: FaceDataset | None = None) -> Answers:
     """Join the stored predictions of two runs, and FER+'s votes where the dataset with them is at hand.
 
     Raises:
@@ -57,8 +59,8 @@ def answers_of(first: RunRecord, second: RunRecord | None = None, dataset: FaceD
     """
     if second is not None and not same_pictures(first, second):
         raise UserError(f"{first.id} and {second.id} were tested on different pictures; choose two runs on the same")
-    labels, ours = answers(first)
-    theirs = ours if second is None else answers(second)[1]
+    labels, ours = answers_of([first])
+    theirs = ours if second is None else answers_of([second])[1]
     probabilities = first.predictions["test/probabilities"] / 255
     support = None
     if dataset is not None and dataset.votes is not None:
@@ -76,7 +78,7 @@ def choose(
     """Positions of the test pictures that fit, in the order asked for, int64 [M].
 
     Args:
-        found: of :func:`answers_of`.
+        found: of :func:`compared`.
         show: one of :data:`SHOW`.
         true: a class, or :data:`ANY`.
         seen_as: what the first run says; of ``first right, second wrong`` what the second says.
@@ -172,7 +174,7 @@ def picture_panel(runs: Path, first: str = "narrow/none/fer2013", second: str = 
         one, two = (cached_record(runs / name) for name in (first, second))
         dataset = _dataset(one.content["data"]["name"])
         here = dataset if isinstance(dataset, FaceDataset) else None
-        found = answers_of(one, two, here)
+        found = compared(one, two, here)
         for name in ("true", "seen_as"):
             if controls[name].options != (options := (ANY, *found.classes)):
                 controls[name].options, true, seen_as = options, ANY, ANY
@@ -240,4 +242,4 @@ def closer(image: np.ndarray, label: str, records: dict[str, RunRecord], positio
 def _heat(record: RunRecord, image: np.ndarray, target: int) -> np.ndarray:
     augmentation = Augmentation.from_dict(record.spec["recipe"]["augment"])
     pixels, size = augmentation.window_size(FACE_SIDE), augmentation.output_size(FACE_SIDE)
-    return face_heat(load_run(record), image[None], np.array([target]), pixels, size)[0]
+    return face_heat(load_trained(record), image[None], np.array([target]), pixels, size)[0]

@@ -15,6 +15,7 @@ from fer_lib.explore.panel import Panel, Shown
 from fer_lib.recipe import list_recipes
 from fer_lib.runs import RunRecord, read_record
 from fer_lib.study.evidence import mcnemar_p
+from fer_lib.study.groups import answers_of
 from fer_lib.study.run_page import confusion
 
 LEVEL = 0.05
@@ -74,12 +75,6 @@ def same_pictures(first: RunRecord, second: RunRecord) -> bool:
     return same and np.array_equal(*labels)
 
 
-def answers(record: RunRecord) -> tuple[np.ndarray, np.ndarray]:
-    """True and predicted class of every test picture, int64 [N], at the epoch that validation chose, test views."""
-    arrays = record.predictions
-    return arrays["test/labels"].astype(int), arrays["test/val_selected/tta"].astype(int)
-
-
 def recall_table(first: RunRecord, second: RunRecord) -> pd.DataFrame:
     """The recall of every class by two runs, in percent, with what tells them apart.
 
@@ -97,8 +92,8 @@ def recall_table(first: RunRecord, second: RunRecord) -> pd.DataFrame:
     if first.classes != second.classes:
         raise UserError(f"{first.id} and {second.id} have different classes; choose two runs on the same data")
     paired = same_pictures(first, second)
-    labels, ours = answers(first)
-    others, theirs = answers(second)
+    labels, ours = answers_of([first])
+    others, theirs = answers_of([second])
     rows = []
     for number, name in [*enumerate(first.classes), (None, "all")]:
         mine, yours = (of == number if number is not None else np.ones(len(of), bool) for of in (labels, others))

@@ -8,6 +8,7 @@ from fer_lib.explore import pictures
 from fer_lib.explore.pictures import ANY, ORDERS, SHOW, Answers, choose, pair_table, picture_panel
 from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
+from fer_lib.study.groups import answers_of
 from tests.tiny import tiny_dataset, tiny_recipe
 
 FOUND = Answers(
@@ -63,7 +64,7 @@ def test_the_pictures_shown_are_those_the_net_was_wrong_on(study, monkeypatch):
     panel = picture_panel(study)
     panel.redraw()
     record = pictures.cached_record(next(study.iterdir()))
-    labels, said = pictures.answers(record)
+    labels, said = answers_of([record])
     wrong = int((labels != said).sum())
     assert f"{wrong} of 21 test pictures" in panel.words.value
     assert panel.faces.count == wrong
