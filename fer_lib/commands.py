@@ -67,7 +67,7 @@ Device = Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps")]
 TimeLimit = Annotated[float | None, Option("stop after T (90s, 9m, 1h30m), resumable", parse=duration, metavar="T")]
 Run = Annotated[str, Option("a folder's name in results/runs", complete=_runs)]
 Seconds = Annotated[float, Option("how long it may take", parse=span, metavar="S")]
-Begin = Annotated[str, Option("which one to begin with, such as 06 (default: their list)", metavar="NOTEBOOK")]
+Begin = Annotated[str | None, Option("which one to begin with, such as 06; else their list", metavar="NOTEBOOK")]
 Browser = Annotated[bool, Option("start the server only, and print its address")]
 Port = Annotated[int, Option("of the server on this machine", parse=whole(1, 65535), metavar="N")]
 Scale = Literal["smoke", "paper"]
@@ -365,7 +365,7 @@ def demo(*, browser: Browser = True, port: Port = 8866) -> int:
 
 
 @command
-def lab(notebook: Begin = "", *, browser: Browser = True, port: Port = 8888) -> int:
+def lab(notebook: Begin = None, *, browser: Browser = True, port: Port = 8888) -> int:
     """Open your own copies of the notebooks in JupyterLab; the sources stay as they are.
 
     Examples:
@@ -374,7 +374,7 @@ def lab(notebook: Begin = "", *, browser: Browser = True, port: Port = 8888) -> 
     """
     from fer_lib.explore.lab import open_lab
 
-    return open_lab(notebook, browser=browser, port=port, say=_say)
+    return open_lab(notebook or "", browser=browser, port=port, say=_say)
 
 
 # ---------------------------------------------------------------- study
