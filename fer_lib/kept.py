@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,10 @@ def code_digest(*parts: str, suffixes: tuple[str, ...] = (".py", ".toml")) -> st
         if path.suffix in suffixes:
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+_FOUND: dict[str, dict[str, Any]] = defaultdict(dict)
+"""What this process has found, by the code and the question."""
 
 
 class Kept:
@@ -46,7 +51,10 @@ class Kept:
     def __call__(self, question: str, find: Callable[[], Any]) -> Any:
         """The answer to a question, found if it is not known."""
         if question not in self.known:
-            self.keep({**self.known, question: find()})
+            found = _FOUND[self._code]
+            if question not in found:
+                found[question] = find()
+            self.keep({**self.known, question: found[question]})
         return self.known[question]
 
     def keep(self, known: dict[str, Any]) -> None:
