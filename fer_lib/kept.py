@@ -45,7 +45,7 @@ class Kept:
         if path:
             with suppress(OSError, ValueError, RecursionError):
                 content = json.loads(path.read_bytes())
-                if isinstance(content, dict) and content.get("code") == code and isinstance(content["known"], dict):
+                if isinstance(content, dict) and content.get("code") == code and isinstance(content.get("known"), dict):
                     self.known = content["known"]
 
     def __call__(self, question: str, find: Callable[[], Any]) -> Any:
