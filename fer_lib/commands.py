@@ -69,6 +69,7 @@ def train(arguments: argparse.Namespace) -> int:
     spec = RunSpec(recipe, arguments.seed, arguments.fold, arguments.limit_train, arguments.limit_test)
     choose_device(arguments.device)
     if arguments.dry_run:
+        _read_own_folder(arguments)
         print(spec.run_id)
         for name, value in recipe.training().items():
             print(f"  {name:15} {value}")
@@ -92,6 +93,14 @@ def _changed(recipe: "Recipe", arguments: argparse.Namespace) -> "Recipe":
         batch_size=arguments.batch_size,
         precision=arguments.precision,
     )
+
+
+def _read_own_folder(arguments: argparse.Namespace) -> None:
+    """Refuse a folder of pictures that cannot be trained on; other datasets may lie on another machine."""
+    from fer_lib.data import load_dataset
+
+    if (arguments.dataset or "").startswith("folder:"):
+        load_dataset(arguments.dataset)
 
 
 def _say(line: str) -> None:
@@ -166,10 +175,10 @@ def predict(arguments: argparse.Namespace) -> int:
     )
 
 
-def demo(arguments: argparse.Namespace) -> int:
+def demo(arguments: argparse.Namespace) -> None:
     from fer_lib.demo.server import open_notebook
 
-    return open_notebook(browser=not arguments.no_browser, port=arguments.port)
+    open_notebook(browser=not arguments.no_browser, port=arguments.port)
 
 
 # ---------------------------------------------------------------- study
@@ -225,6 +234,7 @@ def _progress(arguments: argparse.Namespace) -> "tuple[list[Status], list[Goal],
     from fer_lib.training import choose_device
 
     recipes = [_changed(recipe, arguments) for recipe in choose_recipes(arguments.papers, arguments.recipes)]
+    _read_own_folder(arguments)
     specs = matrix(recipes, arguments.seeds, arguments.limit_train, arguments.limit_test)
     results = arguments.results or results_dir()
     records, problems = read_records(results / "runs")
