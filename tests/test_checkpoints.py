@@ -213,10 +213,10 @@ def test_the_weights_of_another_run_are_not_replaced(record, folder):
     other = shutil.copytree(record.path, folder / "other-run")
     content = json.loads((other / "run.json").read_text()) | {"id": "other-run"}
     (other / "run.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=rf"tiny.safetensors: holds the weights of {record.id}; choose another --name"):
+    with pytest.raises(UserError, match=rf"tiny\.safetensors: holds the weights of {record.id}; choose another --name"):
         write_checkpoint(read_record(other), "tiny", folder)
     (folder / "foreign.safetensors").write_bytes(b"somebody's")
-    with pytest.raises(UserError, match="foreign.safetensors: no weight file of `fer checkpoint`"):
+    with pytest.raises(UserError, match=r"foreign\.safetensors: no weight file of `fer checkpoint`"):
         write_checkpoint(record, "foreign", folder)
     assert (folder / "tiny.safetensors").read_bytes() == kept
     assert (folder / "foreign.safetensors").read_bytes() == b"somebody's"

@@ -180,7 +180,8 @@ def write_csv(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, clas
     """One row a face; a frame without faces has one row of empty cells."""
     classes = list(classes)
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["file", "frame", "seconds", "left", "top", "width", "height", "label", *classes, "net"])
+    net, named = spreadsheet_cell(net), {name: spreadsheet_cell(name) for name in classes}
+    table.writerow(["file", "frame", "seconds", "left", "top", "width", "height", "label", *named.values(), "net"])
     for frame, readings in results:
         when = ["", ""] if frame.index is None else [frame.index, _rounded(frame.seconds)]
         # A name whose bytes are no UTF-8 shows them as numbers: the table must stay readable.
@@ -188,7 +189,7 @@ def write_csv(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, clas
         for reading in readings:
             box = [round(value, 1) for value in reading.face.box]
             shares = [round(reading.probabilities[name], 4) for name in classes]
-            table.writerow([source, *when, *box, reading.label, *shares, net])
+            table.writerow([source, *when, *box, named[reading.label], *shares, net])
         if not readings:
             table.writerow([source, *when, *[""] * (5 + len(classes)), net])
 
