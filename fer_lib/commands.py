@@ -90,6 +90,13 @@ class Changes:
             recipe, dataset=self.dataset, epochs=self.epochs, batch_size=self.batch_size, precision=self.precision
         )
 
+    def read_own_folder(self) -> None:
+        """Refuse a folder of pictures that cannot be read; the other datasets may lie on another machine."""
+        from fer_lib.data import load_dataset
+
+        if (self.dataset or "").startswith("folder:"):
+            load_dataset(self.dataset)
+
 
 @dataclass(frozen=True)
 class LimitedChanges(Changes):
@@ -200,6 +207,7 @@ def train(
     spec = RunSpec(changed, seed, fold, changes.limit_train, changes.limit_test)
     choose_device(device)
     if dry_run:
+        changes.read_own_folder()
         print(spec.run_id)
         for name, value in changed.training().items():
             print(f"  {name:15} {value}")
@@ -351,7 +359,7 @@ def predict(
 
 
 @command
-def demo(*, browser: Browser = True, port: Port = 8888) -> int:
+def demo(*, browser: Browser = True, port: Port = 8888) -> None:
     """Open the webcam notebook in JupyterLab.
 
     Examples:
@@ -360,7 +368,7 @@ def demo(*, browser: Browser = True, port: Port = 8888) -> int:
     """
     from fer_lib.demo.server import open_notebook
 
-    return open_notebook(browser=browser, port=port)
+    open_notebook(browser=browser, port=port)
 
 
 # ---------------------------------------------------------------- study
@@ -449,6 +457,7 @@ def _progress(
     from fer_lib.training import choose_device
 
     recipes = [changes.made(recipe) for recipe in choose_recipes(choice.papers, choice.recipes)]
+    changes.read_own_folder()
     specs = matrix(recipes, choice.seeds, changes.limit_train, changes.limit_test)
     records, problems = read_records(results / "runs")
     for problem in problems:

@@ -284,17 +284,18 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     """Pictures per class, one bar per part.
 
     Args:
-        counts: ``{part: {class: pictures}}``.
+        counts: ``{part: {class: pictures}}``; "" names all pictures of data without parts.
     """
     table = (
         pd.DataFrame(counts).rename_axis("class").reset_index().melt("class", var_name="part", value_name="pictures")
     )
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     axes = figure.subplots()
-    sns.barplot(table, x="class", y="pictures", hue="part", palette="colorblind", ax=axes)
+    sns.barplot(table, x="class", y="pictures", hue="part", palette="colorblind", legend=any(counts), ax=axes)
     axes.set(xlabel="", ylabel="pictures")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, title="")
+    if any(counts):
+        axes.legend(frameon=False, title="")
     return figure
 
 

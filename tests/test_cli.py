@@ -283,6 +283,23 @@ def test_dry_run_trains_nothing(fer, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train control/none/fer2013 --dry-run",
+        "study status --recipes control/none/fer2013",
+        "study run --dry-run --recipes control/none/fer2013",
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_refused_before_anything_is_planned(fer, tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "pets" / "train" / "cats").mkdir(parents=True)
+    for folder, words in (("none", "no such folder"), ("empty", "no class folders in it"), ("pets", "unknown class")):
+        status, out, err = fer(*command.split(), "--dataset", f"folder:{tmp_path / folder}", "--results", tmp_path)
+        assert (status, out) == (2, "")
+        assert_one_line(err, str(tmp_path / folder), words)
+
+
 def test_a_complete_run_is_loaded(fer, complete):
     before = (complete / "runs" / RUN / "run.json").stat().st_mtime_ns
     status, out, _ = fer("train", RECIPE, "--device", "cpu", "--results", complete)
