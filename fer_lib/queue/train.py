@@ -1,9 +1,7 @@
 """Train a run of the study once: load it if it is complete, continue it if it was stopped, else start it."""
 
-import hashlib
 import platform
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +16,10 @@ from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.metrics import summary
 from fer_lib.models.describe import meta_net, milliseconds
-from fer_lib.paths import ROOT, results_dir
+from fer_lib.paths import results_dir
 from fer_lib.queue.lock import locked, sweep
 from fer_lib.recipe import RunSpec
-from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
+from fer_lib.runs import SCHEMA, RunRecord, code_version, metrics_of, predictions_of, read_record, write_record
 from fer_lib.training import Outcome, Stop, choose_device, device_name, fit, precision_name
 from fer_lib.training.classical import classical_environment, fit_classical
 
@@ -173,28 +171,3 @@ def environment(device: torch.device, precision: str | None = None) -> dict[str,
         "device": device_name(device),
         "precision": precision_name(device, precision),
     }
-
-
-def code_version() -> dict[str, Any]:
-    """The checkout's commit and whether it has changes, and a digest of the library's sources.
-
-    The digest is there even where git is not, as on a machine the tree was copied to.
-    """
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "fer_lib").rglob("*")):
-        if path.suffix in (".py", ".toml"):
-            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    commit = _git("rev-parse", "HEAD")
-    return {
-        "commit": commit or None,
-        "modified": bool(_git("status", "--porcelain", "--", "fer_lib")) if commit else None,
-        "digest": digest.hexdigest(),
-    }
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
