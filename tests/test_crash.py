@@ -162,7 +162,7 @@ def test_notebook(tmp_path):
         cells = [
             nbformat.v4.new_markdown_cell("# Title\n\nLead.", id="0"),
             nbformat.v4.new_code_cell("NUMBER = 3", id="1", metadata={"tags": ["parameters"]}),
-            *(nbformat.v4.new_code_cell(f"print({n}, 'x' * 100_000)", id=f"{n}") for n in range(2, 8)),
+            *(nbformat.v4.new_code_cell(f"100_000 * '{n}'", id=f"{n}") for n in range(2, 8)),
         ]
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
