@@ -247,7 +247,8 @@ def study_tables(arguments: argparse.Namespace) -> None:
 
 
 def study_table(arguments: argparse.Namespace) -> None:
-    from fer_lib.study.tables import build_table, csv_text, page
+    from fer_lib.study.columns import csv_text
+    from fer_lib.study.tables import build_table, page
 
     table = build_table(arguments.name, arguments.results, _warn)
     print(csv_text(table) if arguments.csv else page(arguments.name, table), end="")

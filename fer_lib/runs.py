@@ -7,7 +7,6 @@ is there is whole. Everything the study shows is computed from these files.
 
 import csv
 import gzip
-import hashlib
 import json
 import math
 import os
@@ -23,6 +22,7 @@ import numpy as np
 from msgspec import Meta, Struct, defstruct
 
 from fer_lib.errors import UserError
+from fer_lib.kept import code_digest
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, summary
 from fer_lib.paths import ROOT, npz_bytes, write_atomically
 from fer_lib.recipe import Recorded, spec_name
@@ -271,15 +271,11 @@ def code_version() -> dict[str, Any]:
 
     The digest is there even where git is not, as on a machine the tree was copied to.
     """
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "fer_lib").rglob("*")):
-        if path.suffix in (".py", ".toml"):
-            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     commit = _git("rev-parse", "HEAD")
     return {
         "commit": commit or None,
         "modified": bool(_git("status", "--porcelain", "--", "fer_lib")) if commit else None,
-        "digest": digest.hexdigest(),
+        "digest": code_digest(),
     }
 
 
@@ -367,17 +363,18 @@ def read_record(folder: Path) -> RunRecord:
     return RunRecord(folder, content)
 
 
-def read_records(runs: Path) -> tuple[list[RunRecord], list[str]]:
+def read_records(runs: Path, recipe: str | None = None) -> tuple[list[RunRecord], list[str]]:
     """Read every record of a folder, sorted by name.
 
     Args:
         runs: the folder, such as ``results/runs``; may not exist.
+        recipe: only the runs of this recipe.
 
     Returns:
         The readable records, and one line for each folder that is none. Unfinished runs are neither.
     """
     records, problems = [], []
-    for folder in sorted(runs.iterdir()) if runs.exists() else []:
+    for folder in sorted(runs.glob(f"{recipe.replace('/', '-')}-s*" if recipe else "*")):
         if folder.is_dir() and not folder.name.endswith(".partial"):
             try:
                 records.append(read_record(folder))

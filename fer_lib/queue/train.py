@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,6 @@ def find_run(spec: RunSpec, results: Path | None = None) -> RunRecord | None:
     """The record of a run, or None if it has not been completed."""
     folder = (results or results_dir()) / "runs" / spec.run_id
     return read_record(folder) if folder.exists() else None
-
-
-def longest_run(records: Iterable[RunRecord], recipe: str) -> RunRecord | None:
-    """The run of a recipe that was trained for most epochs, the lowest seed first; None if there is none."""
-    candidates = [record for record in records if record.recipe == recipe]
-    return max(candidates, key=lambda r: (r.epochs, -r.spec["seed"]), default=None)
 
 
 def _write(
