@@ -54,13 +54,13 @@ def describe(
         device: where to measure the time.
 
     Yields:
-        One row a name, in the order given, as soon as it is measured.
+        One row a name, in the order given, as soon as it is measured; none if a name is unknown.
 
     Raises:
         UserError: a name is unknown, or a net does not take pictures of ``pixels``.
     """
-    for name in names or [*list_models(), *list_models(classical=True)]:
-        model = meta_net(name)
+    nets = {name: meta_net(name) for name in names or [*list_models(), *list_models(classical=True)]}
+    for name, model in nets.items():
         if model is None:
             yield ModelRow(name)
             continue

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT, results_dir, write_atomically
+from fer_lib.progress import track
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
@@ -22,7 +23,7 @@ from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import module_figure
-from fer_lib.study.precision import precision_table
+from fer_lib.study.precision import precision_table, readable_precision
 from fer_lib.study.protocols import (
     protocol_audit,
     protocol_figure,
@@ -122,6 +123,7 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "ablations": lambda table: markdown(readable_gains(table)),
     "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
     "cleaning": lambda table: markdown(readable_gains(table)),
+    "precision": lambda table: markdown(readable_precision(table)),
     "protocols": lambda table: markdown(readable_protocols(table)),
     "reach": lambda table: markdown(readable_reach(table)),
     "cost": lambda table: markdown(readable_costs(table)),
@@ -180,7 +182,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     results = results or results_dir()
     study = _load(results, warn)
     left_out = "".join(f"\nLeft out: {problem.removeprefix(f'{results}/')}\n" for problem in study.problems)
-    tables = {name: build(study) for name, build in TABLES.items()}
+    tables = {name: build(study) for name, build in track(TABLES.items(), "tables")}
     written = {}
     for name, table in tables.items():
         written[results / "tables" / f"{name}.csv"] = csv_text(table).encode()

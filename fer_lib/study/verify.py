@@ -18,6 +18,7 @@ from fer_lib.data.facts import FACTS_DIR, load_facts
 from fer_lib.data.folds import protocol_digest
 from fer_lib.kept import Kept, code_digest
 from fer_lib.paths import ROOT
+from fer_lib.progress import track
 from fer_lib.recipe import BY_CLASS, spec_digest
 from fer_lib.runs import HISTORY, PREDICTIONS, RunRecord, read_records, verify_record
 
@@ -81,7 +82,8 @@ Faults = dict[Path, list[str]]
 
 def _faults_of_itself(records: list[RunRecord], checked: set[Path]) -> Faults:
     return {
-        record.path: _faults_of_place(record) if record.path in checked else faults_of_one(record) for record in records
+        record.path: _faults_of_place(record) if record.path in checked else faults_of_one(record)
+        for record in track(records, "verifying")
     }
 
 
