@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -22,8 +23,9 @@ from msgspec import Meta, Struct, defstruct, field
 
 from fer_lib.data.catalog import KNOWN
 from fer_lib.errors import UserError
+from fer_lib.kept import code_digest
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, summary
-from fer_lib.paths import npz_bytes, write_atomically
+from fer_lib.paths import ROOT, npz_bytes, write_atomically
 from fer_lib.recipe import Recorded, spec_name
 from fer_lib.schema import Count, Digest, Name, NotNegative, Share, Text, Whole, check
 from fer_lib.selection import RULES, is_exhausted
@@ -271,6 +273,27 @@ def metrics_of(arrays: dict[str, np.ndarray], num_classes: int) -> dict[str, dic
             "nll": float(negative_log_likelihood(truth, probabilities)),
         }
     return metrics
+
+
+def code_version() -> dict[str, Any]:
+    """The checkout's commit and whether it has changes, and a digest of the library's sources.
+
+    The digest is there even where git is not, as on a machine the tree was copied to.
+    """
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "commit": commit or None,
+        "modified": bool(_git("status", "--porcelain", "--", "fer_lib")) if commit else None,
+        "digest": code_digest(),
+    }
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 def restore_probabilities(stored: np.ndarray) -> np.ndarray:
