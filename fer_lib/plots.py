@@ -130,11 +130,9 @@ def gains(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(9, 1.3 + 0.36 * sum(heights)), layout="constrained")
     grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for (baseline, modules), axes in zip(panels, grid, strict=True):
-        axes.set_title(
-            f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {DATA.get(baseline['dataset'])}",
-            loc="left",
-            fontsize="medium",
-        )
+        data = DATA.get(baseline["dataset"], baseline["dataset"])
+        title = f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {data}"
+        axes.set_title(title, loc="left", fontsize="medium")
         _gain_panel(axes, baseline, modules)
     grid[-1].set_xlabel("gain in accuracy, points" + (f" ({note})" if note else ""))
     grid[-1].tick_params(labelbottom=True)

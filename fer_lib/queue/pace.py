@@ -5,6 +5,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import torch
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
+from fer_lib.errors import UserError
 from fer_lib.models.describe import NetCost, count_cost, meta_net
 from fer_lib.paths import write_atomically
 from fer_lib.queue.plan import Status
@@ -109,7 +111,8 @@ class Pace:
             recipes[key] = record.spec["recipe"]
         own = {key: statistics.median(values) for key, values in seconds.items()}
         for (precision, name), recipe in recipes.items():
-            rates[precision].append(own[precision, name] / self._work(recipe))
+            with suppress(UserError):  # a net with somebody's module that is not at hand
+                rates[precision].append(own[precision, name] / self._work(recipe))
         return _Known(own, {precision: statistics.median(values) for precision, values in rates.items()})
 
     def _work(self, recipe: dict[str, Any]) -> float:
@@ -156,11 +159,13 @@ class CostCounter:
     def __call__(self, recipe: dict[str, Any]) -> NetCost | None:
         """What the recipe's net costs; None for a model that is fitted, not trained."""
         pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
-        return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels)
+        return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels, recipe.get("code"))
 
-    def of_net(self, model: str, options: dict[str, Any], pixels: int) -> NetCost | None:
-        """The same of a model, its options and the side of its pictures."""
-        key = json.dumps([model, options, pixels], sort_keys=True)
+    def of_net(
+        self, model: str, options: dict[str, Any], pixels: int, code: dict[str, str] | None = None
+    ) -> NetCost | None:
+        """The same of a model, its options, the side of its pictures and the code of what is not ours in it."""
+        key = json.dumps([model, options, pixels, *([code] if code else [])], sort_keys=True)
         if key not in self._known:
             net = meta_net(model, **options)
             self._known[key] = list(count_cost(net, pixels)) if net else None

@@ -6,7 +6,7 @@ from typing import Any
 from fer_lib.claims import Claim
 from fer_lib.data import is_drawn
 from fer_lib.recipe import load_papers
-from fer_lib.study.groups import DATASETS
+from fer_lib.study.groups import dataset_title
 
 TITLE = "Do attention modules improve facial-expression recognition?"
 STUDY = "Attention in facial-expression recognition: a reproducibility study"
@@ -61,7 +61,7 @@ def paper(name: str) -> dict[str, Any]:
 
 def dataset(name: str) -> str:
     """Data in words."""
-    return DATASETS.get(name, name)
+    return dataset_title(name)
 
 
 def protocol(name: str) -> str:

@@ -13,7 +13,7 @@ from fer_lib.runs import RunRecord
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import READINGS, ablation_table
-from fer_lib.study.groups import DATASETS
+from fer_lib.study.groups import dataset_title
 from fer_lib.study.pools import MIN_SEEDS, Pools
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 
@@ -143,7 +143,7 @@ def _family_sentence(rows: pd.DataFrame) -> str:
         for _, row in rows.sort_values("gain", ascending=False).iterrows()
     ]
     net, _, split = baseline.title.partition(", ")
-    data = f"{DATASETS[baseline.dataset]} ({split})" if split else DATASETS[baseline.dataset]
+    data = f"{dataset_title(baseline.dataset)} ({split})" if split else dataset_title(baseline.dataset)
     return (
         f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {who} "
         f"the same net without it: {', '.join(effects)} points of accuracy, with 95 % intervals, "

@@ -15,7 +15,7 @@ from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, sample_sd
 from fer_lib.study.evidence import paper_finding
 from fer_lib.study.gains import parameters
-from fer_lib.study.groups import CHOSEN, DATASETS, Group, Measure
+from fer_lib.study.groups import CHOSEN, Group, Measure, dataset_title
 from fer_lib.study.pools import MIN_SEEDS, Pools
 from fer_lib.study.verdicts import (
     EXCEEDED,
@@ -216,7 +216,7 @@ def _notes(claim: Claim) -> list[str]:
     notes = []
     if claim.dataset == "own" and claim.kind == "gain":
         dataset = get_recipe(claim.recipe).dataset
-        notes.append(f"ours on {DATASETS.get(dataset, dataset)}, the paper's pictures are not public")
+        notes.append(f"ours on {dataset_title(dataset)}, the paper's pictures are not public")
     if claim.split == "val":
         notes.append("on the pictures that chose the epoch")
     if claim.split == "unstated" and claim.dataset == "fer2013":
@@ -260,8 +260,7 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
             "paper": table["paper"],
             "system": table["system"],
             "measure": table["measure"],
-            "data": table["dataset"].map(lambda name: DATASETS.get(name, name))
-            + table["split"].map({"val": ", validation"}).fillna(""),
+            "data": table["dataset"].map(dataset_title) + table["split"].map({"val": ", validation"}).fillna(""),
             "printed, %": table.apply(printed, axis=1),
             "ours, %": table.apply(ours, axis=1),
             "one new run, 95 %": table.apply(interval, axis=1),

@@ -21,7 +21,7 @@ from fer_lib.data.facts import DATASETS, load_facts
 from fer_lib.recipe import load_papers
 from fer_lib.runs import RunRecord
 from fer_lib.study.exploration import count_table
-from fer_lib.study.groups import DATASETS as DATASET_NAMES
+from fer_lib.study.groups import dataset_title
 
 CONTRADICTED = "contradicted by its own table"
 IMPOSSIBLE = "impossible on that test set"
@@ -328,7 +328,7 @@ def _of_tables() -> Iterator[Row]:
         )
         place = ", ".join(sorted(frozenset().union(*(claim.tables for claim in claims))))
         yield (
-            paper, place, f"{len(claims)} accuracies on {DATASET_NAMES[dataset]}",
+            paper, place, f"{len(claims)} accuracies on {dataset_title(dataset)}",
             "possible on that test set" if fits else IMPOSSIBLE, sentence, " ".join(claim.id for claim in claims),
         )  # fmt: skip
 

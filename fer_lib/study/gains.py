@@ -17,7 +17,7 @@ from fer_lib.models.describe import count_parameters, meta_net
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import Gain, sample_sd
-from fer_lib.study.groups import BRIER, CHOSEN, DATASETS, HELD_OUT, Measure, is_confirmatory
+from fer_lib.study.groups import BRIER, CHOSEN, HELD_OUT, Measure, dataset_title, is_confirmatory
 from fer_lib.study.pools import MIN_SEEDS, Pools
 
 SAME = 0.01
@@ -283,7 +283,7 @@ def readable_gains(table: pd.DataFrame) -> pd.DataFrame:
         {
             "net": known["system"],
             "over": known["baseline"].map(lambda name: get_recipe(name).title if name else ""),
-            "data": known["dataset"].map(lambda name: DATASETS.get(name, name)),
+            "data": known["dataset"].map(dataset_title),
             "accuracy, %": known.apply(accuracy, axis=1) if len(known) else [],
             "gain, points": _signed(known["gain"]),
             "95 % interval": _between(known, "low", "high"),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fer_lib.data import PROTOCOLS
+from fer_lib.data.catalog import known_dataset
 from fer_lib.errors import UserError
 from fer_lib.recipe import list_recipes
 from fer_lib.runs import RunRecord, restore_probabilities
@@ -18,7 +19,15 @@ REGISTERED = datetime(2026, 11, 26, 20, 30, tzinfo=UTC)
 """When the rules were written down (``REGISTRATION.md``): later runs confirm, earlier ones explore."""
 
 DATASETS = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "synthetic"}
-"""What tables call the data."""
+"""What tables call the data of the study."""
+
+
+def dataset_title(name: str) -> str:
+    """What tables call a dataset."""
+    if name in DATASETS:
+        return DATASETS[name]
+    known = known_dataset(name)
+    return known.title if known else name
 
 
 class Measure(NamedTuple):

@@ -10,7 +10,7 @@ from fer_lib.models.grammar import parse
 from fer_lib.recipe import list_recipes, load_papers
 from fer_lib.study.answer import module_name, signed
 from fer_lib.study.gains import READINGS
-from fer_lib.study.groups import DATASETS
+from fer_lib.study.groups import dataset_title
 
 
 def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -40,7 +40,7 @@ def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     names = {block: name for block, name in zip(ours["block"], ours["module"], strict=True) if block}
     printed = {
-        (names[block], 100 * claim.value, f"{short_name(claim.paper)}, {DATASETS[claim.dataset]}")
+        (names[block], 100 * claim.value, f"{short_name(claim.paper)}, {dataset_title(claim.dataset)}")
         for claim in list_claims()
         if claim.kind == "gain" and claim.tested and (block := _module(claim.recipe, claim.baseline)) in names
     }
@@ -88,7 +88,7 @@ def module_words(control: pd.DataFrame) -> str:
 
 def _title(ours: pd.DataFrame) -> str:
     recipe = list_recipes()[ours["baseline"].iloc[0]]
-    return f"Gain over {recipe.title}, {DATASETS[recipe.dataset]}, {recipe.epochs} epochs"
+    return f"Gain over {recipe.title}, {dataset_title(recipe.dataset)}, {recipe.epochs} epochs"
 
 
 def readable_modules(control: pd.DataFrame) -> pd.DataFrame:
