@@ -245,6 +245,32 @@ def build_parser() -> argparse.ArgumentParser:
         "--port", type=_whole(1, 65535), default=8888, help="of the server on this machine (default: 8888)"
     )
 
+    compare = _command(
+        group,
+        "compare",
+        commands.compare,
+        "train a net with and without attention modules of your own, and show them beside the recorded ones",
+        "fer compare my_module.py:MyAttention --check",
+        "fer compare my_module.py:MyAttention --dry-run",
+        "fer compare my_module.py:MyAttention --at after_stage --jobs 2",
+        "fer compare a.py:One b.py:Two se --recipe control/none/fer2013 --seeds 5 --set optimizer.lr=0.05",
+    )
+    compare.add_argument("module", nargs="+", help="FILE:CLASS, or the name of a block of the library or a plug-in")
+    compare.add_argument(
+        "--recipe", default="narrow/none/fer2013", help="of the net without it (default: narrow/none/fer2013)"
+    )
+    compare.add_argument("--at", help="branch, after_stage or ends (default: branch, or a named block's own place)")
+    compare.add_argument(
+        "--seeds", type=_whole(1, 1000), metavar="N", help="of each net (default: 5, of drawn faces 3)"
+    )
+    compare.add_argument("--check", action="store_true", help="try what a net asks of the module, and train nothing")
+    compare.add_argument("--dry-run", action="store_true", help="say what would be trained, and train nothing")
+    compare.add_argument("--time-limit", type=_seconds, metavar="T", help="stop after T (90s, 9m, 1h30m), resumable")
+    compare.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that share the runs (default: 1)")
+    compare.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    compare.add_argument("--results", type=_path, help="folder for runs/ and compare/ (default: results/own)")
+    _add_changes(compare, limits=False)
+
     study = group.add_parser(
         "study",
         help="the runs and what they say",
@@ -411,15 +437,23 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
 
 
-def _add_changes(command: argparse.ArgumentParser) -> None:
+def _add_changes(command: argparse.ArgumentParser, limits: bool = True) -> None:
     """The options that make another recipe of a recipe."""
     other = command.add_argument_group("changes to the recipe (each makes a different run)")
     other.add_argument("--dataset", help="synthetic, fer2013, ferplus, ckplus or folder:PATH")
     other.add_argument("--epochs", type=int)
     other.add_argument("--batch-size", type=int)
     other.add_argument("--precision", help="float32, bfloat16 or float16 (default: the fastest that the device has)")
-    other.add_argument("--limit-train", type=int, metavar="N", help="train on N pictures, drawn class by class")
-    other.add_argument("--limit-test", type=int, metavar="N", help="evaluate on N pictures of each part, drawn so")
+    other.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other value, as in optimizer.lr=0.05; none takes one out; repeatable",
+    )
+    if limits:
+        other.add_argument("--limit-train", type=int, metavar="N", help="train on N pictures, drawn class by class")
+        other.add_argument("--limit-test", type=int, metavar="N", help="evaluate on N pictures of each part, drawn so")
 
 
 def _examples(*lines: str) -> str:

@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fer_lib.texts import one_line
 
@@ -85,13 +85,18 @@ def train(arguments: argparse.Namespace) -> int:
 def _changed(recipe: "Recipe", arguments: argparse.Namespace) -> "Recipe":
     from fer_lib.recipe import with_changes
 
-    return with_changes(
-        recipe,
-        dataset=arguments.dataset,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        precision=arguments.precision,
-    )
+    return with_changes(recipe, **_changes(arguments))
+
+
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the options change of a recipe."""
+    return {
+        "dataset": arguments.dataset,
+        "epochs": arguments.epochs,
+        "batch_size": arguments.batch_size,
+        "precision": arguments.precision,
+        "settings": arguments.set,
+    }
 
 
 def _say(line: str) -> None:
@@ -170,6 +175,71 @@ def demo(arguments: argparse.Namespace) -> int:
     from fer_lib.demo.server import open_notebook
 
     return open_notebook(browser=not arguments.no_browser, port=arguments.port)
+
+
+# ---------------------------------------------------------------- modules of your own
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    from fer_lib.models.conformance import check_block
+    from fer_lib.paths import results_dir, study_results
+    from fer_lib.queue.goals import goals
+    from fer_lib.queue.pace import device_pace
+    from fer_lib.queue.plan import run_status
+    from fer_lib.queue.status import plan_text
+    from fer_lib.queue.work import run_queue
+    from fer_lib.report.compare_page import write_page
+    from fer_lib.runs import read_records
+    from fer_lib.study.compare import choose_dataset, outcome, plan_comparison, power_words, sentences, write_outcome
+    from fer_lib.study.verify import sound_records
+    from fer_lib.training import choose_device
+
+    changes = _changes(arguments)
+    if not arguments.check:
+        changes["dataset"] = changes["dataset"] or choose_dataset(arguments.recipe)
+    comparison = plan_comparison(
+        arguments.module, arguments.recipe, at=arguments.at, seeds=arguments.seeds, changes=changes
+    )
+    if arguments.check:
+        faults = 0
+        for recipe in comparison.modules:
+            _say(recipe.model)
+            for finding in check_block(recipe.model.removesuffix("_ends").rpartition("_")[2], recipe.model):
+                _say(f"  {finding}")
+                faults += finding.met is False
+        return 1 if faults else 0
+    results, study = arguments.results or results_dir("own"), study_results()
+    if comparison.baseline.dataset == "synthetic":
+        _warn("drawn faces and a tiny net: shows that everything works, says nothing about faces")
+    recorded, _ = sound_records(study / "runs")
+    records, _ = read_records(results / "runs")
+    statuses = [run_status(spec, results / "runs") for spec in comparison.specs]
+    pace = device_pace([*recorded, *records], study, choose_device(arguments.device))
+    todo = goals(statuses, pace)
+    print(plan_text(statuses, todo, [], pace))
+    _say(power_words(comparison, recorded))
+    if arguments.dry_run:
+        return 0
+    report = run_queue(
+        comparison.specs,
+        results=results,
+        device=arguments.device,
+        jobs=arguments.jobs,
+        time_limit=arguments.time_limit,
+        say=_say,
+    )
+    records, problems = sound_records(results / "runs")
+    for line in [*problems, *report.failures]:
+        _warn(line)
+    found = outcome(comparison, records, recorded)
+    for line in sentences(found):
+        print(line)
+    for path in [*write_outcome(comparison, found, results), write_page(comparison, found, records, results)]:
+        print(path)
+    if report.stopped:
+        _warn(f"stopped by {report.stopped}; start it again to continue")
+        return STOPPED
+    return 1 if report.failures else 0
 
 
 # ---------------------------------------------------------------- study
