@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +173,20 @@ def test_a_paper_of_ones_own_with_a_plug_in(fer, tmp_path):
     assert (row["reading"], row["seeds"]) == ("too few: 1 of 3 seeds", "1")
     compared = fer("compare", "myattention", "--check", **setting)
     assert "FAULT" not in compared
+
+
+def test_the_how_to(fer, tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "howto" / "own_module.md").read_text()
+    for block in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL):
+        (tmp_path / block[0]).write_text(block[1])
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    assert len(commands) == 3
+    outputs = [fer(*shlex.split(line)[1:]) for line in commands]
+    assert "FAULT" not in outputs[0]
+    assert outputs[2].splitlines()[-1].endswith("index.html")
+    rows = list(csv.DictReader((tmp_path / "results/own/compare/narrow-none-myattention-synthetic/table.csv").open()))
+    assert [row["seeds"] for row in rows[:2]] == ["3", "3"]
+    assert {row["standing"] for row in rows[1:2]} == {"yours"}
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "parts.py").rename(tmp_path / "papers" / "parts.py")
+    assert "FAULT" not in fer("compare", "gate", "--check", FER_PAPERS=str(tmp_path / "papers"))

@@ -36,7 +36,7 @@ PLACES = ("branch", "after_stage", "ends")
 """Where ``--at`` puts a module: at the end of every residual branch, after stages 1 to 3, or after the first
 convolution and the last stage."""
 SEEDS, DRAWN_SEEDS = 5, 3
-DRAWN = {"width": 8, "blocks": 1, "epochs": 6, "batch_size": 64}
+DRAWN = {"width": 16, "blocks": 1, "epochs": 6, "batch_size": 64}
 DRAWN_SETTINGS = ("model_options.stem=imagenet",)
 """Changes to a recipe for drawn faces, so that a comparison takes a minute: a training is ten seconds of a core."""
 
