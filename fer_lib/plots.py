@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from fer_lib.data.catalog import dataset_title
+
 PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
 UNKNOWN = "#707070"  # words about what no run has measured yet: quiet, but dark enough to read
 SYSTEMS = (OURS, "#009E73", "#56B4E9", "#CC79A7", "#000000", "#7F7F00")
 """Lines of systems beside printed numbers."""
-DATA = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "drawn faces"}
 FEW = 20
 """Pictures below which a share is not drawn."""
 
@@ -28,13 +29,6 @@ def svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "fer", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
-    return buffer.getvalue()
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as PNG, at 150 points an inch."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
     return buffer.getvalue()
 
 
@@ -87,7 +81,9 @@ def _claim_panel(axes: Axes, table: pd.DataFrame) -> None:
     for row, verdict in zip(rows, table["verdict"], strict=True):
         axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     _row_names(axes, rows, _claim_names(table))
-    axes.set_title(f"{table['paper'].iloc[0]}, {DATA.get(table['dataset'].iloc[0])}", loc="left", fontsize="medium")
+    axes.set_title(
+        f"{table['paper'].iloc[0]}, {dataset_title(table['dataset'].iloc[0])}", loc="left", fontsize="medium"
+    )
 
 
 def _claim_names(table: pd.DataFrame) -> list[str]:
@@ -137,9 +133,11 @@ def gains(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(9, 1.3 + 0.36 * sum(heights)), layout="constrained")
     grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for (baseline, modules), axes in zip(panels, grid, strict=True):
-        data = DATA.get(baseline["dataset"], baseline["dataset"])
-        title = f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {data}"
-        axes.set_title(title, loc="left", fontsize="medium")
+        axes.set_title(
+            f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {dataset_title(baseline['dataset'])}",
+            loc="left",
+            fontsize="medium",
+        )
         _gain_panel(axes, baseline, modules)
     grid[-1].set_xlabel("gain in accuracy, points" + (f" ({note})" if note else ""))
     grid[-1].tick_params(labelbottom=True)

@@ -118,7 +118,7 @@ def register(kind: str, name: str, make: Callable, taken: Container[str], *, abo
         raise UserError(f"{key}: a name is small letters and digits without '_', which parts the words of a net's name")
     if name in taken and key not in CODE:
         raise UserError(f"{key}: the library has that name; choose another")
-    CODE[key] = code_digest(make, about)
+    CODE[key] = digest_of(make, about)
 
 
 def default_name(make: Callable) -> str:
@@ -166,7 +166,7 @@ def _kind(hint: Any, default: Any) -> Any:
 # ---------------------------------------------------------------- what the code is
 
 
-def code_digest(make: Callable, about: str = "") -> str:
+def digest_of(make: Callable, about: str = "") -> str:
     """SHA-256, hexadecimal, of a class's or function's file and of every file of its own folder or package that it
     imports, or of the cell of a notebook that defines it.
 

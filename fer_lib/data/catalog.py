@@ -89,6 +89,12 @@ def known_dataset(name: str) -> Known | None:
     return KNOWN.get(name)
 
 
+def dataset_title(name: str) -> str:
+    """What people call a dataset; ``own`` are a paper's own unpublished pictures."""
+    known = None if name == "own" else known_dataset(name)
+    return "own pictures" if name == "own" else known.title if known else name
+
+
 def classes_of(name: str) -> tuple[str, ...]:
     """Class names of a dataset; empty where its folders will say them."""
     known = known_dataset(name)

@@ -6,7 +6,7 @@ study holds them.
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from fer_lib import plots
 from fer_lib.data import load_dataset
-from fer_lib.data.catalog import MissingData
+from fer_lib.data.catalog import MissingData, dataset_title
 from fer_lib.errors import UserError, unknown
 from fer_lib.models.grammar import MODULES
 from fer_lib.models.registry import register_file
@@ -25,12 +25,13 @@ from fer_lib.queue.plan import matrix
 from fer_lib.recipe import Recipe, RunSpec, add_recipe, get_recipe, with_changes
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import smallest_gain
-from fer_lib.study.answer import module_name, signed
+from fer_lib.study.answer import module_name
+from fer_lib.study.columns import csv_text, markdown
 from fer_lib.study.gains import ablation_table, family_sentences, gain_table, readable_gains
-from fer_lib.study.groups import HELD_OUT, dataset_title
+from fer_lib.study.groups import HELD_OUT
 from fer_lib.study.modules import module_gains
-from fer_lib.study.pools import MIN_SEEDS, Pools
-from fer_lib.study.tables import csv_text, markdown
+from fer_lib.study.results import MIN_SEEDS, Study
+from fer_lib.texts import signed
 
 PLACES = ("branch", "after_stage", "ends")
 """Where ``--at`` puts a module: at the end of every residual branch, after stages 1 to 3, or after the first
@@ -150,23 +151,22 @@ def _block(module: str, at: str | None) -> str:
 # ---------------------------------------------------------------- what it can show
 
 
-def power_words(comparison: Comparison, recorded: Sequence[RunRecord]) -> str:
+def power_words(comparison: Comparison, recorded: Study) -> str:
     """What gain such a comparison would find, by the spread of the recorded seeds.
 
     Args:
         comparison: what is compared.
-        recorded: the study's runs.
+        recorded: the study's results.
     """
     base, seeds = comparison.base, comparison.seeds
     if seeds < MIN_SEEDS:
         return f"{seeds} seed{'s' * (seeds > 1)} of each: a reading needs {MIN_SEEDS}"
-    pools = Pools(recorded)
-    fitted = pools.fit(base.name, HELD_OUT)
+    fitted = recorded.fit(base.name, HELD_OUT)
     if not fitted or not fitted.sd:
         return f"no spread of seeds is recorded for {base.name}: the table will say what gain could be seen"
     theirs = _recorded(comparison, recorded)
     pictures = [
-        pools.picture_variance(name, base.name, HELD_OUT) for name in theirs["recipe"] if name != base.name
+        recorded.picture_variance(name, base.name, HELD_OUT) for name in theirs["recipe"] if name != base.name
     ] or [0.0]
     smallest = smallest_gain(fitted.sd, seeds, len(comparison.modules), sum(pictures) / len(pictures))
     words = (
@@ -199,22 +199,22 @@ class Outcome(NamedTuple):
         return pd.concat([part for part in self if len(part)], ignore_index=True)
 
 
-def outcome(comparison: Comparison, records: Sequence[RunRecord], recorded: Sequence[RunRecord]) -> Outcome:
+def outcome(comparison: Comparison, records: Iterable[RunRecord], recorded: Study) -> Outcome:
     """The gains of a comparison as far as its runs are there.
 
     Args:
         comparison: what is compared.
         records: of its results folder; those of other comparisons do no harm.
-        recorded: the study's runs.
+        recorded: the study's results.
     """
     wanted = {spec.run_id for spec in comparison.specs}
-    ours = [record for record in records if record.id in wanted]
+    ours = Study(record for record in records if record.id in wanted)
     yours = gain_table(ours, [recipe.name for recipe in comparison.modules], comparison.baseline.name)
     yours["standing"] = yours["standing"].where(yours["standing"] == "", "yours")
     return Outcome(yours, _recorded(comparison, recorded))
 
 
-def _recorded(comparison: Comparison, recorded: Sequence[RunRecord]) -> pd.DataFrame:
+def _recorded(comparison: Comparison, recorded: Study) -> pd.DataFrame:
     """The recorded modules over the recipe that a comparison starts from, else those of the study's chief family."""
     table = ablation_table(recorded, claimed=False)
     known = table[table["gain"].notna()]

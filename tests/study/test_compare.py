@@ -6,8 +6,8 @@ from tiny import write_run
 
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes
-from fer_lib.runs import read_records
 from fer_lib.study.compare import cautions, outcome, plan_comparison, power_words, sentences, write_outcome
+from fer_lib.study.results import Study
 
 DRAWN = {"dataset": "synthetic"}
 
@@ -67,17 +67,17 @@ def written(tmp_path):
     planned = plan_comparison(["se"], changes=DRAWN)
     for spec in planned.specs:
         correct = (40 if "se" in spec.recipe.name else 30) + spec.seed
-        write_run(tmp_path / "own", spec, correct=correct, test=100, val=10)
+        write_run(tmp_path / "own" / "runs", spec, correct=correct, test=100, val=10)
     for name, correct in (("narrow/none/fer2013", 50), ("narrow/eca/fer2013", 45)):
         for seed in range(3):
             spec = RunSpec(get_recipe(name), seed)
-            write_run(tmp_path / "study", spec, correct=correct + seed, test=100, val=10)
-    return planned, read_records(tmp_path / "own")[0], read_records(tmp_path / "study")[0]
+            write_run(tmp_path / "study" / "runs", spec, correct=correct + seed, test=100, val=10)
+    return planned, Study.load(tmp_path / "own"), Study.load(tmp_path / "study")
 
 
 def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):
     planned, own, study = written
-    found = outcome(planned, [*own, *study], study)
+    found = outcome(planned, [*own.records, *study.records], study)
     plain, ours = found.yours.to_dict("records")
     assert (plain["seeds"], ours["seeds"]) == (3, 3)
     assert ours["gain"] == pytest.approx(100 * 10 / 110)  # ten more of 110 held-out pictures
@@ -94,7 +94,7 @@ def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):
 def test_other_people_s_runs_are_not_counted(written):
     _, own, study = written
     shorter = plan_comparison(["se"], changes=DRAWN | {"epochs": 1})
-    found = outcome(shorter, own, study)
+    found = outcome(shorter, own.records, study)
     assert set(found.yours["reading"]) == {"not run"}
     assert sentences(found)[0] == "SE: not run."
 
@@ -106,4 +106,4 @@ def test_power_is_told_before_the_first_run(written):
     assert np.std([50, 51, 52], ddof=1) / 1.1 == pytest.approx(0.91, abs=0.005)
     assert "of the changed recipe the spread is not known" in words
     assert power_words(planned._replace(seeds=2), study) == "2 seeds of each: a reading needs 3"
-    assert "no spread of seeds is recorded" in power_words(planned, [])
+    assert "no spread of seeds is recorded" in power_words(planned, Study())
