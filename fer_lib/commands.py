@@ -421,7 +421,7 @@ def compare(
         changed["dataset"] = changed["dataset"] or choose_dataset(recipe)
     comparison = plan_comparison(module, recipe, at=at, seeds=seeds, changes=changed)
     if check:
-        return _check_modules([net.model for net in comparison.modules])
+        return _check_modules(comparison.modules)
     place, study = results or results_dir("own"), Study.load(study_results())
     if comparison.baseline.dataset == "synthetic":
         _warn("drawn faces and a tiny net: shows that everything works, says nothing about faces")
@@ -447,14 +447,15 @@ def compare(
     return 1 if report.failures else 0
 
 
-def _check_modules(models: Sequence[str]) -> int:
+def _check_modules(recipes: "Sequence[Recipe]") -> int:
     """Try the last block of each net."""
     from fer_lib.models.conformance import check_block
 
     faults = 0
-    for model in models:
-        _say(model)
-        for finding in check_block(model.removesuffix("_ends").rpartition("_")[2], model):
+    for recipe in recipes:
+        _say(recipe.model)
+        block = recipe.model.removesuffix("_ends").rpartition("_")[2]
+        for finding in check_block(block, recipe.model, recipe.model_options.get(block)):
             _say(f"  {finding}")
             faults += finding.met is False
     return 1 if faults else 0

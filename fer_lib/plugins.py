@@ -64,7 +64,7 @@ def _load_all() -> None:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a Python file, once; what it imports from its own folder is found there.
+    """Import a Python file, again where its text or that of a file it imports from its own folder has changed.
 
     Raises:
         UserError: there is no such file, or it fails.
@@ -73,10 +73,15 @@ def load_file(path: Path) -> ModuleType:
     if path.suffix != ".py" or not path.is_file():
         raise UserError(f"{path}: no Python file")
     name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
+    sources = _run(lambda: _sources(path, name), str(path))
+    if name in sys.modules and sys.modules[name].__dict__["_fer_sources"] == sources:
         return sys.modules[name]
+    own = {str(path.parent / source) for source in sources}
+    for old in [key for key, module in sys.modules.items() if getattr(module, "__file__", None) in own]:
+        del sys.modules[old]
     spec = importlib.util.spec_from_file_location(name, path)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    module.__dict__["_fer_sources"] = sources
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     try:
@@ -126,21 +131,21 @@ def default_name(make: Callable) -> str:
     return re.sub(r"[^a-z0-9]", "", make.__name__.lower())
 
 
-def options_of(make: Callable, where: str, *given: str) -> type[Part]:
+def options_of(make: Callable, where: str, given: str) -> type[Part]:
     """The options of a constructor as checked data, from its annotations and defaults.
 
     Args:
         make: the class.
         where: what it is, which opens the message.
-        given: arguments that the library gives, the first of which comes first.
+        given: the first argument, which the library gives.
 
     Raises:
         UserError: another first argument, or a further one without a default.
     """
     first, *rest = inspect.signature(make).parameters.values() or (None,)
-    if first is None or first.name != given[0]:
-        raise UserError(f"{where}: its constructor must take {given[0]} first, as __init__(self, {given[0]}, ...)")
-    options = [p for p in rest if p.name not in given and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if first is None or first.name != given:
+        raise UserError(f"{where}: its constructor must take {given} first, as __init__(self, {given}, ...)")
+    options = [p for p in rest if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     for parameter in options:
         if parameter.default is parameter.empty:
             raise UserError(f"{where}: its constructor's argument {parameter.name!r} needs a default")
@@ -176,10 +181,8 @@ def digest_of(make: Callable, about: str = "") -> str:
     digest = hashlib.sha256(f"{about}\0{make.__qualname__}".encode())
     path = Path(_file_of(make))
     if path.is_file():
-        path = path.resolve()
-        root, only = _root(path, make.__module__)
-        for source in sorted(_imported(path, root, only)):
-            digest.update(b"\0" + source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes())
+        for source, content in _sources(path.resolve(), make.__module__).items():
+            digest.update(b"\0" + source.encode() + b"\0" + content)
     elif lines := linecache.getlines(str(path)):
         digest.update("".join(lines).encode())
     else:
@@ -194,6 +197,12 @@ def _file_of(make: Callable) -> str:
     except (OSError, TypeError):
         functions = filter(inspect.isfunction, vars(make).values())
         return next((function.__code__.co_filename for function in functions), "")
+
+
+def _sources(path: Path, module: str) -> dict[str, bytes]:
+    """The content of a file and of what it imports of its own folder or package, by name from there."""
+    root, only = _root(path, module)
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in sorted(_imported(path, root, only))}
 
 
 def _root(path: Path, module: str) -> tuple[Path, str | None]:

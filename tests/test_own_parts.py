@@ -1,7 +1,6 @@
 """Parts of one's own: what can be registered, what is refused, and that a run's identity knows their code."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import pytest
@@ -133,9 +132,7 @@ def test_a_file_that_does_not_serve(reference, words, gate_file):
 
 
 def net_of(gate_file, slot="branch"):
-    """The run of a net with the file's module, as another process would name it."""
-    for name in [name for name in sys.modules if name.startswith("fer_own_") or name == "own_helper"]:
-        del sys.modules[name]
+    """The run of a net with the file's module as it is now."""
     name = registry.register_file(f"{gate_file}:MyAttention", slot)
     return RunSpec(dataclasses.replace(tiny_recipe(), model=f"resnet18_{name}")).run_id
 
@@ -153,13 +150,16 @@ def test_other_code_is_another_run(gate_file):
 
 def test_what_a_file_imports_from_its_folder_is_its_code_too(gate_file):
     helper = gate_file.with_name("own_helper.py")
-    gate_file.write_text(f"from own_helper import gate\n{GATE}")
+    gate_file.write_text(
+        f"from own_helper import gate\n{GATE.replace('strength: float = 1.0', 'strength: int = gate')}"
+    )
     helper.write_text("gate = 1\n")
     first = net_of(gate_file)
     gate_file.with_name("unrelated.py").write_text("gate = 3\n")
     assert net_of(gate_file) == first
-    helper.write_text("gate = 2\n")
+    helper.write_text("gate = 20\n")
     assert net_of(gate_file) != first
+    assert grammar.MODULES["myattention"](8).strength == 20  # and it is the new code that is trained
 
 
 def test_a_recipe_is_not_trained_with_other_code_than_it_was_made_of(gate_file):
