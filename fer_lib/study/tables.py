@@ -23,7 +23,7 @@ from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import module_figure
-from fer_lib.study.precision import precision_table
+from fer_lib.study.precision import precision_table, readable_precision
 from fer_lib.study.protocols import (
     protocol_audit,
     protocol_figure,
@@ -123,6 +123,7 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "ablations": lambda table: markdown(readable_gains(table)),
     "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
     "cleaning": lambda table: markdown(readable_gains(table)),
+    "precision": lambda table: markdown(readable_precision(table)),
     "protocols": lambda table: markdown(readable_protocols(table)),
     "reach": lambda table: markdown(readable_reach(table)),
     "cost": lambda table: markdown(readable_costs(table)),
