@@ -24,7 +24,7 @@ from fer_lib.data import FACE_SIDE
 from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
-from fer_lib.paths import results_dir, write_atomically
+from fer_lib.paths import study_results, write_atomically
 from fer_lib.recipe import Recorded
 from fer_lib.runs import Counts, RunRecord
 from fer_lib.schema import Digest, Name, Part, Share, Text, check
@@ -95,7 +95,7 @@ class _Content(Part):
 
 def checkpoints_dir() -> Path:
     """Where weight files lie."""
-    return results_dir() / "checkpoints"
+    return study_results() / "checkpoints"
 
 
 def list_checkpoints(folder: Path | None = None) -> list[str]:

@@ -53,14 +53,35 @@ def setting_path(text: str | Path) -> Path:
     return anchor() / user_path(text)
 
 
+def own_papers() -> Path | None:
+    """The folder of papers of your own, ``FER_PAPERS``; absolute. None without one.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not (name := os.environ.get("FER_PAPERS")):
+        return None
+    folder = setting_path(name)
+    if not folder.is_dir():
+        raise UserError(f"FER_PAPERS={name}: no such folder")
+    return folder
+
+
 def results_dir(within: str = "") -> Path:
-    """The folder of runs, tables and reports: ``FER_RESULTS``, else ``results/``; absolute.
+    """The folder of runs, tables and reports, absolute: ``FER_RESULTS``; else ``results/`` in the folder of papers of
+    your own, so that their runs never lie among the study's; else ``results/``.
 
     Args:
         within: a folder inside it, such as ``smoke``; an absolute one is taken as it is.
     """
-    folder = setting_path(os.environ.get("FER_RESULTS") or "results")
+    own = own_papers()
+    folder = own / "results" if own and not os.environ.get("FER_RESULTS") else study_results()
     return folder / user_path(within) if within else folder
+
+
+def study_results() -> Path:
+    """The same whether or not there are papers of your own: where the study's records and weights lie."""
+    return setting_path(os.environ.get("FER_RESULTS") or "results")
 
 
 # ---------------------------------------------------------------- writing

@@ -57,6 +57,7 @@ def train_run(
         say(f"{spec.run_id}: complete, loaded from its record")
         return record
     choose_device(device)
+    spec.recipe.check_code()
     dataset = dataset or load_dataset(spec.recipe.dataset)
     for note in dataset.notes:
         say(note)

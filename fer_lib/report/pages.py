@@ -85,7 +85,7 @@ class Site:
         self.about = {
             "title": words.TITLE,
             "study": words.STUDY,
-            "css": Markup(_css()),
+            "css": Markup(page_css()),
             "nav": nav,
             "stamp": _stamp(material),
         }
@@ -319,17 +319,17 @@ def _module_figures(material: Material) -> tuple[Markup, Markup]:
     """The figure of gains, wide and for a phone."""
     control = material.own_gains[""]
     return tuple(
-        _inline(plots.svg(module_figure(control, tall)).decode(), module_words(control)) for tall in (False, True)
+        inline_figure(plots.svg(module_figure(control, tall)).decode(), module_words(control)) for tall in (False, True)
     )
 
 
-def _inline(svg: str, told: str) -> Markup:
+def inline_figure(svg: str, told: str) -> Markup:
     """A figure as part of a page, with its words for those who do not see it."""
     return Markup(svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{html.escape(told)}" ', 1))
 
 
 @cache
-def _css() -> str:
+def page_css() -> str:
     return (TEMPLATES / "page.css").read_text(encoding="utf-8") + HtmlFormatter(style="friendly").get_style_defs(
         ".highlight"
     )

@@ -1,6 +1,6 @@
 """One run as a notebook shows it: found or trained, summed up, drawn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ def open_run(
     limit_test: int = 0,
     width: int = 0,
     blocks: int = 0,
+    settings: Sequence[str] = (),
     train_missing: bool = False,
     device: str = "auto",
     results: Path,
@@ -59,6 +60,7 @@ def open_run(
         limit_test: evaluate on that many pictures of each part only.
         width: channels of a smaller net's first stage, to try things out.
         blocks: residual blocks in each of its stages.
+        settings: other values of the recipe, see :func:`fer_lib.recipe.with_changes`.
         train_missing: train the run if it is not recorded.
         device: see :func:`fer_lib.training.choose_device`.
         results: folder that holds ``runs/``.
@@ -77,6 +79,7 @@ def open_run(
         epochs=epochs or None,
         width=width or None,
         blocks=blocks or None,
+        settings=settings,
     )
     spec = RunSpec(
         changed, seed, None if fold < 0 else fold, limit_train=limit_train or None, limit_test=limit_test or None

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.errors import UserError, unknown
-from fer_lib.paths import ROOT, results_dir, write_atomically
+from fer_lib.paths import ROOT, own_papers, results_dir, write_atomically
 from fer_lib.progress import track
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
@@ -190,7 +190,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     for name, (shown, draw) in FIGURES.items():
         written[results / "figures" / f"{name}.svg"] = plots.svg(draw(tables[shown]))
     readme = ROOT / "README.md"
-    if results.resolve() == ROOT / "results" and readme.exists():
+    if results.resolve() == ROOT / "results" and readme.exists() and not own_papers():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
         text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(study) + "\n")
         written[readme] = _replace_section(text, "claims", headline).encode()
