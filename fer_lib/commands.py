@@ -493,7 +493,8 @@ def study_table(
         fer study table control
         fer study table claims --csv
     """
-    from fer_lib.study.tables import build_table, csv_text, page
+    from fer_lib.study.columns import csv_text
+    from fer_lib.study.tables import build_table, page
 
     table = build_table(name, results, _warn)
     print(csv_text(table) if csv else page(name, table), end="")

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from fer_lib.data.catalog import dataset_title
+
 PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
 UNKNOWN = "#707070"  # words about what no run has measured yet: quiet, but dark enough to read
 SYSTEMS = (OURS, "#009E73", "#56B4E9", "#CC79A7", "#000000", "#7F7F00")
 """Lines of systems beside printed numbers."""
-DATA = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "drawn faces"}
 FEW = 20
 """Pictures below which a share is not drawn."""
 
@@ -80,7 +81,9 @@ def _claim_panel(axes: Axes, table: pd.DataFrame) -> None:
     for row, verdict in zip(rows, table["verdict"], strict=True):
         axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     _row_names(axes, rows, _claim_names(table))
-    axes.set_title(f"{table['paper'].iloc[0]}, {DATA.get(table['dataset'].iloc[0])}", loc="left", fontsize="medium")
+    axes.set_title(
+        f"{table['paper'].iloc[0]}, {dataset_title(table['dataset'].iloc[0])}", loc="left", fontsize="medium"
+    )
 
 
 def _claim_names(table: pd.DataFrame) -> list[str]:
@@ -131,7 +134,7 @@ def gains(table: pd.DataFrame) -> Figure:
     grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for (baseline, modules), axes in zip(panels, grid, strict=True):
         axes.set_title(
-            f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {DATA.get(baseline['dataset'])}",
+            f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {dataset_title(baseline['dataset'])}",
             loc="left",
             fontsize="medium",
         )

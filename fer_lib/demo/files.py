@@ -16,7 +16,7 @@ from fer_lib.data.walk import passed_over
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import DETECTORS, create_detector
 from fer_lib.demo.film import write_film
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_least, unknown
 from fer_lib.frames import Frame, find_files, read_frames
 from fer_lib.paths import check_output, write_atomically
 from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
@@ -62,8 +62,7 @@ def predict_command(
     """
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
-    if every < 1:
-        raise UserError(f"--every {every}: must be 1 or more")
+    check_least("--every", every)
     if views not in VIEWS:
         raise unknown("kind of test views", views, VIEWS)
     if detector not in DETECTORS:

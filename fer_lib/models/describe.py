@@ -1,17 +1,24 @@
 """Size and cost of every model."""
 
+import json
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from fer_lib.augment import Augmentation
+from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
+from fer_lib.kept import Kept, code_digest
 from fer_lib.models.base import Classifier
 from fer_lib.models.registry import create_model, list_models
 
@@ -78,9 +85,22 @@ def meta_net(name: str, **options) -> Classifier | None:
     Raises:
         UserError: the name or an option is unknown.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         model = create_model(name, **options)
     return model.eval() if isinstance(model, Classifier) else None
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves tensors as they come: without values there is nothing to fill, and asking takes longer than the net."""
+
+    FILLS = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.fill_, torch.Tensor.zero_,
+             nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_, nn.init.constant_)  # fmt: skip
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        named = kwargs or {}
+        if func in self.FILLS:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -116,6 +136,43 @@ def count_cost(model: Classifier, pixels: int) -> NetCost:
 def count_macs(model: Classifier, pixels: int) -> int:
     """Multiply-accumulates of one forward pass of one picture of ``pixels`` x ``pixels``."""
     return count_cost(model, pixels).macs
+
+
+class CostCounter:
+    """Counts what a net costs once.
+
+    Args:
+        path: the file that keeps the counts, see :class:`fer_lib.kept.Kept`.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._kept = Kept(path, code_digest("models", "nets.py"))
+
+    def __call__(self, recipe: Mapping[str, Any]) -> NetCost | None:
+        """What the net of a recipe's plain values costs; None for a pipeline, which is fitted, not trained."""
+        pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
+        return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels)
+
+    def of_net(self, model: str, options: Mapping[str, Any], pixels: int | None = None) -> NetCost | None:
+        """The same of a model, its options and the side of its pictures, by default what it was designed for."""
+
+        def count() -> list[int] | None:
+            net = meta_net(model, **options)
+            return list(count_cost(net, pixels or net.input_size or FACE_SIDE)) if net else None
+
+        known = self._kept(json.dumps([model, options, pixels], sort_keys=True), count)
+        return NetCost(*known) if known else None
+
+    def parameters(self, recipe: Mapping[str, Any]) -> float:
+        """Weights of the net of a recipe's plain values; NaN for a pipeline."""
+        model, options = recipe["model"], recipe.get("model_options", {})
+
+        def count() -> int | None:
+            net = meta_net(model, **options)
+            return count_parameters(net) if net else None
+
+        known = self._kept(json.dumps([model, options, "parameters"], sort_keys=True), count)
+        return math.nan if known is None else known
 
 
 class _Written(TorchDispatchMode):

@@ -4,17 +4,17 @@ A processor trains in bfloat16 only where it multiplies it in hardware, so that 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from fer_lib.data import is_drawn
 from fer_lib.recipe import get_recipe
-from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, sample_sd
-from fer_lib.study.gains import MIN_SEEDS, reading_of
-from fer_lib.study.groups import HELD_OUT, Group, group_records
+from fer_lib.study.columns import table_of
+from fer_lib.study.gains import reading_of
+from fer_lib.study.groups import HELD_OUT, Group
+from fer_lib.study.results import MIN_SEEDS, Study
 
 REFERENCE = "float32"
 
@@ -24,11 +24,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def precision_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+def precision_table(study: Study) -> pd.DataFrame:
     """What a shorter type changes, recipe by recipe.
 
     Args:
-        records: the study's runs. Those whose precision was chosen (``--precision``) count, others of another scale
+        study: the study's results. Runs whose precision was chosen (``--precision``) count, others of another scale
             than the recipe's do not.
 
     Returns:
@@ -38,10 +38,10 @@ def precision_table(records: Sequence[RunRecord]) -> pd.DataFrame:
         :data:`fer_lib.study.gains.READINGS` from three seeds in each. The spread of a seed is one for all rows; where
         the split is drawn with the seed, seeds are compared on their common split.
     """
-    found = _accuracies(records)
+    found = _accuracies(study)
     both = {name: by_type for name, by_type in found.items() if REFERENCE in by_type and len(by_type) > 1}
     if not both:
-        return pd.DataFrame(columns=COLUMNS)
+        return table_of([], COLUMNS)
     nets = {(name, precision): of_seeds for name, by_type in both.items() for precision, of_seeds in by_type.items()}
     fitted = fit(
         {net: list(of_seeds.values()) for net, of_seeds in nets.items()},
@@ -74,13 +74,13 @@ def precision_table(records: Sequence[RunRecord]) -> pd.DataFrame:
             if min(len(of_seeds), len(theirs)) >= MIN_SEEDS:
                 row["reading"] = reading_of(gain)
         rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return table_of(rows, COLUMNS)
 
 
-def _accuracies(records: Sequence[RunRecord]) -> dict[str, dict[str, dict[int, float]]]:
+def _accuracies(study: Study) -> dict[str, dict[str, dict[int, float]]]:
     """Accuracy of the last epoch by recipe, precision and seed."""
     found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
-    for group in group_records(records):
+    for group in study.groups:
         if group.seeds and group.epochs == group.recipe_epochs and _differs_in_precision_only(group):
             scores = zip(group.precisions, group.seeds, group.scores(HELD_OUT), strict=True)
             for precision, seed, of_pictures in scores:
@@ -101,5 +101,4 @@ def _split(recipe: str, seed: int) -> object:
 
 
 def _level(prefix: str, values: list[float]) -> dict[str, object]:
-    sd = sample_sd(values)
-    return {f"{prefix}accuracy": 100 * float(np.mean(values)), f"{prefix}sd": None if sd is None else 100 * sd}
+    return {f"{prefix}accuracy": 100 * float(np.mean(values)), f"{prefix}sd": 100 * sample_sd(values)}

@@ -9,6 +9,7 @@ from tiny import write_run
 
 from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.study.precision import precision_table
+from fer_lib.study.results import Study
 
 FIXED, DRAWN = "narrow/none/fer2013", "ckplus/w8_picture_2to1/ckplus"
 FLOAT, SHORT = (300, 310, 308), (305, 306, 301)  # right answers of 400, seed by seed
@@ -27,7 +28,7 @@ def trained(runs, name, precision, correct, chosen=True, **changes):
 
 def test_on_one_test_set_the_interval_is_the_two_sample_t_test_s(tmp_path):
     records = trained(tmp_path, FIXED, "float32", FLOAT) + trained(tmp_path, FIXED, "bfloat16", SHORT, chosen=False)
-    row = precision_table(records).iloc[0]
+    row = precision_table(Study(records)).iloc[0]
     a, b = np.array(SHORT) / 4, np.array(FLOAT) / 4
     assert row["difference"] == pytest.approx(a.mean() - b.mean())
     expected = stats.ttest_ind(a, b).confidence_interval(0.95)
@@ -37,7 +38,7 @@ def test_on_one_test_set_the_interval_is_the_two_sample_t_test_s(tmp_path):
 
 def test_splits_drawn_by_the_seed_are_compared_seed_by_seed(tmp_path):
     records = trained(tmp_path, DRAWN, "float32", FLOAT, chosen=False) + trained(tmp_path, DRAWN, "bfloat16", SHORT)
-    row = precision_table(records).iloc[0]
+    row = precision_table(Study(records)).iloc[0]
     expected = stats.ttest_rel(np.array(SHORT) / 4, np.array(FLOAT) / 4).confidence_interval(0.95)
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
     assert (row["seeds"], row["float32_seeds"], row["reading"]) == (3, 3, "undecided")
@@ -46,14 +47,14 @@ def test_splits_drawn_by_the_seed_are_compared_seed_by_seed(tmp_path):
 def test_the_spread_of_a_seed_is_pooled_over_recipes(tmp_path):
     records = [r for name in (FIXED, "narrow/se/fer2013") for r in trained(tmp_path, name, "float32", FLOAT)]
     records += [r for name in (FIXED, "narrow/se/fer2013") for r in trained(tmp_path, name, "bfloat16", SHORT)]
-    pooled = precision_table(records)
-    alone = precision_table([record for record in records if record.recipe == FIXED])
+    pooled = precision_table(Study(records))
+    alone = precision_table(Study(record for record in records if record.recipe == FIXED))
     widths = [(table["high"] - table["low"]).iloc[0] for table in (pooled, alone)]
     assert widths[0] / widths[1] == pytest.approx(stats.t.ppf(0.975, 8) / stats.t.ppf(0.975, 4))
 
 
 def test_too_few_seeds_are_said_and_other_lengths_or_one_precision_have_no_row(tmp_path):
     both = trained(tmp_path, FIXED, "float32", FLOAT) + trained(tmp_path, FIXED, "bfloat16", SHORT[:2])
-    assert precision_table(both)["reading"].tolist() == ["too few: 2 of 3 seeds"]
+    assert precision_table(Study(both))["reading"].tolist() == ["too few: 2 of 3 seeds"]
     short = trained(tmp_path, DRAWN, "float32", FLOAT) + trained(tmp_path, DRAWN, "bfloat16", SHORT, epochs=7)
-    assert precision_table(short).empty
+    assert precision_table(Study(short)).empty
