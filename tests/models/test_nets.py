@@ -32,12 +32,6 @@ NAMES = [
 ]
 
 
-# Export takes most of the time, and goes by the kinds of blocks: what a net is exported with holds them all.
-EXPORTED_ELSEWHERE = {
-    **{f"resnet18_{block}": f"resnet50_{block}" for block in ("se", "eca", "bam", "coord", "simam", "aff", "iaff")},
-    **{"resnet34": "resnet18", "resnet34_cbam": "resnet18_cbam", "resnet34_cbam_ends": "zhang"},
-    **{"resnet50_sc": "hu", "resnet50_sc_coord": "hu", "resnet50_coord_simam": "hu"},
-}
 # A second block of a stage has no projection beside it.
 SHALLOW = {"layers": [1, 2, 1, 1]}
 
@@ -180,9 +174,6 @@ def test_bfloat16_gives_nearly_the_same_logits(fresh):
 
 def test_exports_to_onnx(name, trained, tmp_path):
     import onnxruntime
-
-    if name in EXPORTED_ELSEWHERE:
-        pytest.skip(f"its parts are exported with {EXPORTED_ELSEWHERE[name]}")
 
     path, size, classes = tmp_path / "net.onnx", trained.images.shape[-1], [str(i) for i in range(7)]
     export_onnx(trained.net, path, size, classes, {"mean": 0.5}, {"seed": 0})
