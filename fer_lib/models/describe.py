@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -78,9 +79,22 @@ def meta_net(name: str, **options) -> Classifier | None:
     Raises:
         UserError: the name or an option is unknown.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         model = create_model(name, **options)
     return model.eval() if isinstance(model, Classifier) else None
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves tensors as they come: without values there is nothing to fill, and asking takes longer than the net."""
+
+    FILLS = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.fill_, torch.Tensor.zero_,
+             nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_, nn.init.constant_)  # fmt: skip
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        named = kwargs or {}
+        if func in self.FILLS:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def count_parameters(model: nn.Module) -> int:
