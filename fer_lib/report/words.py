@@ -5,7 +5,7 @@ from typing import Any
 
 from fer_lib.claims import Claim
 from fer_lib.data import is_drawn
-from fer_lib.recipe import load_papers
+from fer_lib.recipe import load_papers, paper_names
 from fer_lib.study.groups import DATASETS
 
 TITLE = "Do attention modules improve facial-expression recognition?"
@@ -55,7 +55,7 @@ def paper(name: str) -> dict[str, Any]:
     content = load_papers()[name]
     about = dict(content["paper"])
     about.setdefault("short", about.get("title", name))
-    about["cited"] = about["short"] + (f" ({about['year']})" if "year" in about else "")
+    about["cited"] = paper_names()[name]
     return about
 
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from fer_lib import plots
 from fer_lib.claims import NUMBERS as KINDS_OF_NUMBER
 from fer_lib.claims import Claim, list_claims
 from fer_lib.metrics import summary
-from fer_lib.recipe import get_recipe, list_recipes
+from fer_lib.recipe import get_recipe, list_recipes, paper_names
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, sample_sd
 from fer_lib.study.evidence import paper_finding
@@ -274,6 +276,16 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
         pairs = zip(table["recipe"], table["runs"].str.split().map(len), strict=True)
         shown["runs"] = [f"[{count}]({runs_page}#{anchor(name)})" if count else "" for name, count in pairs]
     return shown
+
+
+def claim_figure(table: pd.DataFrame) -> Figure:
+    """The accuracies and recalls of a claim table."""
+    return plots.claims(table.replace({"paper": paper_names()}))
+
+
+def gain_figure(table: pd.DataFrame) -> Figure:
+    """The gains of a claim table."""
+    return plots.gain_claims(table.replace({"paper": paper_names()}))
 
 
 def open_sentence(table: pd.DataFrame) -> str:

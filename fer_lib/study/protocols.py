@@ -21,7 +21,7 @@ from fer_lib.data import PROTOCOLS, FaceDataset, is_drawn, run_parts
 from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
-from fer_lib.recipe import Recipe, get_recipe, list_recipes
+from fer_lib.recipe import Recipe, get_recipe, list_recipes, paper_names
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import sample_sd
 from fer_lib.study.groups import Group, group_records, longest_groups
@@ -420,7 +420,8 @@ def readable_reach(table: pd.DataFrame) -> pd.DataFrame:
 
 def protocol_figure(table: pd.DataFrame) -> Figure:
     """The table of :func:`protocol_audit` with what the papers print."""
-    return plots.protocols(table, printed_accuracies(), WORDS)
+    printed = printed_accuracies()
+    return plots.protocols(table, printed.assign(paper=printed["paper"].map(paper_names())), WORDS)
 
 
 # ---------------------------------------------------------------- any dataset, on the spot
