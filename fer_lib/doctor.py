@@ -22,8 +22,7 @@ from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset, synthetic
 from fer_lib.data.catalog import data_root
 from fer_lib.errors import UserError
 from fer_lib.paths import results_dir
-from fer_lib.queue.plan import HEADLINES
-from fer_lib.recipe import Recipe, RunSpec, get_recipe, with_changes
+from fer_lib.recipe import Recipe, RunSpec, get_recipe, headlines, with_changes
 from fer_lib.training import Interrupted, Stop, choose_device, device_name, first_step, fit, precision_name
 
 SMALL = "narrow/none/fer2013"
@@ -162,7 +161,7 @@ def _checks(device: torch.device) -> Iterator[tuple[str, Callable[[], str]]]:
             )
     own = with_changes(small, precision=precision_name(device))
     yield "stopped and resumed", lambda: _resumed(own, dataset, device)
-    names = [name for name in HEADLINES if name.endswith("/fer2013")] if device.type == "cuda" else [SMALL]
+    names = [name for name in headlines() if name.endswith("/fer2013")] if device.type == "cuda" else [SMALL]
     for name in names:
         yield name, lambda name=name: _speed(name, device)
 

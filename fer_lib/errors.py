@@ -37,6 +37,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {name!r}: {hint}")
 
 
+def check_least(option: str, value: int | None, least: int = 1) -> None:
+    """Refuse a number below its limit; None, an option that was not given, is none.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if value is not None and value < least:
+        raise UserError(f"{option} {value}: must be {least} or more")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is exhausted, in whichever of the ways that Python, NumPy and PyTorch have."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):

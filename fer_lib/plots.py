@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from fer_lib.data.catalog import dataset_title
+
 PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
 PAPER_WORDS = "#B34700"  # the papers' orange, dark enough to read on white
 UNKNOWN = "#707070"  # words about what no run has measured yet: quiet, but dark enough to read
 SYSTEMS = ((OURS, "o"), ("#00795A", "s"), ("#A0457E", "^"), ("#000000", "v"), ("#7A6A00", "D"), ("#6A5ACD", "P"))
 """Colour and mark of each system beside printed numbers."""
-DATA = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "drawn faces"}
 FEW = 20
 """Pictures below which a share is not drawn."""
 
@@ -81,7 +82,9 @@ def _claim_panel(axes: Axes, table: pd.DataFrame) -> None:
     for row, verdict in zip(rows, table["verdict"], strict=True):
         axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     _row_names(axes, rows, _claim_names(table))
-    axes.set_title(f"{table['paper'].iloc[0]}, {DATA.get(table['dataset'].iloc[0])}", loc="left", fontsize="medium")
+    axes.set_title(
+        f"{table['paper'].iloc[0]}, {dataset_title(table['dataset'].iloc[0])}", loc="left", fontsize="medium"
+    )
 
 
 def _claim_names(table: pd.DataFrame) -> list[str]:
@@ -132,7 +135,7 @@ def gains(table: pd.DataFrame) -> Figure:
     grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for (baseline, modules), axes in zip(panels, grid, strict=True):
         axes.set_title(
-            f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {DATA.get(baseline['dataset'])}",
+            f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {dataset_title(baseline['dataset'])}",
             loc="left",
             fontsize="medium",
         )
@@ -412,7 +415,7 @@ def reliability(table: pd.DataFrame) -> Figure:
             together = weighed.div(full.groupby(interval)["pictures"].sum(), axis=0)
             axes.plot(together["confidence"], together["accuracy"], color=OURS, linewidth=2.5, label="all together")
         axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
-        axes.set_title(textwrap.fill(f"{paper}, {DATA.get(dataset)}", 30), fontsize=9)
+        axes.set_title(textwrap.fill(f"{paper}, {dataset_title(dataset)}", 30), fontsize=9)
         axes.grid(alpha=0.3)
     figure.supxlabel("confidence, %")
     figure.supylabel("accuracy, %")

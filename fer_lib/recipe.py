@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of
 from fer_lib.data.ferplus import FERPLUS_CLASSES
 from fer_lib.data.folds import COPIES
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_least, unknown
 from fer_lib.nets import PRETRAINED, check_net, is_classical
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
 from fer_lib.schema import Count, Name, Part, Positive, Text, check, check_named, checked_fields, read_toml, shown
@@ -106,6 +106,10 @@ class Recipe:
 
         An optional field at its default is left out, so that a field added later changes no earlier run's identity.
         """
+        return dict(self._training)
+
+    @cached_property
+    def _training(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)
         optional = {f.name for f in dataclasses.fields(self) if f.name in vars(Recipe) or f.default_factory is dict}
         return {k: v for k, v in values.items() if k not in NO_PART and (v or k not in optional)}
@@ -194,12 +198,9 @@ class RunSpec:
             raise UserError(f"--fold {self.fold}: a run of {self.recipe.name} takes no fold; leave it out")
         if folds > 1 and (self.fold is None or not 0 <= self.fold < folds):
             raise UserError(f"--fold {self.fold}: protocol {self.recipe.protocol!r} needs a fold from 0 to {folds - 1}")
-        if self.seed < 0:
-            raise UserError(f"--seed {self.seed}: must be 0 or more")
-        for name in ("limit_train", "limit_test"):
-            limit = getattr(self, name)
-            if limit is not None and limit < 1:
-                raise UserError(f"--{name.replace('_', '-')} {limit}: must be 1 or more")
+        check_least("--seed", self.seed, 0)
+        check_least("--limit-train", self.limit_train)
+        check_least("--limit-test", self.limit_test)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values: what ``run.json`` keeps and what the identity hashes."""
@@ -291,6 +292,8 @@ class About(Part):
     """Where it was published, as far as its text says."""
     caveat: Text | None = None
     """What a reader must know first of its numbers, in a line."""
+    headlines: dict[Name, Name] | None = None
+    """The recipes of what it is quoted for, and of the plain net beside each, their names without the paper's."""
 
 
 class Ablation(Part):
@@ -353,6 +356,17 @@ def list_recipes() -> dict[str, Recipe]:
         for paper, content in load_papers().items()
         for recipe in parse_recipes(paper, content.get("recipe", []))
     }
+
+
+@cache
+def headlines() -> dict[str, str]:
+    """The recipes of what the papers are quoted for, FER2013 first, and the plain net beside each."""
+    named = {
+        f"{paper}/{name}": f"{paper}/{plain}"
+        for paper, content in load_papers().items()
+        for name, plain in content["paper"].get("headlines", {}).items()
+    }
+    return dict(sorted(named.items(), key=lambda pair: not pair[0].endswith("/fer2013")))
 
 
 def get_recipe(name: str) -> Recipe:

@@ -20,3 +20,9 @@ def one_line(text: str) -> str:
 def spreadsheet_cell(text: str) -> str:
     """A cell of a CSV file: with a quote before what a spreadsheet would take for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def signed(points: float) -> str:
+    """Points with a true minus sign, one decimal; what rounds to zero has no sign."""
+    text = f"{points:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")

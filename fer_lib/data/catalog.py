@@ -48,6 +48,11 @@ KNOWN = {
 }
 
 
+def dataset_title(name: str) -> str:
+    """What people call a dataset; ``own`` are a paper's own unpublished pictures."""
+    return "own pictures" if name == "own" else KNOWN[name].title if name in KNOWN else name
+
+
 def classes_of(name: str) -> tuple[str, ...]:
     """Class names of a dataset; empty where its folders will say them."""
     return KNOWN[name].classes if name in KNOWN else ()

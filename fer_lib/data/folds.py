@@ -31,6 +31,17 @@ PROTOCOLS = {
     "picture_90_10_drawn": 1,
 }
 
+PROTOCOL_WORDS = {
+    "official": "FER2013's own split",
+    "subject_10fold": "10 folds, by person",
+    "copied_10fold": "10 folds, copied code",
+    "picture_2to1": "2:1, by picture",
+    "picture_90_10": "90/10, by picture",
+    "picture_10fold": "10 folds, by picture",
+}
+"""The kinds of protocols in words; those of CK+ in the order of what they put on both sides: nothing, the person, the
+film."""
+
 COPIES = "copies_of_test"
 """What leaves out of training every picture that also occurs, pixel for pixel, in the val or test part."""
 
@@ -42,6 +53,11 @@ _COPIED_BLOCK_SIZES = (12, 18, 9, 21, 9, 24, 6)
 def is_drawn(protocol: str) -> bool:
     """Whether a protocol's split follows from the seed, so that two seeds are tested on other pictures."""
     return protocol.endswith("_drawn")
+
+
+def kind_of(protocol: str) -> str:
+    """The protocol whether fixed or drawn, a key of :data:`PROTOCOL_WORDS`."""
+    return protocol.removesuffix("_drawn")
 
 
 class Parts(NamedTuple):
@@ -197,7 +213,7 @@ def _split(dataset: FaceDataset, protocol: str, fold: int, seed: int) -> Parts:
                 "pictures of your own get one by folders train, val and test"
             )
         return parts
-    drawn, kind = is_drawn(protocol), protocol.removesuffix("_drawn")
+    drawn, kind = is_drawn(protocol), kind_of(protocol)
     if kind == "copied_10fold":
         is_test = _copied(dataset, fold)
     elif kind == "subject_10fold":

@@ -16,10 +16,11 @@ from fer_lib.data.walk import passed_over
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import DETECTORS, create_detector
 from fer_lib.demo.film import write_film
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_least, unknown
 from fer_lib.frames import Frame, find_files, read_frames
 from fer_lib.paths import check_output, write_atomically
 from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
+from fer_lib.progress import track
 from fer_lib.texts import spreadsheet_cell
 
 FORMATS = ("json", "csv", "pictures", "films")
@@ -61,8 +62,7 @@ def predict_command(
     """
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
-    if every < 1:
-        raise UserError(f"--every {every}: must be 1 or more")
+    check_least("--every", every)
     if views not in VIEWS:
         raise unknown("kind of test views", views, VIEWS)
     if detector not in DETECTORS:
@@ -101,6 +101,8 @@ def predict_command(
         return 1 if unread else 0
 
     predictor = Predictor(checkpoint, device)
+    if output and form in ("json", "csv"):  # else the lines of output say how far it is
+        files = track(files, "reading")
     results = counted(predict_files(files, create_detector(detector), predictor, every=every, views=views, warn=report))
     if form in ("pictures", "films"):
         for path in write_pictures(results, output or Path("drawn"), checkpoint.name, films=form == "films"):

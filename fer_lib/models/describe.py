@@ -1,9 +1,12 @@
 """Size and cost of every model."""
 
+import json
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -12,7 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from fer_lib.augment import Augmentation
+from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
+from fer_lib.kept import Kept, code_digest
 from fer_lib.models.base import Classifier
 from fer_lib.models.registry import create_model, list_models
 
@@ -48,13 +54,13 @@ def describe(
         device: where to measure the time.
 
     Yields:
-        One row a name, in the order given, as soon as it is measured.
+        One row a name, in the order given, as soon as it is measured; none if a name is unknown.
 
     Raises:
         UserError: a name is unknown, or a net does not take pictures of ``pixels``.
     """
-    for name in names or [*list_models(), *list_models(classical=True)]:
-        model = meta_net(name)
+    nets = {name: meta_net(name) for name in names or [*list_models(), *list_models(classical=True)]}
+    for name, model in nets.items():
         if model is None:
             yield ModelRow(name)
             continue
@@ -130,6 +136,43 @@ def count_cost(model: Classifier, pixels: int) -> NetCost:
 def count_macs(model: Classifier, pixels: int) -> int:
     """Multiply-accumulates of one forward pass of one picture of ``pixels`` x ``pixels``."""
     return count_cost(model, pixels).macs
+
+
+class CostCounter:
+    """Counts what a net costs once.
+
+    Args:
+        path: the file that keeps the counts, see :class:`fer_lib.kept.Kept`.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._kept = Kept(path, code_digest("models", "nets.py"))
+
+    def __call__(self, recipe: Mapping[str, Any]) -> NetCost | None:
+        """What the net of a recipe's plain values costs; None for a pipeline, which is fitted, not trained."""
+        pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
+        return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels)
+
+    def of_net(self, model: str, options: Mapping[str, Any], pixels: int | None = None) -> NetCost | None:
+        """The same of a model, its options and the side of its pictures, by default what it was designed for."""
+
+        def count() -> list[int] | None:
+            net = meta_net(model, **options)
+            return list(count_cost(net, pixels or net.input_size or FACE_SIDE)) if net else None
+
+        known = self._kept(json.dumps([model, options, pixels], sort_keys=True), count)
+        return NetCost(*known) if known else None
+
+    def parameters(self, recipe: Mapping[str, Any]) -> float:
+        """Weights of the net of a recipe's plain values; NaN for a pipeline."""
+        model, options = recipe["model"], recipe.get("model_options", {})
+
+        def count() -> int | None:
+            net = meta_net(model, **options)
+            return count_parameters(net) if net else None
+
+        known = self._kept(json.dumps([model, options, "parameters"], sort_keys=True), count)
+        return math.nan if known is None else known
 
 
 class _Written(TorchDispatchMode):

@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from fer_lib.augment import Augmentation
-from fer_lib.data import FACE_SIDE
-from fer_lib.models.describe import NetCost, count_cost, meta_net
-from fer_lib.paths import write_atomically
+from fer_lib.models.describe import CostCounter, NetCost
 from fer_lib.queue.plan import Status
 from fer_lib.recipe import Recipe
 from fer_lib.runs import RunRecord
@@ -144,30 +141,6 @@ def _cores(device: str) -> tuple[str, int | None]:
     """A device's name as records have it, without its number of threads, and that number; None for a GPU."""
     found = re.fullmatch(r"(.*), (\d+) threads", device)
     return (found[1], int(found[2])) if found else (device, None)
-
-
-class CostCounter:
-    """Counts what a recipe's net costs once and keeps the numbers in a file: all nets take half a minute."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[str, list[int] | None] = json.loads(path.read_text()) if path.exists() else {}
-
-    def __call__(self, recipe: dict[str, Any]) -> NetCost | None:
-        """What the recipe's net costs; None for a model that is fitted, not trained."""
-        pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
-        return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels)
-
-    def of_net(self, model: str, options: dict[str, Any], pixels: int) -> NetCost | None:
-        """The same of a model, its options and the side of its pictures."""
-        key = json.dumps([model, options, pixels], sort_keys=True)
-        if key not in self._known:
-            net = meta_net(model, **options)
-            self._known[key] = list(count_cost(net, pixels)) if net else None
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._path, lambda file: file.write(json.dumps(self._known, indent=0).encode()))
-        known = self._known[key]
-        return NetCost(*known) if known else None
 
 
 def benchmark_path(results: Path, name: str, device: str) -> Path:

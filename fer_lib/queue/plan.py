@@ -5,21 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import check_least, unknown
 from fer_lib.queue.lock import is_locked
-from fer_lib.recipe import Recipe, RunSpec, list_recipes, load_papers
-
-HEADLINES = {
-    "li/hybrid/fer2013": "li/resnet34/fer2013",
-    "hu/coord_simam_sc/fer2013": "hu/plain/fer2013",
-    "gu/psa_joint_weighted/fer2013": "gu/basic/fer2013",
-    "zhang/cbam_ends/fer2013": "zhang/plain/fer2013",
-    "hu/coord_simam_sc/ckplus": "hu/plain/ckplus",
-    "gu/psa_joint_weighted/ckplus": "gu/basic/ckplus",
-    "gu/psa_joint_weighted_subject_folds/ckplus": "gu/basic_subject_folds/ckplus",
-    "zhang/cbam_ends/ckplus": "zhang/plain/ckplus",
-}
-"""What each paper is quoted for, in the order of their training, and the plain net beside it."""
+from fer_lib.recipe import Recipe, RunSpec, headlines, list_recipes, load_papers
 
 HEADLINE_SEEDS = 5
 CONTROL_SEEDS = 5
@@ -35,7 +23,7 @@ def wanted_seeds(recipe: Recipe) -> int:
         return 1
     if recipe.seeds is not None:
         return recipe.seeds
-    if recipe.name in HEADLINES:
+    if recipe.name in headlines():
         return HEADLINE_SEEDS
     return CONTROL_SEEDS if recipe.name.startswith("control/") else SEEDS
 
@@ -76,8 +64,7 @@ def matrix(
         limit_train: see :class:`fer_lib.recipe.RunSpec`.
         limit_test: the same.
     """
-    if seeds is not None and seeds < 1:
-        raise UserError(f"--seeds {seeds}: must be 1 or more")
+    check_least("--seeds", seeds)
     specs = []
     for recipe in recipes:
         count = wanted_seeds(recipe) if seeds is None else seeds if recipe.chance else 1
@@ -92,13 +79,11 @@ def matrix(
 def _urgency(spec: RunSpec) -> tuple[int, ...]:
     name, seed = spec.recipe.name, spec.seed
     on_fer2013 = name.endswith("/fer2013")
-    if name in _PAIRS:
-        return (0 if on_fer2013 else 2, seed, _PAIRS.index(name))
+    pairs = [recipe for pair in headlines().items() for recipe in pair]
+    if name in pairs:
+        return (0 if on_fer2013 else 2, seed, pairs.index(name))
     wave = {"control": 1, "best": 4, "narrow": 5, "ladder": 5, "ckplus": 5}.get(name.split("/")[0], 3)
     return (wave, not on_fer2013, seed)
-
-
-_PAIRS = [name for pair in HEADLINES.items() for name in pair]
 
 
 @dataclass(frozen=True)

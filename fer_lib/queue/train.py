@@ -1,10 +1,9 @@
 """Train a run of the study once: load it if it is complete, continue it if it was stopped, else start it."""
 
-import hashlib
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
+from fer_lib.kept import code_digest
 from fer_lib.metrics import summary
 from fer_lib.models.describe import meta_net, milliseconds
 from fer_lib.paths import ROOT, results_dir
@@ -86,12 +86,6 @@ def find_run(spec: RunSpec, results: Path | None = None) -> RunRecord | None:
     """The record of a run, or None if it has not been completed."""
     folder = (results or results_dir()) / "runs" / spec.run_id
     return read_record(folder) if folder.exists() else None
-
-
-def longest_run(records: Iterable[RunRecord], recipe: str) -> RunRecord | None:
-    """The run of a recipe that was trained for most epochs, the lowest seed first; None if there is none."""
-    candidates = [record for record in records if record.recipe == recipe]
-    return max(candidates, key=lambda r: (r.epochs, -r.spec["seed"]), default=None)
 
 
 def _write(
@@ -180,15 +174,11 @@ def code_version() -> dict[str, Any]:
 
     The digest is there even where git is not, as on a machine the tree was copied to.
     """
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "fer_lib").rglob("*")):
-        if path.suffix in (".py", ".toml"):
-            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     commit = _git("rev-parse", "HEAD")
     return {
         "commit": commit or None,
         "modified": bool(_git("status", "--porcelain", "--", "fer_lib")) if commit else None,
-        "digest": digest.hexdigest(),
+        "digest": code_digest(),
     }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from fer_lib.data import FaceDataset, load_dataset
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, check_least
 from fer_lib.queue.lock import Busy, locked
 from fer_lib.queue.plan import run_status
 from fer_lib.queue.train import train_run
@@ -62,8 +62,7 @@ def run_queue(
         time_limit: stop after this many seconds, with checkpoints.
         say: receives the lines of progress.
     """
-    if jobs < 1:
-        raise UserError(f"--jobs {jobs}: must be 1 or more")
+    check_least("--jobs", jobs)
     choose_device(device)
     with Stop(time_limit) as stop, _one_gpu(device) as chosen:
         if jobs == 1:

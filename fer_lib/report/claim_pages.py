@@ -12,7 +12,6 @@ from fer_lib.recipe import list_recipes, load_papers
 from fer_lib.report import words
 from fer_lib.report.material import Material
 from fer_lib.report.run_pages import pages_of
-from fer_lib.study.pools import Pools
 from fer_lib.study.tables import recipe_table
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 
@@ -24,7 +23,6 @@ def claim_contexts(material: Material) -> Iterator[dict[str, Any]]:
     """What the template of a claim's page needs, claim by claim in the papers' order."""
     tested = material.claims.set_index("claim")
     stated = material.statements.set_index("claim")
-    pools = Pools(material.records)
     for claim in list_claims():
         row = tested.loc[claim.id] if claim.id in tested.index else None
         verdict, calculation = _verdict(claim, row, stated, material.evidence)
@@ -45,9 +43,7 @@ def claim_contexts(material: Material) -> Iterator[dict[str, Any]]:
             "findings": _findings(claim, calculation, material.evidence),
             "contradictions": contradictions(claim),
             **_ours(claim, row),
-            "sides": [
-                _side(name, material, pools) for name in (claim.recipe, claim.baseline) if name in list_recipes()
-            ],
+            "sides": [_side(name, material) for name in (claim.recipe, claim.baseline) if name in list_recipes()],
         }
 
 
@@ -127,10 +123,10 @@ def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
     return found | {"ours_value": row["ours"], "seeds": row["seeds"]}
 
 
-def _side(name: str, material: Material, pools: Pools) -> dict[str, Any]:
+def _side(name: str, material: Material) -> dict[str, Any]:
     """One recipe of a claim's test: its runs of full length, its shorter ones, its settings."""
     recipe = list_recipes()[name]
-    group = pools.full(name)
+    group = material.study.full(name)
     full = " ".join(record.id for record in group.records) if group else ""
     every = " ".join(record.id for record in material.records if record.recipe == name)
     complete = pages_of(full, material)

@@ -10,11 +10,11 @@ from fer_lib.queue.plan import HEADLINE_SEEDS
 from fer_lib.recipe import load_papers
 from fer_lib.report import words
 from fer_lib.report.material import Material
-from fer_lib.study.answer import printed_numbers, signed
+from fer_lib.study.answer import printed_numbers
 from fer_lib.study.gains import READINGS
-from fer_lib.study.pools import Pools
 from fer_lib.study.protocols import protocol_audit
 from fer_lib.study.verdicts import NOT_RUN, NOT_TESTABLE
+from fer_lib.texts import signed
 
 
 def cited() -> list[str]:
@@ -61,7 +61,7 @@ def how_sure(material: Material) -> dict[str, str]:
 
 def _inflation(material: Material) -> str:
     """What a split by picture is worth on CK+, by the system that shows it best."""
-    table = protocol_audit(material.records)
+    table = protocol_audit(material.study)
     rows = table[(table["split"] == "picture_10fold") & table["inflation"].notna()]
     if rows.empty:
         return ""
@@ -78,7 +78,6 @@ def _inflation(material: Material) -> str:
 
 def cards(material: Material) -> list[dict[str, Any]]:
     """What each paper is quoted for, what can be said of it, and its weightiest contradiction."""
-    pools = Pools(material.records)
     numbers = printed_numbers(material.claims)
     found = []
     for name in cited():
@@ -86,7 +85,7 @@ def cards(material: Material) -> list[dict[str, Any]]:
         rows = material.claims[material.claims["claim"].isin([claim.id for claim in headlines])]
         counts = numbers[numbers["paper"] == name]["verdict"].value_counts()
         wanted = {claim.recipe for claim in headlines if claim.recipe}
-        seeds = {recipe: len(group.seeds) if (group := pools.full(recipe)) else 0 for recipe in wanted}
+        seeds = {recipe: len(group.seeds) if (group := material.study.full(recipe)) else 0 for recipe in wanted}
         done = f", {sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full trainings" if wanted else ""
         found.append(
             {

@@ -10,10 +10,11 @@ from fer_lib.report import words
 from fer_lib.report.front import cited
 from fer_lib.report.material import Material
 from fer_lib.report.run_pages import pages_of
-from fer_lib.study.answer import comparison_anchor, printed_numbers, signed
+from fer_lib.study.answer import comparison_anchor, printed_numbers
 from fer_lib.study.audits import ceiling_table
 from fer_lib.study.evidence import CONTRADICTED, IMPOSSIBLE, UNDECIDABLE
 from fer_lib.study.gains import family_sentences
+from fer_lib.texts import signed
 
 ASKED = {
     "": "{net}: what modules add",

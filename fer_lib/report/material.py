@@ -1,4 +1,4 @@
-"""What the report's pages are made from: the records and the tables, each computed once."""
+"""What the report's pages are made from: the study's results and their tables."""
 
 from collections import defaultdict
 from functools import cached_property
@@ -10,6 +10,7 @@ from fer_lib.study.answer import Progress, answer, progress
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table
+from fer_lib.study.results import Study
 from fer_lib.study.statements import statement_table
 
 QUESTIONS = ("", "start", "alike")
@@ -17,56 +18,49 @@ QUESTIONS = ("", "start", "alike")
 
 
 class Material:
-    """The study's records and tables.
+    """The study's results and tables.
 
     Args:
-        records: the sound ones.
-        problems: what is wrong with the others, one line each.
+        study: the results.
     """
 
-    def __init__(self, records: list[RunRecord], problems: list[str]) -> None:
-        self.records, self.problems = records, problems
+    def __init__(self, study: Study) -> None:
+        self.study, self.records = study, study.records
 
     @cached_property
     def claims(self) -> pd.DataFrame:
         """See :func:`fer_lib.study.claim_table.claim_table`."""
-        return claim_table(self.records)
+        return claim_table(self.study)
 
     @cached_property
     def evidence(self) -> pd.DataFrame:
         """See :func:`fer_lib.study.evidence.evidence_table`."""
-        return evidence_table(self.records)
+        return evidence_table(self.study)
 
     @cached_property
     def statements(self) -> pd.DataFrame:
         """See :func:`fer_lib.study.statements.statement_table`."""
-        return statement_table(self.records)
+        return statement_table(self.study)
 
     @cached_property
     def own_gains(self) -> dict[str, pd.DataFrame]:
         """Our own comparisons by question, see :func:`fer_lib.study.gains.ablation_table`."""
-        return {question: ablation_table(self.records, claimed=False, question=question) for question in QUESTIONS}
+        return {question: ablation_table(self.study, claimed=False, question=question) for question in QUESTIONS}
 
     @cached_property
     def state(self) -> Progress:
         """How far the study is."""
-        return progress(self.records)
+        return progress(self.study)
 
     @cached_property
     def answer(self) -> tuple[str, str]:
         """What is said of attention, and of printed numbers: Markdown with links within the report."""
-        tables = {
-            "claims": self.claims,
-            "evidence": self.evidence,
-            "control": self.own_gains[""],
-            "alike": self.own_gains["alike"],
-        }
-        return tuple(answer(self.records, links=True, tables=tables, state=self.state).split("\n\n"))
+        return tuple(answer(self.study, links=True).split("\n\n"))
 
     @cached_property
     def paper_gains(self) -> pd.DataFrame:
         """The papers' own ablations."""
-        return ablation_table(self.records, claimed=True)
+        return ablation_table(self.study, claimed=True)
 
     @cached_property
     def trainings(self) -> dict[str, list[RunRecord]]:

@@ -10,6 +10,7 @@ import json
 import math
 import re
 import shutil
+import sys
 import tempfile
 import time
 import tomllib
@@ -124,8 +125,8 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], limit: int) -> s
     """Execute a notebook into a draft, which is written after every cell; what went wrong, or None."""
     try:
         papermill.execute_notebook(
-            source, draft, parameters, kernel_name="python3", cwd=str(ROOT), progress_bar=False,
-            execution_timeout=limit,
+            source, draft, parameters, kernel_name="python3", cwd=str(ROOT), execution_timeout=limit,
+            progress_bar={"file": sys.__stderr__, "leave": False, "disable": None},  # none but at a terminal
         )  # fmt: skip
     except PapermillExecutionError as error:
         return _first_error(error)

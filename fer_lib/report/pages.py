@@ -17,13 +17,14 @@ from pygments.formatters import HtmlFormatter
 
 from fer_lib import plots
 from fer_lib.errors import UserError
-from fer_lib.paths import results_dir, write_atomically
+from fer_lib.paths import write_atomically
+from fer_lib.progress import track
 from fer_lib.report import claim_pages, front, lists, run_pages, words
 from fer_lib.report.material import Material
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
 from fer_lib.study import groups
 from fer_lib.study.modules import module_figure, module_words
-from fer_lib.study.verify import sound_records
+from fer_lib.study.results import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAVIGATION = (
@@ -57,9 +58,9 @@ def render(scale: str = "paper") -> list[Path]:
         raise UserError(
             f"{executed_path('*', scale).parent}: no executed notebook; run `fer notebook NAME --scale {scale}`"
         )
-    material = Material(*sound_records(results_dir() / "runs")) if scale == "paper" else None
+    material = Material(Study.load()) if scale == "paper" else None
     site = Site(folder, material)
-    for number, source in enumerate(sources):
+    for number, source in enumerate(track(sources, "notebooks")):
         neighbours = [sources[at] if 0 <= at < len(sources) else None for at in (number - 1, number + 1)]
         site.notebook(source, *neighbours)
     if material:
@@ -135,11 +136,16 @@ class Site:
         names = [(context["page"], _brief(context["title"])) for context in contexts]
         for context, before, after in zip(contexts, [None, *names], [*names[1:], None], strict=False):
             self.page("claim", context.pop("page"), before=before, after=after, **context)
-        for name, records in material.trainings.items():
+        for name, records in track(material.trainings.items(), "pages of runs"):
             self.page("run", name, **run_pages.training_context(records, material))
         rows = run_pages.run_rows(material)
         self.page(
-            "runs", "runs.html", title="Every run", rows=rows, count=len(material.records), problems=material.problems
+            "runs",
+            "runs.html",
+            title="Every run",
+            rows=rows,
+            count=len(material.records),
+            problems=material.study.problems,
         )
         self._claims([context | {"page": page} for context, (page, _) in zip(contexts, names, strict=True)])
         families, waiting = lists.families(material)

@@ -12,6 +12,7 @@ from fer_lib.report import words
 from fer_lib.report.material import Material
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
+from fer_lib.study.groups import answers_of, pooled
 
 FEWEST_EPOCHS = 3
 """Below these a curve shows nothing."""
@@ -121,7 +122,7 @@ def _accuracies(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
         row["epoch"] = records[0].content["metrics"][rule]["epoch"] if len(records) == 1 else ""
         for part in PART_WORDS:
             for kind in KINDS:
-                row[f"{part}_{kind}"] = _percent(_pooled(records, part, rule, kind))
+                row[f"{part}_{kind}"] = _percent(pooled(records, part, rule, kind))
         rows.append(row)
     return rows
 
@@ -131,20 +132,8 @@ def _validated(records: Sequence[RunRecord]) -> bool:
     return bool(records[0].content["data"]["counts"].get("val"))
 
 
-def _pooled(records: Sequence[RunRecord], part: str, rule: str, kind: str) -> float:
-    counts = [record.content["data"]["counts"].get(part, 0) for record in records]
-    if not sum(counts):
-        return float("nan")
-    return float(np.average([record.accuracy(part, rule, kind) for record in records], weights=counts))
-
-
-def _answers(records: Sequence[RunRecord]) -> tuple[np.ndarray, np.ndarray]:
-    names = ("test/labels", "test/val_selected/tta")
-    return tuple(np.concatenate([record.predictions[name] for record in records]).astype(int) for name in names)
-
-
 def _class_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    found = per_class(*_answers(records), len(records[0].classes))
+    found = per_class(*answers_of(records), len(records[0].classes))
     return [
         {"name": name, "pictures": int(found["pictures"][i]), "predicted": int(found["predicted"][i])}
         | {key: f"{100 * found[key][i]:.1f}" if found["pictures"][i] else "" for key in ("precision", "recall", "f1")}
@@ -154,7 +143,7 @@ def _class_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
 
 def _confusion(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Row by row the shares of each true class, in percent; the shade of a cell goes with its share."""
-    matrix = confusion_matrix(*_answers(records), len(records[0].classes))
+    matrix = confusion_matrix(*answers_of(records), len(records[0].classes))
     shares = 100 * matrix / matrix.sum(1, keepdims=True).clip(1)
     return [
         {"name": name, "cells": [{"share": f"{share:.0f}", "shade": f"{share / 2:.0f}"} for share in row]}
@@ -223,7 +212,7 @@ def run_rows(material: Material) -> list[dict[str, Any]]:
                 "protocol": words.protocol(first.spec["recipe"]["protocol"]),
                 "seed": first.spec["seed"],
                 "epochs": _epochs(first, recipe),
-                "test": _percent(_pooled(records, "test", "val_selected", "tta")),
+                "test": _percent(pooled(records, "test", "val_selected", "tta")),
                 "finished": max(r.content["time"]["finished"] for r in records)[:10],
             }
         )
@@ -235,7 +224,7 @@ def pages_of(runs: str, material: Material) -> list[dict[str, str]]:
     ids = set(runs.split())
     return [
         {"page": page, "name": f"seed {records[0].spec['seed']}", "recipe": records[0].recipe,
-         "accuracy": _percent(_pooled(records, "test", "val_selected", "tta"))}
+         "accuracy": _percent(pooled(records, "test", "val_selected", "tta"))}
         for page, records in material.trainings.items()
         if ids.intersection(record.id for record in records)
     ]  # fmt: skip

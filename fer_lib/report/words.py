@@ -5,8 +5,9 @@ from typing import Any
 
 from fer_lib.claims import Claim
 from fer_lib.data import is_drawn
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.recipe import load_papers, paper_names
-from fer_lib.study.groups import DATASETS
 
 TITLE = "Do attention modules improve facial-expression recognition?"
 STUDY = "Attention in facial-expression recognition: a reproducibility study"
@@ -39,15 +40,6 @@ VERDICTS = {
     "counted otherwise": "the data have another number of pictures",
 }
 
-PROTOCOLS = {
-    "official": "FER2013's own split",
-    "subject_10fold": "10 folds, by person",
-    "copied_10fold": "10 folds, as in copied code",
-    "picture_2to1": "2:1, by picture",
-    "picture_90_10": "90/10, by picture",
-    "picture_10fold": "10 folds, by picture",
-}
-
 
 @cache
 def paper(name: str) -> dict[str, Any]:
@@ -61,13 +53,12 @@ def paper(name: str) -> dict[str, Any]:
 
 def dataset(name: str) -> str:
     """Data in words."""
-    return DATASETS.get(name, name)
+    return dataset_title(name)
 
 
 def protocol(name: str) -> str:
     """A split in words."""
-    kind = name.removesuffix("_drawn")
-    return PROTOCOLS.get(kind, kind.replace("_", " ")) + (", drawn with the seed" if is_drawn(name) else "")
+    return PROTOCOL_WORDS[kind_of(name)] + (", drawn with the seed" if is_drawn(name) else "")
 
 
 def percent(claim: Claim) -> str:

@@ -1,21 +1,21 @@
 """The answer so far, in sentences that the tables carry; a front page links the numbers, a README does not."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
 from fer_lib.claims import Claim, list_claims
-from fer_lib.queue.plan import HEADLINES, choose_recipes, matrix
-from fer_lib.recipe import get_recipe
-from fer_lib.runs import RunRecord
+from fer_lib.data.catalog import dataset_title
+from fer_lib.queue.plan import choose_recipes, matrix
+from fer_lib.recipe import get_recipe, headlines
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import READINGS, ablation_table
-from fer_lib.study.groups import DATASETS
-from fer_lib.study.pools import MIN_SEEDS, Pools
+from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
+from fer_lib.texts import signed
 
 SHOWN = 2
 """Families whose every effect the answer tells; of further ones it counts the readings."""
@@ -38,38 +38,20 @@ class Progress(NamedTuple):
     of_headlines: int
 
 
-def answer(
-    records: Sequence[RunRecord],
-    *,
-    links: bool = False,
-    tables: Mapping[str, pd.DataFrame] | None = None,
-    state: Progress | None = None,
-) -> str:
+def answer(study: Study, links: bool = False) -> str:
     """What the runs say of attention, and what there is to say of the papers' numbers.
 
     Args:
-        records: the study's runs.
+        study: the study's results.
         links: whether numbers link the report's pages.
-        tables: those of the tables "claims", "evidence", "control" and "alike" that are at hand.
-        state: of :func:`progress`, if it is.
 
     Returns:
         Two paragraphs of Markdown.
     """
-    known = tables or {}
-
-    def table(name: str, build: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        return known[name] if name in known else build()
-
     attention = attention_sentences(
-        table("control", lambda: ablation_table(records, claimed=False)),
-        table("alike", lambda: ablation_table(records, claimed=False, question="alike")),
-        state or progress(records),
+        ablation_table(study, claimed=False), ablation_table(study, claimed=False, question="alike"), progress(study)
     )
-    printed = printed_sentences(
-        table("claims", lambda: claim_table(records)), table("evidence", lambda: evidence_table(records))
-    )
-    text = f"{attention}\n\n{printed}"
+    text = f"{attention}\n\n{printed_sentences(claim_table(study), evidence_table(study))}"
     return text if links else without_links(text)
 
 
@@ -143,7 +125,7 @@ def _family_sentence(rows: pd.DataFrame) -> str:
         for _, row in rows.sort_values("gain", ascending=False).iterrows()
     ]
     net, _, split = baseline.title.partition(", ")
-    data = f"{DATASETS[baseline.dataset]} ({split})" if split else DATASETS[baseline.dataset]
+    data = f"{dataset_title(baseline.dataset)} ({split})" if split else dataset_title(baseline.dataset)
     return (
         f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {who} "
         f"the same net without it: {', '.join(effects)} points of accuracy, with 95 % intervals, "
@@ -188,12 +170,6 @@ def linked_gain(row: pd.Series) -> str:
 def comparison_anchor(recipe: str, baseline: str) -> str:
     """The anchor of a comparison in the report."""
     return f"{recipe}--{baseline}".replace("/", "-")
-
-
-def signed(points: float) -> str:
-    """Points with a true minus sign, one decimal; what rounds to zero has no sign."""
-    text = f"{points:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def module_name(row: pd.Series, baseline: str) -> str:
@@ -258,13 +234,13 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame) -> str:
 # ---------------------------------------------------------------- how far the study is
 
 
-def progress(records: Sequence[RunRecord]) -> Progress:
+@once
+def progress(study: Study) -> Progress:
     """Runs done of those planned, and headlines with enough seeds."""
-    names = {record.id for record in records}
+    names = {record.id for record in study.records}
     planned = matrix(choose_recipes())
-    pools = Pools(records)
-    complete = [name for name in HEADLINES if (group := pools.full(name)) and len(group.seeds) >= MIN_SEEDS]
-    return Progress(sum(spec.run_id in names for spec in planned), len(planned), len(complete), len(HEADLINES))
+    complete = [name for name in headlines() if (group := study.full(name)) and len(group.seeds) >= MIN_SEEDS]
+    return Progress(sum(spec.run_id in names for spec in planned), len(planned), len(complete), len(headlines()))
 
 
 def _counted(verdicts: pd.Series, words: Sequence[str]) -> dict[str, int]:

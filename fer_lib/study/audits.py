@@ -1,11 +1,12 @@
 """Audits: what the accuracies of this field are made of, from the runs' predictions and the committed facts alone.
 
-Every function makes one table from the study's records; a row is a recipe, over its complete seeds, trained for the
+Every function makes one table from the study's results; a row is a recipe, over its complete seeds, trained for the
 most epochs there are. Accuracies and shares are percent, differences points, at the epoch that validation chose and
 with the recipe's test views where nothing else is said.
 """
 
 import json
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,14 +19,15 @@ from fer_lib.data.facts import Facts, load_facts
 from fer_lib.data.ferplus import majority
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
 from fer_lib.recipe import Recipe, list_recipes, paper_names
-from fer_lib.runs import RunRecord, restore_probabilities
 from fer_lib.selection import RULES
 from fer_lib.statistics import sample_sd
+from fer_lib.study.columns import table_of
 from fer_lib.study.gains import gain_table
-from fer_lib.study.groups import Group, group_records, longest_groups
+from fer_lib.study.groups import Group
+from fer_lib.study.results import Study
 
 
-def rule_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+def rule_audit(study: Study) -> pd.DataFrame:
     """What it is worth to choose the epoch on the test set, as much published code does.
 
     Returns:
@@ -33,7 +35,7 @@ def rule_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
         (mean and sd over seeds), also with one view alone, for which test_best was chosen.
     """
     rows = []
-    for group in _spoken_for(records):
+    for group in study.longest.values():
         by_rule = {rule: group.accuracies("test", rule) for rule in RULES}
         one_view = _difference(*(group.accuracies("test", rule, "plain") for rule in ("test_best", "val_selected")))
         rows.append(
@@ -45,7 +47,7 @@ def rule_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
     return _table(rows, (*RULES, "worth", "worth_sd", "worth_one_view", "worth_one_view_sd"))
 
 
-def leak_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+def leak_audit(study: Study) -> pd.DataFrame:
     """PrivateTest without the pictures that also occur, pixel for pixel, in Training.
 
     Returns:
@@ -59,7 +61,7 @@ def leak_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
     facts = load_facts("fer2013")
     leaked, labels = facts.in_train("test"), facts.faces.labels[facts.faces.indices("test")]
     weights = np.bincount(labels[leaked], minlength=len(facts.faces.classes)) / leaked.sum()
-    for group in _of_fer2013(records):
+    for group in _of_fer2013(study):
         correct = group.answers("test").correct
         everywhere, without, alone = correct.mean(1), correct[:, ~leaked].mean(1), correct[:, leaked].mean(1)
         of_class = [correct[:, ~leaked & (labels == label)].mean(1) for label in range(len(weights))]
@@ -79,7 +81,7 @@ def leak_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
     return _table(rows, names)
 
 
-def ferplus_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+def ferplus_audit(study: Study) -> pd.DataFrame:
     """PrivateTest by the labels of FER+ (Barsoum et al. 2016), ten annotators a picture.
 
     Returns:
@@ -91,7 +93,7 @@ def ferplus_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
     known, same = votes >= 0, votes == truth
     disputed = known & ~same
     rows = []
-    for group in _of_fer2013(records):
+    for group in _of_fer2013(study):
         answers = group.answers("test")
         rows.append(
             _head(group)
@@ -110,7 +112,7 @@ def ferplus_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
     return _table(rows, names)
 
 
-def ceiling_table(records: Sequence[RunRecord] = ()) -> pd.DataFrame:
+def ceiling_table(study: Study | None = None) -> pd.DataFrame:
     """How far FER2013's own labels can be met: what labellers of known kinds reach on them.
 
     A net that was always right would be held against these labels, faults included, so that its accuracy is that of
@@ -122,7 +124,7 @@ def ceiling_table(records: Sequence[RunRecord] = ()) -> pd.DataFrame:
     agree with probability a² + (1 - a)² / (C - 1), which is solved for a.
 
     Args:
-        records: not looked at; every table of the study takes them.
+        study: not looked at; every table takes it.
 
     Returns:
         One row per labeller and split: labeller, split, pictures, accuracy (percent).
@@ -150,7 +152,7 @@ def ceiling_table(records: Sequence[RunRecord] = ()) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def cleaning_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+def cleaning_audit(study: Study) -> pd.DataFrame:
     """What it is worth to leave non-faces out of training: each such recipe against the same one without, as
     :func:`fer_lib.study.gains.gain_table`."""
     recipes = list_recipes()
@@ -159,15 +161,15 @@ def cleaning_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
         if recipe.leave_out:
             kept = _key(recipe, "leave_out")
             baseline = next(r.name for r in recipes.values() if not r.leave_out and _key(r) == kept)
-            tables.append(gain_table(records, [recipe.name], baseline))
-    return pd.concat(tables, ignore_index=True) if tables else gain_table(records, [], next(iter(recipes))).iloc[:0]
+            tables.append(gain_table(study, [recipe.name], baseline))
+    return pd.concat(tables, ignore_index=True) if tables else gain_table(study, [], next(iter(recipes))).iloc[:0]
 
 
-def class_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+def class_audit(study: Study) -> pd.DataFrame:
     """Macro means and the recall of every class of FER2013 and CK+, on the test part."""
     rows = []
     recalls = [f"recall_{name}" for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))]
-    for group in _spoken_for(records):
+    for group in study.longest.values():
         seeds = group.classified("test")
         found = [per_class(labels, predicted, len(group.classes)) for labels, predicted in seeds]
         row = _head(group) | _spread("accuracy", [(labels == predicted).mean() for labels, predicted in seeds])
@@ -180,7 +182,7 @@ def class_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
     return _table(rows, ("accuracy", "accuracy_sd", *macro, *recalls))
 
 
-def calibration_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+def calibration_audit(study: Study) -> pd.DataFrame:
     """How far the nets' confidence can be believed, on the test part, from the recorded 8-bit probabilities.
 
     Returns:
@@ -188,9 +190,9 @@ def calibration_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
         expected calibration error (Guo et al. 2017, 15 intervals) and negative log-likelihood (nats).
     """
     rows = []
-    for group in _spoken_for(records):
-        seeds = [_test_shares(group, seed) for seed in group.seeds]
-        accuracy = np.array(group.accuracies("test", "val_selected"))  # the probabilities' 8 bits can tie two classes
+    for group in study.longest.values():
+        seeds = [(truth, shares) for (truth, _), shares in zip(group.classified(), group.shares(), strict=True)]
+        accuracy = np.array(group.accuracies())  # as recorded: the probabilities' 8 bits can tie two classes
         confidence = np.array([shares.max(1).mean() for _, shares in seeds])
         likelihoods = [negative_log_likelihood(truth, shares) for truth, shares in seeds]
         rows.append(
@@ -204,7 +206,7 @@ def calibration_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
     return _table(rows, names)
 
 
-def reliability_table(records: Sequence[RunRecord], bins: int = 10) -> pd.DataFrame:
+def reliability_table(study: Study, bins: int = 10) -> pd.DataFrame:
     """Confidence beside accuracy, in equal intervals of confidence, all seeds and folds of a recipe together.
 
     Returns:
@@ -213,8 +215,8 @@ def reliability_table(records: Sequence[RunRecord], bins: int = 10) -> pd.DataFr
     """
     head = ("recipe", "system", "dataset", "epochs", "recipe_epochs")
     rows = []
-    for group in _spoken_for(records):
-        seeds = [_test_shares(group, seed) for seed in group.seeds]
+    for group in study.longest.values():
+        seeds = [(truth, shares) for (truth, _), shares in zip(group.classified(), group.shares(), strict=True)]
         truth, shares = (np.concatenate(arrays) for arrays in zip(*seeds, strict=True))
         found = reliability(truth, shares, bins)
         for interval in np.flatnonzero(found["pictures"]):
@@ -237,12 +239,8 @@ def reliability_figure(table: pd.DataFrame) -> Figure:
 HEAD = ("recipe", "system", "dataset", "protocol", "seeds", "epochs", "recipe_epochs")
 
 
-def _spoken_for(records: Sequence[RunRecord]) -> list[Group]:
-    return longest_groups(group_records(records))
-
-
-def _of_fer2013(records: Sequence[RunRecord]) -> list[Group]:
-    return [g for g in _spoken_for(records) if g.records[0].spec["recipe"]["dataset"] == "fer2013"]
+def _of_fer2013(study: Study) -> list[Group]:
+    return [group for group in study.longest.values() if group.records[0].spec["recipe"]["dataset"] == "fer2013"]
 
 
 def _head(group: Group) -> dict[str, object]:
@@ -256,19 +254,17 @@ def _empty_head(recipe: Recipe) -> dict[str, object]:
 
 def _table(rows: list[dict[str, object]], names: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*HEAD, *names])
-    empty = [name for name in names if table[name].dtype == object]  # None is no number to pandas
-    return table.astype(dict.fromkeys(empty, float))
+    return table_of(rows, [*HEAD, *names], [name for name in names if table[name].dtype == object])
 
 
-def _mean(fractions: Sequence[float] | np.ndarray) -> float | None:
-    """In percent; None of nothing."""
-    return 100 * float(np.mean(fractions)) if len(fractions) else None
+def _mean(fractions: Sequence[float] | np.ndarray) -> float:
+    """In percent; NaN of nothing."""
+    return 100 * float(np.mean(fractions)) if len(fractions) else math.nan
 
 
-def _spread(name: str, fractions: Sequence[float] | np.ndarray) -> dict[str, float | None]:
+def _spread(name: str, fractions: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Mean and sd over seeds, in percent or points."""
-    sd = sample_sd(list(fractions))
-    return {name: _mean(fractions), f"{name}_sd": None if sd is None else 100 * sd}
+    return {name: _mean(fractions), f"{name}_sd": 100 * sample_sd(fractions)}
 
 
 def _difference(ours: Sequence[float], theirs: Sequence[float]) -> np.ndarray:
@@ -305,10 +301,3 @@ def _accuracy_of_label(agreement: float, classes: int) -> float:
 def _key(recipe: Recipe, *without: str) -> str:
     """All that defines a training but its name and these fields."""
     return json.dumps({k: v for k, v in recipe.training().items() if k not in ("name", *without)}, sort_keys=True)
-
-
-def _test_shares(group: Group, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels int64 [N] and probabilities float64 [N, C] of a seed's test pictures, folds joined."""
-    arrays = [record.predictions for record in group.records if record.spec["seed"] == seed]
-    labels = np.concatenate([found["test/labels"] for found in arrays]).astype(np.int64)
-    return labels, restore_probabilities(np.concatenate([found["test/probabilities"] for found in arrays]))

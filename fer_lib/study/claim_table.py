@@ -1,8 +1,8 @@
 """Every number the papers print beside ours, and the verdict on it."""
 
-import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.claims import NUMBERS as KINDS_OF_NUMBER
 from fer_lib.claims import Claim, list_claims
+from fer_lib.data.catalog import dataset_title
 from fer_lib.metrics import summary
 from fer_lib.recipe import get_recipe, list_recipes, paper_names
-from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, sample_sd
+from fer_lib.study.columns import Column, Row, readable, table_of
 from fer_lib.study.evidence import paper_finding
-from fer_lib.study.gains import parameters
-from fer_lib.study.groups import CHOSEN, DATASETS, Group, Measure
-from fer_lib.study.pools import MIN_SEEDS, Pools
+from fer_lib.study.groups import CHOSEN, Group, Measure
+from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.study.verdicts import (
     EXCEEDED,
     FROM_RUNS,
@@ -29,6 +29,11 @@ from fer_lib.study.verdicts import (
     judge_level,
 )
 
+COLUMNS = (
+    "claim", "paper", "system", "kind", "measure", "dataset", "split", "place", "fidelity", "printed", "ours", "sd",
+    "values", "seeds", "low", "high", "runs", "protocol", "epochs", "recipe_epochs", "verdict", "finding", "note",
+    "recipe",
+)  # fmt: skip
 NUMBERS = ("ours", "sd", "low", "high", "epochs", "recipe_epochs")
 """Columns of a claim table that stay empty until there are runs."""
 
@@ -45,11 +50,12 @@ VALIDATED = Measure(("val",), "val_selected")
 """For claims about the pictures that chose the epoch."""
 
 
-def claim_table(records: Sequence[RunRecord], paper: str | None = None) -> pd.DataFrame:
+@once
+def claim_table(study: Study, paper: str | None = None) -> pd.DataFrame:
     """The printed numbers beside ours.
 
     Args:
-        records: the study's runs.
+        study: the study's results.
         paper: only this paper's claims.
 
     Returns:
@@ -60,9 +66,8 @@ def claim_table(records: Sequence[RunRecord], paper: str | None = None) -> pd.Da
         protocol (ours), epochs, recipe_epochs, verdict, finding (what the paper's own numbers say), note, recipe,
         runs (their names, separated by spaces).
     """
-    pools = Pools(records)
     judged = [claim for claim in list_claims(paper) if claim.kind in KINDS_OF_NUMBER]
-    return pd.DataFrame([_row(claim, pools) for claim in judged]).astype(dict.fromkeys(NUMBERS, float))
+    return table_of([_row(claim, study) for claim in judged], COLUMNS, NUMBERS)
 
 
 def headline_claims(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,14 +76,14 @@ def headline_claims(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["claim"].isin(headlines)].reset_index(drop=True)
 
 
-def _row(claim: Claim, pools: Pools) -> dict[str, object]:
+def _row(claim: Claim, study: Study) -> dict[str, object]:
     recipe = list_recipes().get(claim.recipe)
-    found = _gain(claim, pools) if claim.kind == "gain" else _level(claim, pools)
+    found = _gain(claim, study) if claim.kind == "gain" else _level(claim, study)
     finding = paper_finding(claim)
     verdict, note = found.pop("verdict", NOT_RUN), found.pop("note", "")
     if claim.dataset == "own" and claim.kind != "gain":
         verdict = NOT_TESTABLE
-    if verdict not in FROM_RUNS and claim.kind == "level" and (better := _exceeding(claim, pools)):
+    if verdict not in FROM_RUNS and claim.kind == "level" and (better := _exceeding(claim, study)):
         verdict, note = EXCEEDED, better
     if finding and (verdict not in FROM_RUNS or claim.kind == "gain"):
         verdict = finding.word
@@ -93,11 +98,11 @@ def _row(claim: Claim, pools: Pools) -> dict[str, object]:
         "place": claim.place,
         "fidelity": claim.fidelity,
         "printed": claim.value * 100,
-        **{"ours": None, "sd": None, "values": "", "seeds": 0, "low": None, "high": None, "runs": ""},
+        **{"values": "", "seeds": 0, "runs": ""},
         **found,
-        "protocol": recipe.protocol if recipe else None,
+        "protocol": recipe and recipe.protocol,
         "epochs": recipe.epochs if found else None,
-        "recipe_epochs": recipe.epochs if recipe else None,
+        "recipe_epochs": recipe and recipe.epochs,
         "verdict": verdict,
         "finding": finding.sentence if finding else "",
         "note": "; ".join(filter(None, [note, *_notes(claim)])),
@@ -105,48 +110,47 @@ def _row(claim: Claim, pools: Pools) -> dict[str, object]:
     }
 
 
-def _level(claim: Claim, pools: Pools) -> dict[str, object]:
-    group = pools.full(claim.recipe)
+def _level(claim: Claim, study: Study) -> dict[str, object]:
+    group = study.full(claim.recipe)
     if group is None or claim.dataset == "own":
         return {}
     values = _measured(claim, group)
     if not values:
         return {}
     accuracy = claim.kind == "level" and LEVELS[claim.metric] == "accuracy"
-    spread = pools.fit(claim.recipe, _measure(claim), False) if accuracy else fit({claim.recipe: values})
+    spread = study.fit(claim.recipe, _measure(claim), False) if accuracy else fit({claim.recipe: values})
     interval = None
     if not group.chance:
         interval = (values[0], values[0])
     elif len(values) >= MIN_SEEDS:
-        interval = spread.one_more(values, pools.own_pictures(claim.recipe, _measure(claim)))
+        interval = spread.one_more(values, study.own_pictures(claim.recipe))
     verdict = judge_level(claim.value, interval, claim.fidelity, claim.metric.endswith("upper bound"))
     return _beside(values, interval, verdict, [group])
 
 
-def _gain(claim: Claim, pools: Pools) -> dict[str, object]:
-    ours, baseline = pools.full(claim.recipe), pools.full(claim.baseline)
+def _gain(claim: Claim, study: Study) -> dict[str, object]:
+    ours, baseline = study.full(claim.recipe), study.full(claim.baseline)
     if not (ours and baseline):
         return {}
     sides = [[float(scores.mean()) for scores in group.scores(_measure(claim))] for group in (ours, baseline)]
     interval = None
     if min(map(len, sides)) >= MIN_SEEDS:
-        interval = pools.fit(claim.recipe, _measure(claim)).one_more_pair(*sides)
+        interval = study.fit(claim.recipe, _measure(claim)).one_more_pair(*sides)
     verdict = judge_gain(claim.value, interval, claim.fidelity)
     return _beside([np.mean(sides[0]) - np.mean(sides[1])], interval, verdict, [ours, baseline])
 
 
 def _beside(values: Sequence[float], interval: tuple | None, verdict: str, groups: Sequence[Group]) -> dict:
-    low, high = interval or (None, None)
-    sd = sample_sd(list(values))
+    low, high = interval or (math.nan, math.nan)
     return {
         "ours": 100 * float(np.mean(values)),
-        "sd": None if sd is None else 100 * sd,
+        "sd": 100 * sample_sd(values),
         "values": " ".join(f"{100 * value:.2f}" for value in values),
         "seeds": min(len(group.seeds) for group in groups),
-        "low": None if low is None else 100 * low,
-        "high": None if high is None else 100 * high,
+        "low": 100 * low,
+        "high": 100 * high,
         "verdict": verdict,
-        "runs": " ".join(r.id for group in groups for r in group.records if r.spec["seed"] in group.seeds),
+        "runs": " ".join(group.run_ids() for group in groups),
     }
 
 
@@ -167,7 +171,7 @@ def _measured(claim: Claim, group: Group) -> list[float]:
     return values
 
 
-def _exceeding(claim: Claim, pools: Pools) -> str:
+def _exceeding(claim: Claim, study: Study) -> str:
     """The simplest of our systems of which one new run is above a printed accuracy; empty for none.
 
     Simpler than the claim's net is a net with fewer weights, or none; the net itself, trained for fewer epochs, counts
@@ -178,11 +182,11 @@ def _exceeding(claim: Claim, pools: Pools) -> str:
     if recipe is None or not claim.metric.startswith("accuracy") or claim.split == "val":
         return ""
     stand_in = claim.fidelity == STAND_IN
-    most = parameters(recipe.model, json.dumps(recipe.model_options)) or 0
+    most = np.nan_to_num(study.parameters(recipe))
     candidates = []
-    for group in pools.longest:
+    for group in study.longest.values():
         other = get_recipe(group.recipe)
-        weights = parameters(other.model, json.dumps(other.model_options)) or 0
+        weights = np.nan_to_num(study.parameters(other))
         wanted = "official" if recipe.protocol == "official" else f"{recipe.protocol.removesuffix('_drawn')}_drawn"
         if (
             other.dataset == recipe.dataset
@@ -193,7 +197,7 @@ def _exceeding(claim: Claim, pools: Pools) -> str:
     if recipe.protocol == "official":
         candidates = sorted(candidates, key=lambda found: -np.mean(found[1].accuracies("val") or [0]))[:1]
     for weights, group in sorted(candidates, key=lambda found: found[0]):
-        low = pools.least_of_one_more(group)
+        low = study.least_of_one_more(group)
         if low is not None and low > claim.value:
             size = f"{weights / 1e6:.2f} million weights" if weights else "no net"
             mean, seeds = 100 * np.mean(group.accuracies()), len(group.seeds)
@@ -218,7 +222,7 @@ def _notes(claim: Claim) -> list[str]:
     notes = []
     if claim.dataset == "own" and claim.kind == "gain":
         dataset = get_recipe(claim.recipe).dataset
-        notes.append(f"ours on {DATASETS.get(dataset, dataset)}, the paper's pictures are not public")
+        notes.append(f"ours on {dataset_title(dataset)}, the paper's pictures are not public")
     if claim.split == "val":
         notes.append("on the pictures that chose the epoch")
     if claim.split == "unstated" and claim.dataset == "fer2013":
@@ -234,6 +238,24 @@ BRIEF = ("paper", "system", "data", "printed, %", "ours, %", "verdict")
 """Columns of the readable table where there is little room."""
 
 
+def _of_kind(level: str, gain: str) -> Callable[[Row], str]:
+    return lambda row: gain if row["kind"] == "gain" else level
+
+
+SHOWN = (
+    Column("paper", "{paper}"),
+    Column("system", "{system}"),
+    Column("measure", "{measure}"),
+    Column("data", lambda row: "{dataset:data}" + ", validation" * (row["split"] == "val")),
+    Column("printed, %", _of_kind("{printed:.4g}", "{printed:+.2f}")),
+    Column("ours, %", _of_kind("{ours:.1f}[ ± {sd:.1f}], n = {seeds}", "{ours:+.1f}[ ± {sd:.1f}], n = {seeds}")),
+    Column("one new run, 95 %", _of_kind("{low:.1f} to {high:.1f}", "{low:+.1f} to {high:+.1f}")),
+    Column("fidelity", "{fidelity}"),
+    Column("verdict", "{verdict}"),
+    Column("note", lambda row: ". ".join(f"{{{key}}}" for key in ("finding", "note") if row[key])),
+)
+
+
 def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.DataFrame:
     """The claim table for a reader, numbers rounded.
 
@@ -241,37 +263,7 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
         table: of :func:`claim_table`.
         runs_page: where the runs are listed by recipe, to link to in Markdown; None for no links.
     """
-
-    def printed(row: pd.Series) -> str:
-        return f"{row['printed']:+.2f}" if row["kind"] == "gain" else f"{row['printed']:.4g}"
-
-    def ours(row: pd.Series) -> str:
-        if pd.isna(row["ours"]):
-            return ""
-        value = f"{row['ours']:+.1f}" if row["kind"] == "gain" else f"{row['ours']:.1f}"
-        return value + ("" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}") + f", n = {row['seeds']}"
-
-    def interval(row: pd.Series) -> str:
-        if pd.isna(row["low"]):
-            return ""
-        form = "{:+.1f} to {:+.1f}" if row["kind"] == "gain" else "{:.1f} to {:.1f}"
-        return form.format(row["low"], row["high"])
-
-    shown = pd.DataFrame(
-        {
-            "paper": table["paper"],
-            "system": table["system"],
-            "measure": table["measure"],
-            "data": table["dataset"].map(lambda name: DATASETS.get(name, name))
-            + table["split"].map({"val": ", validation"}).fillna(""),
-            "printed, %": table.apply(printed, axis=1),
-            "ours, %": table.apply(ours, axis=1),
-            "one new run, 95 %": table.apply(interval, axis=1),
-            "fidelity": table["fidelity"].fillna(""),
-            "verdict": table["verdict"],
-            "note": [". ".join(filter(None, pair)) for pair in zip(table["finding"], table["note"], strict=True)],
-        }
-    )
+    shown = readable(table, SHOWN)
     if runs_page:
         pairs = zip(table["recipe"], table["runs"].str.split().map(len), strict=True)
         shown["runs"] = [f"[{count}]({runs_page}#{anchor(name)})" if count else "" for name, count in pairs]

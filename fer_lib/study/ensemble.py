@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.recipe import list_recipes
-from fer_lib.runs import RunRecord, restore_probabilities
 from fer_lib.statistics import fit, picture_variance, sample_sd
-from fer_lib.study.groups import Group, check_same_pictures, group_records
-from fer_lib.study.pools import MIN_SEEDS
+from fer_lib.study.columns import table_of
+from fer_lib.study.groups import Group, check_same_pictures
+from fer_lib.study.results import MIN_SEEDS, Study
 
 FAMILY = "best"
 COLUMNS = (
@@ -19,7 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def ensemble_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+def ensemble_table(study: Study) -> pd.DataFrame:
     """The nets of the ``best`` family, alone and together.
 
     An ensemble averages the test-time-augmented probabilities of its members, nets of one seed each. Of all sets of
@@ -27,7 +27,7 @@ def ensemble_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     smallest, then the first; PrivateTest has no say in it.
 
     Args:
-        records: the study's runs.
+        study: the study's results.
 
     Returns:
         One row per net alone, then the chosen ensemble, that of all members, and the chosen one with the nets of all
@@ -36,15 +36,13 @@ def ensemble_table(records: Sequence[RunRecord]) -> pd.DataFrame:
         high, epochs, recipe_epochs, note, runs.
     """
     recipes = [recipe for name, recipe in list_recipes().items() if name.startswith(f"{FAMILY}/")]
-    groups: dict[str, Group] = {}
-    for group in group_records(records):
-        if group.as_published and group.recipe.startswith(f"{FAMILY}/") and group.answers("val"):
-            groups.setdefault(group.recipe, group)  # the longest training of each recipe
+    names = [recipe.name for recipe in recipes]
+    groups = {name: group for name, group in study.longest.items() if name in names and group.has("val")}
     seeds = tuple(sorted(set.intersection(*(set(group.seeds) for group in groups.values())))) if groups else ()
     rows = [_member_row(recipe.name, recipe.title, groups.get(recipe.name)) for recipe in recipes]
     if len(groups) > 1 and seeds:
         rows += _ensemble_rows(list(groups.values()), seeds)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return table_of(rows, COLUMNS)
 
 
 def _member_row(name: str, title: str, group: Group | None) -> dict[str, object]:
@@ -55,12 +53,12 @@ def _member_row(name: str, title: str, group: Group | None) -> dict[str, object]
     note = "" if len(group.seeds) >= MIN_SEEDS else f"{len(group.seeds)} of {MIN_SEEDS} seeds"
     if group.epochs < recipe_epochs:
         note = f"{group.epochs} of {recipe_epochs} epochs"
-    return _row(title, 1, val, test, [group], note) | {"runs": _runs([group], group.seeds)}
+    return _row(title, 1, val, test, [group], note) | {"runs": group.run_ids()}
 
 
 def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str, object]]:
     answers = {part: [group.answers(part, seeds) for group in groups] for part in ("val", "test")}
-    votes = {part: [_probabilities(group, part, seeds) for group in groups] for part in ("val", "test")}
+    votes = {part: [np.stack(group.shares(part, seeds)) for group in groups] for part in ("val", "test")}
 
     for part, found in answers.items():
         for group, theirs in zip(groups, found, strict=True):
@@ -80,8 +78,11 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         used = [groups[m] for m in members]
         note = f"{', '.join(_title(group) for group in used)}; gain over {_title(groups[best])}"
         row = _row(f"ensemble, {label}", len(members), val, test, used, note)
-        single = answers["test"][best].correct
-        row |= {"gain": 100 * float(test.mean() - single.mean()), "runs": _runs(used, seeds)}
+        single, runs = answers["test"][best].correct, " ".join(group.run_ids(seeds) for group in used)
+        row |= {
+            "gain": 100 * float(test.mean() - single.mean()),
+            "runs": runs,
+        }
         # An ensemble holds the nets of its own seed, so that the two are compared seed by seed.
         by_seed = [(seed,) for seed in seeds]
         means = fit({"ensemble": test.mean(1), "best": single.mean(1)}, {"ensemble": by_seed, "best": by_seed})
@@ -94,34 +95,23 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         val, test = ((shares[part].argmax(-1) == answers[part][0].labels)[None] for part in ("val", "test"))
         used = [groups[m] for m in chosen]
         row = _row("ensemble, chosen, all seeds in one", len(chosen) * len(seeds), val, test, used, "one ensemble")
-        rows.append(row | {"runs": _runs(used, seeds)})
+        rows.append(row | {"runs": " ".join(group.run_ids(seeds) for group in used)})
     return rows
 
 
 def _row(system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequence[Group], note: str) -> dict:
     shortest = min(groups, key=lambda group: group.epochs / group.recipe_epochs)
-    sd = sample_sd(test.mean(1).tolist())
     return {
         "system": system,
         "nets": nets,
         "seeds": len(test),
         "val_accuracy": 100 * float(val.mean()),
         "test_accuracy": 100 * float(test.mean()),
-        "sd": None if sd is None else 100 * sd,
+        "sd": 100 * sample_sd(test.mean(1)),
         "epochs": shortest.epochs,
         "recipe_epochs": shortest.recipe_epochs,
         "note": note,
     }
-
-
-def _probabilities(group: Group, part: str, seeds: Sequence[int]) -> np.ndarray:
-    """Test-time-augmented probabilities at the epoch that validation chose, float64 [seeds, N, C]."""
-    records = {record.spec["seed"]: record for record in group.records}  # PublicTest has no folds
-    return np.stack([restore_probabilities(records[seed].predictions[f"{part}/probabilities"]) for seed in seeds])
-
-
-def _runs(groups: Sequence[Group], seeds: Sequence[int]) -> str:
-    return " ".join(r.id for group in groups for r in group.records if r.spec["seed"] in seeds)
 
 
 def _title(group: Group) -> str:

@@ -17,11 +17,12 @@ import pandas as pd
 from scipy import stats
 
 from fer_lib.claims import Claim, list_claims
+from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import DATASETS, load_facts
-from fer_lib.recipe import load_papers
-from fer_lib.runs import RunRecord
+from fer_lib.recipe import get_recipe, load_papers
+from fer_lib.study.columns import table_of
 from fer_lib.study.exploration import count_table
-from fer_lib.study.groups import DATASETS as DATASET_NAMES
+from fer_lib.study.results import Study, once
 
 CONTRADICTED = "contradicted by its own table"
 IMPOSSIBLE = "impossible on that test set"
@@ -221,20 +222,20 @@ def _on_its_pictures(claim: Claim) -> Finding | None:
     return Finding(UNDECIDABLE, sentence, claim.place)
 
 
-def disagreement(records: Sequence[RunRecord]) -> float | None:
+def disagreement(study: Study) -> float | None:
     """Of how many test pictures one of two of our nets alone is right, where they differ in attention: a share.
 
     Args:
-        records: the study's runs; of these the pairs that the ablations of our own papers compare, at every seed.
+        study: the study's results; of these the pairs that the ablations of our own papers compare, at every seed.
 
     Returns:
         The mean over the pairs; None without one.
     """
-    right: dict[str, list[np.ndarray]] = {}
-    for record in records:
-        if record.spec["recipe"]["protocol"] == "official":
-            said = record.predictions
-            right.setdefault(record.recipe, []).append(said["test/labels"] == said["test/val_selected/tta"])
+    right = {
+        name: group.answers().correct
+        for name, group in study.longest.items()
+        if get_recipe(name).protocol == "official"
+    }
     shares = [
         float(np.mean(ours != base))
         for paper, content in load_papers().items()
@@ -253,11 +254,12 @@ def disagreement(records: Sequence[RunRecord]) -> float | None:
 COLUMNS = ("paper", "place", "printed", "finding", "calculation", "claims")
 
 
-def evidence_table(records: Sequence[RunRecord], paper: str | None = None) -> pd.DataFrame:
+@once
+def evidence_table(study: Study, paper: str | None = None) -> pd.DataFrame:
     """All that is known of the papers' numbers without a run of their recipes.
 
     Args:
-        records: the study's runs, for what our nets disagree on.
+        study: the study's results, for what our nets disagree on.
         paper: only this paper's.
 
     Returns:
@@ -265,10 +267,10 @@ def evidence_table(records: Sequence[RunRecord], paper: str | None = None) -> pd
         words), claims (ids of those it is about, separated by spaces).
     """
     rows = [*_of_claims(), *_of_baselines(), *_of_tables(), *_of_counts()]
-    if (measured := disagreement(records)) is not None:
+    if (measured := disagreement(study)) is not None:
         calculation = f"two nets of ours, with and without attention, disagree on {100 * measured:.1f} % of PrivateTest"
         rows.append(("hu", "our runs", "", "measured", calculation, ""))  # what hu's gains are held against
-    return pd.DataFrame([row for row in rows if paper in (None, row[0])], columns=COLUMNS)
+    return table_of([row for row in rows if paper in (None, row[0])], COLUMNS)
 
 
 Row = tuple[str, str, str, str, str, str]
@@ -328,7 +330,7 @@ def _of_tables() -> Iterator[Row]:
         )
         place = ", ".join(sorted(frozenset().union(*(claim.tables for claim in claims))))
         yield (
-            paper, place, f"{len(claims)} accuracies on {DATASET_NAMES[dataset]}",
+            paper, place, f"{len(claims)} accuracies on {dataset_title(dataset)}",
             "possible on that test set" if fits else IMPOSSIBLE, sentence, " ".join(claim.id for claim in claims),
         )  # fmt: skip
 

@@ -4,21 +4,20 @@ The comparisons the study makes are the ``[[ablation]]`` tables of ``papers/*.to
 differ from it.
 """
 
-import json
+import math
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from fer_lib.errors import UserError
-from fer_lib.models.describe import count_parameters, meta_net
 from fer_lib.recipe import get_recipe, load_papers
-from fer_lib.runs import RunRecord
 from fer_lib.statistics import Gain, sample_sd
-from fer_lib.study.groups import BRIER, CHOSEN, DATASETS, HELD_OUT, Measure, is_confirmatory
-from fer_lib.study.pools import MIN_SEEDS, Pools
+from fer_lib.study.columns import Column, readable, table_of
+from fer_lib.study.groups import BRIER, CHOSEN, HELD_OUT, Measure, is_confirmatory
+from fer_lib.study.results import MIN_SEEDS, Study, once
 
 SAME = 0.01
 """Gains smaller than this, one point, are called the same."""
@@ -55,11 +54,11 @@ class Ablation(NamedTuple):
 # ---------------------------------------------------------------- tables
 
 
-def gain_table(records: Sequence[RunRecord], recipes: Sequence[str], baseline: str) -> pd.DataFrame:
+def gain_table(study: Study, recipes: Sequence[str], baseline: str) -> pd.DataFrame:
     """What each of some recipes adds to a baseline.
 
     Args:
-        records: the study's runs.
+        study: the study's results.
         recipes: names of the recipes; together they are the family.
         baseline: name of the recipe they are compared with.
 
@@ -75,28 +74,26 @@ def gain_table(records: Sequence[RunRecord], recipes: Sequence[str], baseline: s
     Raises:
         UserError: an unknown recipe, or recipes that cannot be compared.
     """
-    return _table(Pools(records), Ablation(tuple(recipes), baseline))
+    return _table(study, Ablation(tuple(recipes), baseline))
 
 
-def ablation_table(
-    records: Sequence[RunRecord], paper: str | None = None, claimed: bool = True, question: str = ""
-) -> pd.DataFrame:
+@once
+def ablation_table(study: Study, paper: str | None = None, claimed: bool = True, question: str = "") -> pd.DataFrame:
     """Ablations of one paper or of many, as :func:`gain_table` with a column ``paper`` before.
 
     Args:
-        records: the study's runs.
+        study: the study's results.
         paper: of this paper alone.
         claimed: without ``paper``: of the papers that claim something, else of our own comparisons, which do not.
         question: the ablations that answer it, see :func:`list_ablations`.
     """
-    pools = Pools(records)
     chosen = [
         p for p, content in load_papers().items() if (p == paper if paper else bool(content.get("claim")) == claimed)
     ]
     tables = [pd.DataFrame(columns=("paper", *COLUMNS))]
     for name in chosen:
         for ablation in list_ablations(name, question):
-            table = _table(pools, ablation)
+            table = _table(study, ablation)
             table.insert(0, "paper", name)
             tables.append(table)
     return pd.concat(tables[1:] or tables, ignore_index=True)
@@ -126,7 +123,7 @@ def list_ablations(paper: str, question: str = "") -> list[Ablation]:
     return found
 
 
-def _table(everything: Pools, ablation: Ablation) -> pd.DataFrame:
+def _table(everything: Study, ablation: Ablation) -> pd.DataFrame:
     """The rows of :func:`gain_table`."""
     for name in ablation.recipes:
         _check_comparable(name, ablation.baseline)
@@ -141,7 +138,7 @@ def _table(everything: Pools, ablation: Ablation) -> pd.DataFrame:
             if reading in READINGS:
                 row["standing"] = _standing(everything, name, ablation.baseline, reading, later.get(name, ("", {}))[0])
         rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
+    return table_of(rows, COLUMNS, NUMBERS)
 
 
 def _check_comparable(recipe: str, baseline: str) -> None:
@@ -152,14 +149,14 @@ def _check_comparable(recipe: str, baseline: str) -> None:
             raise UserError(f"{recipe} cannot be compared with {baseline}: {field} is {a} here, {b} there")
 
 
-def _family(pools: Pools, ablation: Ablation) -> dict[str, tuple[str, dict[Measure, Gain]]]:
+def _family(study: Study, ablation: Ablation) -> dict[str, tuple[str, dict[Measure, Gain]]]:
     """The reading of each recipe that has runs beside the baseline's, and its gain by measure."""
-    names = [name for name in ablation.recipes if pools.full(name) and pools.full(ablation.baseline)]
-    by_measure = {measure: _gains(pools, names, ablation, measure) for measure in (HELD_OUT, CHOSEN, BRIER)}
+    names = [name for name in ablation.recipes if study.full(name) and study.full(ablation.baseline)]
+    by_measure = {measure: _gains(study, names, ablation, measure) for measure in (HELD_OUT, CHOSEN, BRIER)}
     found = {}
     for name in names:
         measured = {measure: gains[name] for measure, gains in by_measure.items() if name in gains}
-        seeds = min(len(pools.full(side).seeds) for side in (name, ablation.baseline))
+        seeds = min(len(study.full(side).seeds) for side in (name, ablation.baseline))
         reading = "undecided"
         if seeds < MIN_SEEDS:
             reading = f"too few: {seeds} of {MIN_SEEDS} seeds"
@@ -174,16 +171,16 @@ def _family(pools: Pools, ablation: Ablation) -> dict[str, tuple[str, dict[Measu
     return found
 
 
-def _gains(pools: Pools, names: Sequence[str], ablation: Ablation, measure: Measure) -> dict[str, Gain]:
+def _gains(study: Study, names: Sequence[str], ablation: Ablation, measure: Measure) -> dict[str, Gain]:
     """The gains of a family: the first alone, then the others together, those still to come counted with them."""
-    fitted = pools.fit(ablation.baseline, measure) if names else None
+    fitted = study.fit(ablation.baseline, measure) if names else None
     if fitted is None or fitted.sd is None:
         return {}
     gains = {}
     for tested in ((ablation.first,), tuple(name for name in ablation.recipes if name != ablation.first)):
         family = [name for name in tested if name in names and fitted.comparable(name, ablation.baseline)]
         if family:
-            pictures = [pools.picture_variance(name, ablation.baseline, measure) for name in family]
+            pictures = [study.picture_variance(name, ablation.baseline, measure) for name in family]
             to_come = len(tested) - len(family)
             gains |= dict(zip(family, fitted.gains(family, ablation.baseline, pictures, to_come), strict=True))
     return gains
@@ -196,20 +193,20 @@ def reading_of(gain: Gain) -> str:
     return "within ±1 point" if gain.low_sameness > -SAME and gain.high_sameness < SAME else "undecided"
 
 
-def _standing(pools: Pools, recipe: str, baseline: str, reading: str, later: str) -> str:
+def _standing(study: Study, recipe: str, baseline: str, reading: str, later: str) -> str:
     """Whether a reading rests on runs that were seen when the rules were written."""
-    records = [record for name in (recipe, baseline) for record in pools.full(name).records]
+    records = [record for name in (recipe, baseline) for record in study.full(name).records]
     if all(is_confirmatory(record) for record in records):
         return "confirmatory"
     return "confirmed" if reading == later != "undecided" else "exploratory"
 
 
-def _row(pools: Pools, name: str, baseline: str) -> dict[str, object]:
+def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
     """A row of the table, with nothing yet about the gain."""
-    recipe, group = get_recipe(name), pools.full(name)
+    recipe, group = get_recipe(name), study.full(name)
     values = [float(scores.mean()) for scores in group.scores(HELD_OUT)] if group else []
     reading = ("undecided" if baseline else "baseline") if group else "not run"
-    if baseline and group and not pools.full(baseline):
+    if baseline and group and not study.full(baseline):
         reading = "too few: no run of the baseline"
     return dict.fromkeys(NUMBERS) | {
         "recipe": name,
@@ -218,23 +215,27 @@ def _row(pools: Pools, name: str, baseline: str) -> dict[str, object]:
         "dataset": recipe.dataset,
         "seeds": len(values),
         "precision": _counted(group.precisions) if group else "",
-        "accuracy": _points(sum(values) / len(values) if values else None),
-        "sd": _points(sample_sd(values)),
+        "accuracy": 100 * float(np.mean(values)) if values else math.nan,
+        "sd": 100 * sample_sd(values),
         "values": " ".join(f"{100 * value:.2f}" for value in values),
-        "parameters": parameters(recipe.model, json.dumps(recipe.model_options)),
+        "parameters": study.parameters(recipe),
         "epochs": recipe.epochs,
         "reading": reading,
         "standing": "",
-        "runs": " ".join(r.id for r in group.records if r.spec["seed"] in group.seeds) if group else "",
-        **_spread(pools, name),
+        "runs": group.run_ids() if group else "",
+        **_spread(study, name),
     }
 
 
-def _spread(pools: Pools, recipe: str) -> dict[str, object]:
-    fitted = pools.fit(recipe, HELD_OUT)
+def _spread(study: Study, recipe: str) -> dict[str, object]:
+    fitted = study.fit(recipe, HELD_OUT)
     if fitted is None:
         return {}
-    return {"seed_sd": _points(fitted.sd), "freedom": fitted.freedom, "equal_p": fitted.equal_p}
+    return {
+        "seed_sd": None if fitted.sd is None else 100 * fitted.sd,
+        "freedom": fitted.freedom,
+        "equal_p": fitted.equal_p,
+    }
 
 
 def _numbers(measured: dict[Measure, Gain]) -> dict[str, object]:
@@ -269,48 +270,27 @@ def _counted(names: Sequence[str]) -> str:
 # ---------------------------------------------------------------- for a reader
 
 
+SHOWN = (
+    Column("net", "{system}"),
+    Column("over", "{baseline:recipe}"),
+    Column("data", "{dataset:data}"),
+    Column("accuracy, %", "{accuracy:.2f}[ ± {sd:.2f}], n = {seeds}"),
+    Column("gain, points", "{gain:+.2f}"),
+    Column("95 % interval", "{low:+.2f} to {high:+.2f}"),
+    Column("90 % interval, alone", "{low_90:+.2f} to {high_90:+.2f}"),
+    Column("smallest gain seen", "{smallest:.1f}"),
+    Column("reading", "{reading}"),
+    Column("runs", "{standing}"),
+    Column("PrivateTest, chosen epoch", "{chosen_gain:+.2f} ({chosen_low:+.2f} to {chosen_high:+.2f})"),
+    Column("Brier score × 100", "{brier_gain:+.2f} ({brier_low:+.2f} to {brier_high:+.2f})"),
+    Column("parameters", "{parameters:,.0f}"),
+    Column("precision", "{precision}"),
+)
+
+
 def readable_gains(table: pd.DataFrame) -> pd.DataFrame:
-    """A gain table for a reader: in words, numbers rounded; what has no runs is left out."""
-    if table.empty:
-        return pd.DataFrame(columns=table.columns)
-    known = table[table["reading"] != "not run"]
-
-    def accuracy(row: pd.Series) -> str:
-        spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.2f}"
-        return f"{row['accuracy']:.2f}{spread}, n = {row['seeds']}"
-
-    return pd.DataFrame(
-        {
-            "net": known["system"],
-            "over": known["baseline"].map(lambda name: get_recipe(name).title if name else ""),
-            "data": known["dataset"].map(lambda name: DATASETS.get(name, name)),
-            "accuracy, %": known.apply(accuracy, axis=1) if len(known) else [],
-            "gain, points": _signed(known["gain"]),
-            "95 % interval": _between(known, "low", "high"),
-            "90 % interval, alone": _between(known, "low_90", "high_90"),
-            "smallest gain seen": known["smallest"].map(lambda value: "" if pd.isna(value) else f"{value:.1f}"),
-            "reading": known["reading"],
-            "runs": known["standing"],
-            "PrivateTest, chosen epoch": _with_interval(known, "chosen"),
-            "Brier score × 100": _with_interval(known, "brier"),
-            "parameters": known["parameters"].map(lambda value: "" if pd.isna(value) else f"{value:,.0f}"),
-            "precision": known["precision"],
-        }
-    )
-
-
-def _signed(column: pd.Series) -> pd.Series:
-    return column.map(lambda value: "" if pd.isna(value) else f"{value:+.2f}")
-
-
-def _between(table: pd.DataFrame, low: str, high: str) -> list[str]:
-    ends = zip(table[low], table[high], strict=True)
-    return ["" if pd.isna(a) else f"{a:+.2f} to {b:+.2f}" for a, b in ends]
-
-
-def _with_interval(table: pd.DataFrame, name: str) -> list[str]:
-    gains, ends = _signed(table[f"{name}_gain"]), _between(table, f"{name}_low", f"{name}_high")
-    return [f"{gain} ({interval})" if gain else "" for gain, interval in zip(gains, ends, strict=True)]
+    """A gain table for a reader; what has no runs is left out."""
+    return readable(table[table["reading"] != "not run"], SHOWN)
 
 
 def family_sentences(table: pd.DataFrame) -> str:
@@ -339,14 +319,3 @@ def family_sentences(table: pd.DataFrame) -> str:
     if missing:
         found.append(f"{missing} comparison{'s have' * (missing > 1) or ' has'} no run of full length yet.")
     return " ".join(found)
-
-
-def _points(fraction: float | None) -> float | None:
-    return None if fraction is None else 100 * fraction
-
-
-@cache
-def parameters(model: str, options: str = "{}") -> int | None:
-    """Weights of a net for seven classes, its options given as JSON; None for a classical pipeline."""
-    net = meta_net(model, **json.loads(options))
-    return count_parameters(net) if net else None

@@ -2,9 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,6 @@ from fer_lib.runs import RunRecord, restore_probabilities
 
 REGISTERED = datetime(2026, 11, 26, 20, 30, tzinfo=UTC)
 """When the rules were written down (``REGISTRATION.md``): later runs confirm, earlier ones explore."""
-
-DATASETS = {"fer2013": "FER2013", "ckplus": "CK+", "own": "own pictures", "synthetic": "synthetic"}
-"""What tables call the data."""
 
 
 class Measure(NamedTuple):
@@ -100,58 +98,66 @@ class Group:
         spec = self.records[0].spec
         return 1 if spec["fold"] is None else PROTOCOLS[spec["recipe"]["protocol"]]
 
+    @cached_property
+    def complete(self) -> dict[int, list[RunRecord]]:
+        """The records of each seed whose every fold is there, in the order of the folds."""
+        by_seed = defaultdict(list)
+        for record in self.records:
+            by_seed[record.spec["seed"]].append(record)
+        return {seed: records for seed, records in by_seed.items() if len(records) == self.folds}
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds whose every fold is there."""
-        return tuple(seed for seed, records in self._by_seed().items() if len(records) == self.folds)
-
-    @property
-    def pictures(self) -> int:
-        """Test pictures per complete seed, over all folds."""
-        complete = self._by_seed()[self.seeds[0]] if self.seeds else []
-        return sum(record.content["data"]["counts"]["test"] for record in complete)
-
-    def accuracies(self, part: str = "test", rule: str = "val_selected", kind: str = "tta") -> list[float]:
-        """Accuracy of each complete seed, pooled over its folds, as fractions; empty without such a part."""
-        by_seed = self._by_seed()
-        pooled = [_pooled(by_seed[seed], part, rule, kind) for seed in self.seeds]
-        return [accuracy for accuracy in pooled if not math.isnan(accuracy)]
+        return tuple(self.complete)
 
     @property
     def first_records(self) -> list[RunRecord]:
         """One record of each complete seed, to name it by."""
-        by_seed = self._by_seed()
-        return [by_seed[seed][0] for seed in self.seeds]
+        return [records[0] for records in self.complete.values()]
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precision that each complete seed was trained in."""
-        by_seed = self._by_seed()
-        found = ({record.content["environment"]["precision"] for record in by_seed[seed]} for seed in self.seeds)
+        found = ({r.content["environment"]["precision"] for r in records} for records in self.complete.values())
         return tuple("+".join(sorted(names)) for names in found)
 
+    def run_ids(self, seeds: Container[int] | None = None) -> str:
+        """The runs of these complete seeds, by default of all, separated by spaces."""
+        wanted = self.complete if seeds is None else seeds
+        return " ".join(r.id for seed, records in self.complete.items() if seed in wanted for r in records)
+
+    # ------------------------------------------------------------ seed by seed, folds joined
+
+    def has(self, part: str) -> bool:
+        """Whether there is a complete seed, and the protocol has such a part."""
+        runs = [record for records in self.complete.values() for record in records]
+        return bool(runs) and all(record.content["data"]["counts"].get(part) for record in runs)
+
+    def accuracies(self, part: str = "test", rule: str = "val_selected", kind: str = "tta") -> list[float]:
+        """Accuracy of each complete seed, pooled over its folds, as fractions; empty without such a part."""
+        return [pooled(records, part, rule, kind) for records in self.complete.values()] if self.has(part) else []
+
     def scores(self, measure: Measure) -> list[np.ndarray]:
-        """What each complete seed's net scores on each picture, folds joined: float64 [N] a seed."""
-        by_seed = self._by_seed()
-        return [np.concatenate([_scores(record, measure) for record in by_seed[seed]]) for seed in self.seeds]
+        """What each complete seed's net scores on each picture: float64 [N] a seed."""
+        return [np.concatenate([_scores(r, measure) for r in records]) for records in self.complete.values()]
 
     def labels(self, measure: Measure) -> list[np.ndarray]:
         """The true classes of the same pictures, int64 [N] a seed."""
-        by_seed = self._by_seed()
         return [
-            np.concatenate([_joined([record], f"{part}/labels") for record in by_seed[seed] for part in measure.parts
-                            if record.content["data"]["counts"].get(part)])
-            for seed in self.seeds
-        ]  # fmt: skip
+            np.concatenate([r.predictions[f"{part}/labels"] for r in records for part in _parts(r, measure)])
+            for records in self.complete.values()
+        ]
 
     def classified(self, part: str = "test") -> list[tuple[np.ndarray, np.ndarray]]:
         """True and predicted classes of each complete seed at the epoch that validation chose, int64 [N] each; empty
         without such a part. Seeds may have other pictures."""
-        by_seed = self._by_seed()
-        chosen = [by_seed[seed] for seed in self.seeds]
-        if not all(record.content["data"]["counts"].get(part) for records in chosen for record in records):
-            return []
-        return [tuple(_joined(rs, f"{part}/{name}") for name in ("labels", "val_selected/tta")) for rs in chosen]
+        return [answers_of(records, part) for records in self.complete.values()] if self.has(part) else []
+
+    def shares(self, part: str = "test", seeds: Iterable[int] | None = None) -> list[np.ndarray]:
+        """Test-time-augmented probabilities at the epoch that validation chose, float64 [N, C] a complete seed."""
+        chosen = self.complete if seeds is None else seeds
+        return [restore_probabilities(_joined(self.complete[seed], f"{part}/probabilities")) for seed in chosen]
 
     def answers(self, part: str = "test", seeds: Iterable[int] | None = None) -> Answers | None:
         """Predictions at the epoch that validation chose, with the recipe's test views.
@@ -166,35 +172,30 @@ class Group:
         Raises:
             UserError: two seeds have other labels, so that their pictures are not the same.
         """
-        by_seed = self._by_seed()
-        chosen = [by_seed[seed] for seed in (self.seeds if seeds is None else seeds)]
-        if not chosen or not all(
-            record.content["data"]["counts"].get(part) for records in chosen for record in records
-        ):
+        found = dict(zip(self.complete, zip(self.first_records, self.classified(part), strict=False), strict=False))
+        chosen = [found[seed] for seed in (self.complete if seeds is None else seeds)] if found else []
+        if not chosen:
             return None
-        labels = [_joined(records, f"{part}/labels") for records in chosen]
-        for records, found in zip(chosen, labels, strict=True):
-            check_same_pictures(chosen[0][0], labels[0], records[0], found)
-        predicted = [_joined(records, f"{part}/val_selected/tta") for records in chosen]
-        return Answers(labels[0], np.stack(predicted))
+        first, (labels, _) = chosen[0]
+        for record, (other, _) in chosen:
+            check_same_pictures(first, labels, record, other)
+        return Answers(labels, np.stack([predicted for _, (_, predicted) in chosen]))
 
-    def _by_seed(self) -> dict[int, list[RunRecord]]:
-        by_seed = defaultdict(list)
-        for record in self.records:
-            by_seed[record.spec["seed"]].append(record)
-        return by_seed
+
+def _parts(record: RunRecord, measure: Measure) -> list[str]:
+    """Those of a measure that a run's protocol has."""
+    return [part for part in measure.parts if record.content["data"]["counts"].get(part)]
 
 
 def _scores(record: RunRecord, measure: Measure) -> np.ndarray:
     found = []
-    for part in measure.parts:
-        if record.content["data"]["counts"].get(part):
-            labels = record.predictions[f"{part}/labels"].astype(np.int64)
-            if measure.brier:
-                probabilities = restore_probabilities(record.predictions[f"{part}/probabilities"])
-                found.append(-((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1))
-            else:
-                found.append((record.predictions[f"{part}/{measure.rule}/tta"] == labels).astype(float))
+    for part in _parts(record, measure):
+        labels = record.predictions[f"{part}/labels"].astype(np.int64)
+        if measure.brier:
+            probabilities = restore_probabilities(record.predictions[f"{part}/probabilities"])
+            found.append(-((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1))
+        else:
+            found.append((record.predictions[f"{part}/{measure.rule}/tta"] == labels).astype(float))
     return np.concatenate(found)
 
 
@@ -213,15 +214,22 @@ def check_same_pictures(one: RunRecord, labels: np.ndarray, other: RunRecord, ot
         raise UserError(f"{one.id} and {other.id}: their test labels differ; see fer study verify")
 
 
-def _joined(records: list[RunRecord], name: str) -> np.ndarray:
-    return np.concatenate([record.predictions[name] for record in records]).astype(np.int64)
-
-
-def _pooled(records: list[RunRecord], part: str, rule: str, kind: str) -> float:
-    counts = [record.content["data"]["counts"][part] for record in records]
+def pooled(records: Sequence[RunRecord], part: str, rule: str, kind: str) -> float:
+    """Accuracy over all pictures of some folds, a fraction; NaN without such a part."""
+    counts = [record.content["data"]["counts"].get(part, 0) for record in records]
     if not sum(counts):
         return math.nan
     return sum(r.accuracy(part, rule, kind) * n for r, n in zip(records, counts, strict=True)) / sum(counts)
+
+
+def answers_of(records: Sequence[RunRecord], part: str = "test") -> tuple[np.ndarray, np.ndarray]:
+    """True and predicted classes of some folds' pictures at the epoch that validation chose, int64 [N] each."""
+    names = (f"{part}/labels", f"{part}/val_selected/tta")
+    return tuple(_joined(records, name).astype(np.int64) for name in names)
+
+
+def _joined(records: Sequence[RunRecord], name: str) -> np.ndarray:
+    return np.concatenate([record.predictions[name] for record in records])
 
 
 def group_records(records: Iterable[RunRecord]) -> list[Group]:
@@ -257,14 +265,11 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
     return sorted(groups, key=lambda g: (order.index(g.recipe), not g.as_published, -g.epochs, g.records[0].id))
 
 
-def longest_groups(groups: Iterable[Group]) -> list[Group]:
-    """Of each recipe the longest of its published trainings that has a complete seed; it speaks for the recipe.
-
-    Args:
-        groups: as :func:`group_records` sorts them.
-    """
-    longest: dict[str, Group] = {}
-    for group in groups:
-        if group.as_published and group.seeds:
-            longest.setdefault(group.recipe, group)
-    return list(longest.values())
+def longest_runs(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
+    """Of each recipe the run that was trained for most epochs, the lowest seed first."""
+    longest: dict[str, RunRecord] = {}
+    for record in records:
+        kept = longest.setdefault(record.recipe, record)
+        if (record.epochs, -record.spec["seed"]) > (kept.epochs, -kept.spec["seed"]):
+            longest[record.recipe] = record
+    return longest

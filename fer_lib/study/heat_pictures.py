@@ -8,17 +8,11 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.data import FaceDataset
 from fer_lib.explain import heat_maps
-from fer_lib.queue.train import longest_run
 from fer_lib.runs import RunRecord
-from fer_lib.study.heat_scores import has_net, load_if_here, load_run, predict, show
+from fer_lib.study.groups import longest_runs
+from fer_lib.study.heat_scores import load_if_here, predict, show
 from fer_lib.study.heat_verdict import called
-
-
-def with_weights(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
-    """Of every recipe the longest run whose weights are at hand, by the recipe's name."""
-    trained = [record for record in records if has_net(record)]
-    names = dict.fromkeys(record.recipe for record in trained)
-    return {name: run for name in names if (run := longest_run(trained, name))}
+from fer_lib.study.weights import has_net, load_trained
 
 
 def heat_figure(
@@ -37,7 +31,7 @@ def heat_figure(
     """
     if not records:
         return None
-    nets = {name: load_run(record) for name, record in records.items()}
+    nets = {name: load_trained(record) for name, record in records.items()}
     shown = show(next(iter(records.values())), dataset, 350)
     hits = np.mean([predict(net, shown.inputs) == shown.labels for net in nets.values()], axis=0)
     chosen = []
@@ -60,7 +54,7 @@ def recorded_figure(
         limit: of nets, the most accurate ones.
         say: receives a line if the pictures are not here.
     """
-    found = with_weights(record for record in records if record.content["data"]["name"] == data)
+    found = longest_runs(r for r in records if has_net(r) and r.content["data"]["name"] == data)
     best = sorted(found.values(), key=lambda record: -record.accuracy())[:limit]
     dataset = load_if_here(data, say) if best else None
     return heat_figure({r.recipe: r for r in best}, dataset, ["happy", "sad"]) if dataset else None
@@ -77,7 +71,7 @@ def mistakes_figure(record: RunRecord, dataset: FaceDataset, count: int = 6) -> 
     Returns:
         A figure; None if the net makes no mistake.
     """
-    net, shown = load_run(record), show(record, dataset, 350)
+    net, shown = load_trained(record), show(record, dataset, 350)
     predicted = predict(net, shown.inputs)
     wrong = np.flatnonzero(predicted != shown.labels)[:count]
     if not len(wrong):

@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional as F
 
 from fer_lib.augment import Augmentation, test_views
-from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
 from fer_lib.data import FaceDataset, load_dataset, run_parts
 from fer_lib.data.catalog import MissingData
 from fer_lib.errors import UserError
@@ -26,10 +25,11 @@ from fer_lib.explain import (
 )
 from fer_lib.models.base import Classifier
 from fer_lib.paths import npz_bytes, write_atomically
-from fer_lib.queue.train import find_run, longest_run
+from fer_lib.queue.train import find_run
 from fer_lib.recipe import BY_CLASS, Recipe, RunSpec, spec_name
 from fer_lib.runs import RunRecord, read_record
-from fer_lib.study.weights import load_trained, weight_file
+from fer_lib.study.groups import longest_runs
+from fer_lib.study.weights import has_net, load_trained
 
 FILE = "explanation.npz"
 MEASURES = ("pointing", "energy", "area", "randomised energy", "correlation", "road")
@@ -133,27 +133,6 @@ def show(record: RunRecord, dataset: FaceDataset, pictures: int) -> Shown:
     )
 
 
-def has_net(record: RunRecord) -> bool:
-    """Whether the weights of a run are at hand, in its folder or in ``checkpoints/`` beside ``runs/``."""
-    return weight_file(record).exists() or _checkpoint(record) is not None
-
-
-def load_run(record: RunRecord) -> Classifier:
-    """The net of a run, from whichever weights are at hand.
-
-    Raises:
-        UserError: there are none, or they do not fit.
-    """
-    checkpoint = None if weight_file(record).exists() else _checkpoint(record)
-    return load_net(checkpoint) if checkpoint else load_trained(record)
-
-
-def _checkpoint(record: RunRecord) -> Checkpoint | None:
-    folder = record.path.parents[1] / "checkpoints"
-    found = (read_checkpoint(name, folder) for name in list_checkpoints(folder))
-    return next((checkpoint for checkpoint in found if checkpoint.run == record.id), None)
-
-
 def scores(
     record: RunRecord,
     dataset: FaceDataset | None,
@@ -185,7 +164,7 @@ def scores(
     if dataset is None or not has_net(record):
         return None
     say(f"{record.id}: scoring its heat maps")
-    table = _score(load_run(record), show(record, dataset, pictures), road_pictures)
+    table = _score(load_trained(record), show(record, dataset, pictures), road_pictures)
     columns = {name: _compact(table[name]) for name in table}
     data = npz_bytes(columns)
     write_atomically(path, lambda file: file.write(data))
@@ -238,8 +217,7 @@ def recorded_scores(
     """
     scored = [record for record in records if (record.path / FILE).exists() or has_net(record)]
     found, datasets = {}, {}
-    for recipe in dict.fromkeys(record.recipe for record in scored):
-        record = longest_run(scored, recipe)
+    for record in longest_runs(scored).values():
         name = record.content["data"]["name"]
         if name not in datasets:
             datasets[name] = load_if_here(name, say)

@@ -5,12 +5,14 @@ from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.claims import list_claims
+from fer_lib.data.catalog import dataset_title
 from fer_lib.errors import UserError
 from fer_lib.models.grammar import parse
 from fer_lib.recipe import list_recipes, load_papers
-from fer_lib.study.answer import module_name, signed
+from fer_lib.study.answer import module_name
+from fer_lib.study.columns import Column, readable
 from fer_lib.study.gains import READINGS
-from fer_lib.study.groups import DATASETS
+from fer_lib.texts import signed
 
 
 def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -40,7 +42,7 @@ def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     names = {block: name for block, name in zip(ours["block"], ours["module"], strict=True) if block}
     printed = {
-        (names[block], 100 * claim.value, f"{short_name(claim.paper)}, {DATASETS[claim.dataset]}")
+        (names[block], 100 * claim.value, f"{short_name(claim.paper)}, {dataset_title(claim.dataset)}")
         for claim in list_claims()
         if claim.kind == "gain" and claim.tested and (block := _module(claim.recipe, claim.baseline)) in names
     }
@@ -88,23 +90,21 @@ def module_words(control: pd.DataFrame) -> str:
 
 def _title(ours: pd.DataFrame) -> str:
     recipe = list_recipes()[ours["baseline"].iloc[0]]
-    return f"Gain over {recipe.title}, {DATASETS[recipe.dataset]}, {recipe.epochs} epochs"
+    return f"Gain over {recipe.title}, {dataset_title(recipe.dataset)}, {recipe.epochs} epochs"
+
+
+SHOWN = (
+    Column("module", "{module}"),
+    Column("seeds", "{seeds}"),
+    Column("accuracy, %", "{accuracy:.1f}"),
+    Column("gain, points", "{gain:signed}"),
+    Column("95 % interval", "{low:signed} to {high:signed}"),
+    Column("smallest gain found", "{smallest:.1f}"),
+    Column("reading", "{reading}"),
+    Column("runs", "{standing}"),
+)
 
 
 def readable_modules(control: pd.DataFrame) -> pd.DataFrame:
     """The figure's numbers of ours, for a reader."""
-    ours, _ = module_gains(control)
-    if ours.empty:
-        return pd.DataFrame()
-    return pd.DataFrame(
-        {
-            "module": ours["module"],
-            "seeds": ours["seeds"],
-            "accuracy, %": ours["accuracy"].map("{:.1f}".format),
-            "gain, points": ours["gain"].map(signed),
-            "95 % interval": [f"{signed(a)} to {signed(b)}" for a, b in zip(ours["low"], ours["high"], strict=True)],
-            "smallest gain found": ours["smallest"].map("{:.1f}".format),
-            "reading": ours["reading"],
-            "runs": ours["standing"],
-        }
-    ).reset_index(drop=True)
+    return readable(module_gains(control)[0], SHOWN)

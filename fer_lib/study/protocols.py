@@ -6,8 +6,6 @@ classifier finds a picture again; where it keeps persons apart, how well it read
 
 import json
 from collections.abc import Sequence
-from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,32 +14,24 @@ from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.claims import list_claims
-from fer_lib.clusters import ByPerson, by_person, difference_interval
+from fer_lib.clusters import by_person, difference_interval
 from fer_lib.data import PROTOCOLS, FaceDataset, is_drawn, run_parts
-from fer_lib.data.facts import load_facts
-from fer_lib.errors import UserError
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.models import create_model
 from fer_lib.recipe import Recipe, get_recipe, list_recipes, paper_names
-from fer_lib.runs import RunRecord
 from fer_lib.statistics import sample_sd
-from fer_lib.study.groups import Group, group_records, longest_groups
+from fer_lib.study.columns import Column, readable, table_of
+from fer_lib.study.films import DRAWS, answers_by_person, check_films, tested, tested_of_ckplus
+from fer_lib.study.groups import Group
+from fer_lib.study.results import Study, once
 
 REACH = (
     "claim", "paper", "printed_system", "headline", "split", "printed", "recipe", "system", "seeds", "reached",
     "accuracy", "lowest", "highest",
 )  # fmt: skip
 
-DRAWS = 20
-"""Draws of a split over which its neighbours are counted."""
-
-WORDS = {
-    "subject_10fold": "10 folds, by person",
-    "copied_10fold": "10 folds, copied code",
-    "picture_2to1": "2:1, by picture",
-    "picture_90_10": "90/10, by picture",
-    "picture_10fold": "10 folds, by picture",
-}
-"""The protocols in words, in the order of what they put on both sides: nothing, the person, the film."""
+WORDS = {kind: words for kind, words in PROTOCOL_WORDS.items() if kind != "official"}
+"""The protocols of CK+ in words."""
 
 HEAD = (
     "recipe", "system", "family", "split", "protocol", "epochs", "recipe_epochs", "seeds", "folds", "test_pictures",
@@ -52,156 +42,11 @@ NUMBERS = (
 )  # fmt: skip
 
 
-def kind_of(protocol: str) -> str:
-    """The protocol whether fixed or drawn, a key of :data:`WORDS`."""
-    return protocol.removesuffix("_drawn")
-
-
-# ---------------------------------------------------------------- persons, films and frames
-
-PUBLISHED = {
-    "persons": 118,
-    "films": 327,
-    "pictures": 981,
-    "test pictures, 2:1": 327,
-    "test pictures, copied folds": 990,
-}
-"""Of CK+'s labelled films (Lucey et al. 2010; 123 persons with the unlabelled ones), its usual copy, and its splits."""
-
-
-def film_counts(dataset: FaceDataset) -> pd.DataFrame:
-    """Persons, films, pictures and what the splits test, beside what is published of CK+.
-
-    Args:
-        dataset: pictures with subjects and sequences.
-
-    Returns:
-        One row per count: here, and published, for CK+.
-
-    Raises:
-        UserError: a copy of CK+ whose counts are not the published ones, naming them; or a dataset that does not say
-            who is shown, and in which film.
-    """
-    _check_films(dataset)
-    is_ckplus = dataset.name == "ckplus"
-    here = {
-        "persons": len(np.unique(dataset.subject)),
-        "films": len(np.unique(dataset.sequence)),
-        "pictures": len(dataset),
-        "test pictures, 2:1": len(tested(dataset, "picture_2to1", 0).pictures),
-    }
-    if is_ckplus:
-        wrong = [f"{here[name]} {name} for {PUBLISHED[name]}" for name in here if here[name] != PUBLISHED[name]]
-        if wrong:
-            raise UserError(
-                f"{dataset.source} is not CK+ as published: {', '.join(wrong)}; `fer data check` says what is missing"
-            )
-        here["test pictures, copied folds"] = len(tested(dataset, "copied_10fold", 0).pictures)
-    table = pd.DataFrame({"here": here})
-    return table.assign(published=pd.Series(PUBLISHED)) if is_ckplus else table
-
-
-def film_distances(dataset: FaceDataset) -> pd.DataFrame:
-    """How far the nearest picture is: of the same film, of the same person elsewhere, of another person.
-
-    Args:
-        dataset: pictures with subjects and sequences.
-
-    Returns:
-        One row for each of the three: the median over pictures of the root mean square difference of pixels to the
-        nearest such picture (grey levels of 255), and the share of pictures of which it is the nearest of all
-        (percent).
-    """
-    _check_films(dataset)
-    flat = dataset.images.reshape(len(dataset), -1).astype(np.float64)
-    square = (flat**2).sum(1)
-    far = np.sqrt(np.maximum(square[:, None] + square - 2 * flat @ flat.T, 0) / flat.shape[1])
-    np.fill_diagonal(far, np.inf)
-    film = dataset.sequence[:, None] == dataset.sequence
-    person = dataset.subject[:, None] == dataset.subject
-    kinds = {"the same film": film, "the same person, another film": person & ~film, "another person": ~person}
-    nearest = {name: np.where(mask, far, np.inf).min(1) for name, mask in kinds.items()}
-    first = np.argmin(list(nearest.values()), axis=0)
-    rows = {
-        name: {
-            "median difference, grey levels": float(np.median(at[np.isfinite(at)])),
-            "is the nearest of all, %": 100 * float((first == number).mean()),
-        }
-        for number, (name, at) in enumerate(nearest.items())
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").round(1)
-
-
-def _check_films(dataset: FaceDataset) -> None:
-    if dataset.subject is None or dataset.sequence is None:
-        raise UserError(f"{dataset.name} does not say who is shown, and in which film: use ckplus or synthetic_films")
-
-
-# ---------------------------------------------------------------- what the splits share
-
-
-def ckplus_protocol_table(dataset: FaceDataset) -> pd.DataFrame:
-    """How much of each protocol's test pictures a net has met in training.
-
-    Args:
-        dataset: CK+, with subjects and sequences.
-
-    Returns:
-        One row per protocol: folds, draws, test pictures of a draw over all folds, and the shares of them (percent,
-        over the draws) of whose sequence, and of whose subject, training has another picture.
-    """
-    rows = []
-    for protocol, folds in PROTOCOLS.items():
-        if protocol == "official":
-            continue
-        draws = DRAWS if is_drawn(protocol) else 1
-        found = [tested(dataset, protocol, seed) for seed in range(draws)]
-        rows.append(
-            {
-                "protocol": protocol,
-                "folds": folds,
-                "draws": draws,
-                "test pictures": len(found[0].pictures),
-                "same sequence, %": round(100 * float(np.mean([draw.same_sequence for draw in found])), 1),
-                "same subject, %": round(100 * float(np.mean([draw.same_subject for draw in found])), 1),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-class Tested(NamedTuple):
-    """What one draw of a split tests.
-
-    Attributes:
-        pictures: positions of the test pictures, folds joined, int64 [N].
-        same_sequence: share of them of whose sequence training has another picture.
-        same_subject: the same of the subject.
-    """
-
-    pictures: np.ndarray
-    same_sequence: float
-    same_subject: float
-
-
-def tested(dataset: FaceDataset, protocol: str, seed: int) -> Tested:
-    """What a protocol tests of a dataset with subjects and sequences."""
-    parts = run_parts(dataset, protocol, None, seed)
-    met = [
-        np.concatenate([np.isin(of[part.test], of[part.train]) for part in parts])
-        for of in (dataset.sequence, dataset.subject)
-    ]
-    return Tested(np.concatenate([part.test for part in parts]), *(float(mask.mean()) for mask in met))
-
-
-@cache
-def _tested_of_ckplus(protocol: str, seed: int) -> Tested:
-    return tested(load_facts("ckplus").faces, protocol, seed)
-
-
 # ---------------------------------------------------------------- the study's runs
 
 
-def protocol_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
+@once
+def protocol_audit(study: Study) -> pd.DataFrame:
     """CK+ under several protocols: how much of an accuracy is the protocol's.
 
     Returns:
@@ -212,7 +57,7 @@ def protocol_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
         ``inflation``, the accuracy minus that of the same system on subject-independent folds split alike (fixed or
         drawn), with its interval. Percent and points.
     """
-    groups = {group.recipe: group for group in longest_groups(group_records(records))}
+    groups = study.longest
     rows = []
     for variants in _systems():
         for recipe in variants:
@@ -226,16 +71,16 @@ def protocol_audit(records: Sequence[RunRecord]) -> pd.DataFrame:
                 "recipe_epochs": recipe.epochs,
                 "seeds": 0,
                 "folds": PROTOCOLS[recipe.protocol],
-                "test_pictures": len(_tested_of_ckplus(recipe.protocol, 0).pictures),
+                "test_pictures": len(tested_of_ckplus(recipe.protocol, 0).pictures),
             }
             honest = next((groups[r.name] for r in variants if _is_honest_for(r, recipe) and r.name in groups), None)
             rows.append(row | _measured(recipe, group, honest))
-    return pd.DataFrame(rows, columns=[*HEAD, *NUMBERS]).astype(dict.fromkeys(NUMBERS, float))
+    return table_of(rows, [*HEAD, *NUMBERS], NUMBERS)
 
 
 def _measured(recipe: Recipe, group: Group | None, honest: Group | None) -> dict[str, object]:
     seeds = group.seeds if group else range(DRAWS if is_drawn(recipe.protocol) else 1)
-    draws = [_tested_of_ckplus(recipe.protocol, seed if is_drawn(recipe.protocol) else 0) for seed in seeds]
+    draws = [tested_of_ckplus(recipe.protocol, seed if is_drawn(recipe.protocol) else 0) for seed in seeds]
     row: dict[str, object] = {
         "same_sequence": 100 * float(np.mean([draw.same_sequence for draw in draws])),
         "same_subject": 100 * float(np.mean([draw.same_subject for draw in draws])),
@@ -258,21 +103,6 @@ def _measured(recipe: Recipe, group: Group | None, honest: Group | None) -> dict
         row["inflation"] = float(values.mean() - 100 * np.mean(honest.accuracies()))
         row |= dict(zip(("inflation_low", "inflation_high"), (100 * end for end in ends), strict=True))
     return row
-
-
-def answers_by_person(group: Group) -> ByPerson:
-    """Right and wrong answers of all complete seeds of a group on CK+, by who is shown."""
-    faces = load_facts("ckplus").faces
-    names, person = np.unique(faces.subject, return_inverse=True)
-    shown, right = [], []
-    protocol = get_recipe(group.recipe).protocol
-    for seed, (labels, predicted) in zip(group.seeds, group.classified("test"), strict=True):
-        pictures = _tested_of_ckplus(protocol, seed if is_drawn(protocol) else 0).pictures
-        if not np.array_equal(faces.labels[pictures], labels):
-            raise UserError(f"{group.recipe}, seed {seed}: its test labels are not CK+'s; see fer study verify")
-        shown.append(person[pictures])
-        right.append(labels == predicted)
-    return by_person(np.concatenate(shown), np.concatenate(right), len(names))
 
 
 def _systems() -> list[list[Recipe]]:
@@ -301,37 +131,23 @@ def _is_honest_for(candidate: Recipe, recipe: Recipe) -> bool:
     return kind_of(candidate.protocol) == "subject_10fold" and fits
 
 
+SHOWN = (
+    Column("system", "{system:system}"),
+    Column("split", "{protocol:split}"),
+    Column("drawn", lambda row: "by the seed" if is_drawn(row["protocol"]) else "once"),
+    Column("seeds", "{seeds}"),
+    Column("same film, %", "{same_sequence:.0f}"),
+    Column("same person, %", "{same_subject:.0f}"),
+    Column("accuracy ± sd, %", "{accuracy:.1f}[ ± {accuracy_sd:.1f}]"),
+    Column("lowest to highest", lambda row: "" if row["seeds"] < 2 else "{lowest:.1f} to {highest:.1f}"),
+    Column("95 %, other persons", "{low:.1f} to {high:.1f}"),
+    Column("more than by person", "{inflation:+.1f} ({inflation_low:+.1f} to {inflation_high:+.1f})"),
+)
+
+
 def readable_protocols(table: pd.DataFrame) -> pd.DataFrame:
-    """The same for a reader: in words, rounded, systems without runs left out."""
-    known = table[table["accuracy"].notna()]
-
-    def accuracy(row: pd.Series) -> str:
-        return f"{row['accuracy']:.1f}" + ("" if pd.isna(row["accuracy_sd"]) else f" ± {row['accuracy_sd']:.1f}")
-
-    def spread(row: pd.Series) -> str:
-        return "" if row["seeds"] < 2 else f"{row['lowest']:.1f} to {row['highest']:.1f}"
-
-    def inflation(row: pd.Series) -> str:
-        if pd.isna(row["inflation"]):
-            return ""
-        return f"{row['inflation']:+.1f} ({row['inflation_low']:+.1f} to {row['inflation_high']:+.1f})"
-
-    if known.empty:
-        return pd.DataFrame(columns=["system", "split"])
-    return pd.DataFrame(
-        {
-            "system": known["system"].str.split(",").str[0],
-            "split": known["split"].map(WORDS),
-            "drawn": known["protocol"].map(lambda name: "by the seed" if is_drawn(name) else "once"),
-            "seeds": known["seeds"],
-            "same film, %": known["same_sequence"].map("{:.0f}".format),
-            "same person, %": known["same_subject"].map("{:.0f}".format),
-            "accuracy ± sd, %": known.apply(accuracy, axis=1),
-            "lowest to highest": known.apply(spread, axis=1),
-            "95 %, other persons": [f"{a:.1f} to {b:.1f}" for a, b in zip(known["low"], known["high"], strict=True)],
-            "more than by person": known.apply(inflation, axis=1),
-        }
-    ).reset_index(drop=True)  # fmt: skip
+    """The same for a reader; systems without runs are left out."""
+    return readable(table[table["accuracy"].notna()], SHOWN)
 
 
 def printed_accuracies() -> pd.DataFrame:
@@ -362,7 +178,7 @@ def printed_accuracies() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"headline": bool})
 
 
-def reach_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+def reach_table(study: Study) -> pd.DataFrame:
     """How often classifiers that the papers would not propose reach what the papers print of CK+.
 
     Returns:
@@ -370,7 +186,7 @@ def reach_table(records: Sequence[RunRecord]) -> pd.DataFrame:
         printed_system, headline, split, printed, recipe, system, seeds, reached (seeds that reach it), accuracy (mean),
         lowest and highest. Percent.
     """
-    groups = {group.recipe: group for group in longest_groups(group_records(records))}
+    groups = study.longest
     ours = (recipe for variants in _systems() for recipe in variants if _is_ours(recipe))
     found = [groups[recipe.name] for recipe in ours if recipe.name in groups]
     rows = []
@@ -442,7 +258,7 @@ def measure(dataset: FaceDataset, models: Sequence[str] = ("pixels_nn",), draws:
     Raises:
         UserError: the dataset does not say who is shown, and in which film.
     """
-    _check_films(dataset)
+    check_films(dataset)
     names, person = np.unique(dataset.subject, return_inverse=True)
     rows = []
     for name in models:

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.metrics import confusion_matrix, per_class
-from fer_lib.queue.train import find_run, longest_run, train_run
+from fer_lib.queue.train import find_run, train_run
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
 from fer_lib.runs import RunRecord
+from fer_lib.study.groups import answers_of, longest_runs
+from fer_lib.study.results import Study
 from fer_lib.study.tables import rule_table
-from fer_lib.study.verify import sound_records
 from fer_lib.training import Stop
 
 FEWEST_EPOCHS = 3
@@ -85,7 +86,7 @@ def open_run(
             return train_run(spec, results=results, device=device, stop=stop, say=say)
     if record := find_run(spec, results):
         return record
-    record = longest_run(sound_records(results / "runs")[0], recipe)
+    record = longest_runs(Study.load(results, recipe).records).get(recipe)
     if record:
         say(f"{spec.run_id} ({changed.epochs} epochs) is not recorded yet; below is the recipe's longest run")
     else:
@@ -153,10 +154,7 @@ def curves(record: RunRecord) -> Figure:
 
 def confusion(record: RunRecord) -> Figure:
     """The confusion matrix of a run's test part, at the epoch that validation chose, with the test views."""
-    arrays = record.predictions
-    matrix = confusion_matrix(
-        arrays["test/labels"].astype(int), arrays["test/val_selected/tta"].astype(int), len(record.classes)
-    )
+    matrix = confusion_matrix(*answers_of([record]), len(record.classes))
     epochs = f"{record.epochs} epoch{'s' * (record.epochs > 1)}"
     return plots.confusion(matrix, record.classes, f"{record.content['data']['name']}, test part, {epochs}")
 
@@ -171,10 +169,9 @@ def class_table(record: RunRecord, part: str = "test") -> pd.DataFrame:
     Raises:
         UserError: the protocol has no such part.
     """
-    arrays = record.predictions
-    if f"{part}/labels" not in arrays:
+    if f"{part}/labels" not in record.predictions:
         raise UserError(f"{record.id}: protocol {record.spec['recipe']['protocol']!r} has no {part} part")
-    found = per_class(arrays[f"{part}/labels"], arrays[f"{part}/val_selected/tta"], len(record.classes))
+    found = per_class(*answers_of([record], part), len(record.classes))
     shares = {name: np.round(100 * found[name], 1) for name in ("precision", "recall", "f1")}
     counts = {name: found[name] for name in ("pictures", "predicted")}
     return pd.DataFrame(counts | shares, index=pd.Index(record.classes, name="class"))
@@ -184,9 +181,7 @@ def text(record: RunRecord) -> str:
     """A run in full, for a terminal: what was trained, its accuracy under every rule, and its classes."""
     chosen = record.content["metrics"]["val_selected"]["test"]["tta"]
     macro = ", ".join(f"macro {name} {100 * chosen[f'macro_{name}']:.1f} %" for name in ("precision", "recall", "f1"))
-    matrix = confusion_matrix(
-        record.predictions["test/labels"], record.predictions["test/val_selected/tta"], len(record.classes)
-    )
+    matrix = confusion_matrix(*answers_of([record]), len(record.classes))
     confused = pd.DataFrame(matrix, index=pd.Index(record.classes, name="true"), columns=record.classes)
     return "\n\n".join(
         [

@@ -6,8 +6,7 @@ undone. The recipes with ``branch_scale`` start a plain net that way without a m
 """
 
 import json
-from collections.abc import Sequence
-from functools import cache
+from functools import partial
 
 import pandas as pd
 import torch
@@ -18,17 +17,18 @@ from fer_lib.models import create_model
 from fer_lib.models.grammar import parse
 from fer_lib.models.resnet import BasicBlock, Bottleneck
 from fer_lib.recipe import get_recipe, load_papers
-from fer_lib.runs import RunRecord
-from fer_lib.study.gains import COLUMNS, ablation_table, readable_gains
+from fer_lib.study.columns import Column, readable
+from fer_lib.study.gains import COLUMNS, SHOWN, ablation_table
+from fer_lib.study.results import Study
 
 PICTURES, PIXELS = 64, 44
 
 
-def start_table(records: Sequence[RunRecord], paper: str = "narrow") -> pd.DataFrame:
+def start_table(study: Study, paper: str = "narrow") -> pd.DataFrame:
     """Nets with attention, and nets whose branches start scaled, beside the plain net.
 
     Args:
-        records: the study's runs.
+        study: the study's results.
         paper: id of the file whose comparisons they are.
 
     Returns:
@@ -37,26 +37,27 @@ def start_table(records: Sequence[RunRecord], paper: str = "narrow") -> pd.DataF
         and ``branch_size`` (:func:`branch_size`).
     """
     if paper in load_papers():
-        table = pd.concat([ablation_table(records, paper, question=question) for question in ("", "start")])
+        table = pd.concat([ablation_table(study, paper, question=question) for question in ("", "start")])
     else:
         table = pd.DataFrame(columns=("paper", *COLUMNS))
     table = table.drop_duplicates("recipe", ignore_index=True)
     recipes = [get_recipe(name) for name in table["recipe"]]
     table.insert(4, "attention", [bool(parse(recipe.model)[1]) for recipe in recipes])
-    sizes = [branch_size(recipe.model, json.dumps(recipe.model_options)) for recipe in recipes]
+    sizes = [
+        study.starts(f"{recipe.model} {options}", partial(branch_size, recipe.model, options))
+        for recipe in recipes
+        for options in [json.dumps(recipe.model_options, sort_keys=True)]
+    ]
     table.insert(5, "branch_size", sizes)
     return table
 
 
 def readable_start(table: pd.DataFrame) -> pd.DataFrame:
     """A start table for a reader, as :func:`fer_lib.study.gains.readable_gains`."""
-    shown = readable_gains(table)
-    if not table.empty:
-        shown.insert(1, "branch at the start", table["branch_size"].map("{:.2f}".format))
-    return shown
+    columns = (SHOWN[0], Column("branch at the start", "{branch_size:.2f}"), *SHOWN[1:])
+    return readable(table[table["reading"] != "not run"], columns)
 
 
-@cache
 def branch_size(model: str, options: str = "{}") -> float:
     """What a residual branch adds to its shortcut before any training: 1 in the plain net, whose branches end
     normalised.

@@ -13,7 +13,6 @@ not seen, in a stand-in.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -21,14 +20,13 @@ import pandas as pd
 import torch
 
 from fer_lib.claims import Claim, list_claims
-from fer_lib.models.describe import count_macs, count_parameters, meta_net
-from fer_lib.recipe import get_recipe
 from fer_lib.runs import RunRecord
+from fer_lib.study.columns import table_of
 from fer_lib.study.evidence import CONTRADICTED, Finding
 from fer_lib.study.groups import is_confirmatory
+from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.training.optimisers import create_optimizer
 
-MIN_SEEDS = 3
 REACHED = 0.95
 """A net has converged once its accuracy is this share of the lower of the two best accuracies that are compared."""
 STABLE = 0.01
@@ -37,23 +35,24 @@ RISE = 0.05
 """A net overfits if its validation loss ends more than this share above its lowest value."""
 
 
-def statement_finding(claim: Claim, records: Sequence[RunRecord] = ()) -> Finding:
+def statement_finding(claim: Claim, study: Study) -> Finding:
     """Apply its check to a statement.
 
     Args:
         claim: of kind ``statement``.
-        records: the study's runs.
+        study: the study's results.
     """
     if claim.check is None:
         return Finding("not testable", "nothing of the study can show it", claim.place)
     if claim.check in WITHOUT_RUNS:
-        return Finding(*WITHOUT_RUNS[claim.check](claim), claim.place)
+        return Finding(*WITHOUT_RUNS[claim.check](claim, study), claim.place)
     names = [name for name in (claim.recipe, claim.baseline) if name]
-    runs = [full_runs(records, name) for name in names]
-    for name, found in zip(names, runs, strict=True):
-        seeds = len({record.spec["seed"] for record in found})
+    groups = [study.full(name) for name in names]
+    for name, group in zip(names, groups, strict=True):
+        seeds = len(group.seeds) if group else 0
         if seeds < MIN_SEEDS:
             return Finding("not run", f"{seeds} of {MIN_SEEDS} full-length seeds of {name}", claim.place)
+    runs = [group.records for group in groups]
     word, sentence = WITH_RUNS[claim.check](claim, *runs)
     if not all(is_confirmatory(record) for record in chain(*runs)):
         sentence += "; exploratory"
@@ -62,29 +61,13 @@ def statement_finding(claim: Claim, records: Sequence[RunRecord] = ()) -> Findin
     return Finding(word, sentence, claim.place, tuple(record.id for record in chain(*runs)))
 
 
-def full_runs(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
-    """The runs of a recipe exactly as it is defined, on all pictures."""
-    spec = get_recipe(name).training()
-    return [r for r in records if r.spec["recipe"] == spec and not (r.spec["limit_train"] or r.spec.get("limit_test"))]
-
-
 # ---------------------------------------------------------------- without a run
 
 
-@cache
-def _parameters(name: str) -> int:
-    return count_parameters(meta_net(name))
-
-
-@cache
-def _macs(name: str) -> int:
-    net = meta_net(name)
-    return count_macs(net, net.input_size or 48)
-
-
-def _fewer(claim: Claim, count: Callable[[str], int]) -> tuple[str, str]:
+def _fewer(claim: Claim, study: Study, what: str) -> tuple[str, str]:
     """Whether the first net has fewer than the others; where a share in percent is named, about so many fewer."""
-    ours, *others = (count(name) for name in claim.models)
+    nets = [study.costs.of_net(name, {}) for name in claim.models]
+    ours, *others = (getattr(net, what) for net in nets)
     if claim.values:
         saved = [100 * (1 - ours / other) for other in others]
         held = [abs(share - claim.values[0]) <= 5 for share in saved]
@@ -101,7 +84,7 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:,.2f} M" if count >= 1e6 else f"{count:,}"
 
 
-def _optimiser_memory(claim: Claim) -> tuple[str, str]:
+def _optimiser_memory(claim: Claim, study: Study) -> tuple[str, str]:
     """Numbers that an optimiser keeps for every weight."""
     kept = {}
     for name, options in (("Adam", {}), ("SGD", {}), ("SGD with momentum", {"momentum": 0.9})):
@@ -112,7 +95,7 @@ def _optimiser_memory(claim: Claim) -> tuple[str, str]:
     return word, "numbers kept for each weight: " + ", ".join(f"{n} {k}" for k, n in kept.items())
 
 
-def _best_of_its_table(claim: Claim) -> tuple[str, str]:
+def _best_of_its_table(claim: Claim, study: Study) -> tuple[str, str]:
     """Whether the system's accuracy is above every other of the tables that print it."""
     rows = [
         c
@@ -140,7 +123,7 @@ def _accuracy(record: RunRecord) -> np.ndarray:
     return record.history["test_accuracy"] if np.isnan(watched).all() else watched
 
 
-def _converges_faster(claim: Claim, ours: list[RunRecord], base: list[RunRecord]) -> tuple[str, str]:
+def _converges_faster(claim: Claim, ours: Sequence[RunRecord], base: Sequence[RunRecord]) -> tuple[str, str]:
     curves = [[_accuracy(record) for record in runs] for runs in (ours, base)]
     goal = REACHED * min(np.mean([curve.max() for curve in side]) for side in curves)
     # A seed that never gets there is slower than any that does.
@@ -154,7 +137,7 @@ def _converges_faster(claim: Claim, ours: list[RunRecord], base: list[RunRecord]
     return word, f"{100 * goal:.1f} % are reached by {', by '.join(told)}"
 
 
-def _rare_class_gains(claim: Claim, ours: list[RunRecord], base: list[RunRecord]) -> tuple[str, str]:
+def _rare_class_gains(claim: Claim, ours: Sequence[RunRecord], base: Sequence[RunRecord]) -> tuple[str, str]:
     labels = ours[0].predictions["test/labels"]
     rare = int(np.bincount(labels).argmin())
     shown = labels == rare
@@ -166,14 +149,14 @@ def _rare_class_gains(claim: Claim, ours: list[RunRecord], base: list[RunRecord]
     return _verdict(held), f"recall of {ours[0].classes[rare]}: {told[0]} against {told[1]}"
 
 
-def _no_overfitting(claim: Claim, runs: list[RunRecord]) -> tuple[str, str]:
+def _no_overfitting(claim: Claim, runs: Sequence[RunRecord]) -> tuple[str, str]:
     losses = [record.history["val_loss"] for record in runs]
     rise = [loss[-1] / np.nanmin(loss) - 1 for loss in losses]
     told = ", ".join(f"{100 * value:.1f} %" for value in rise)
     return _verdict(value <= RISE for value in rise), f"the validation loss ends {told} above its lowest"
 
 
-def _settles(claim: Claim, runs: list[RunRecord]) -> tuple[str, str]:
+def _settles(claim: Claim, runs: Sequence[RunRecord]) -> tuple[str, str]:
     after = [_accuracy(record)[claim.values[0] :] for record in runs]
     spread = [float(np.abs(part - part.mean()).max()) for part in after]
     told = ", ".join(f"{100 * value:.2f}" for value in spread)
@@ -182,12 +165,15 @@ def _settles(claim: Claim, runs: list[RunRecord]) -> tuple[str, str]:
     ), f"after epoch {claim.values[0]} it strays {told} points from its mean"
 
 
-WITHOUT_RUNS: dict[str, Callable[[Claim], tuple[str, str]]] = {
-    "fewer_parameters": lambda claim: _fewer(claim, _parameters),
-    "fewer_macs": lambda claim: _fewer(claim, _macs),
+WITHOUT_RUNS: dict[str, Callable[[Claim, Study], tuple[str, str]]] = {
+    "fewer_parameters": lambda claim, study: _fewer(claim, study, "parameters"),
+    "fewer_macs": lambda claim, study: _fewer(claim, study, "macs"),
     "optimiser_memory": _optimiser_memory,
     "best_of_its_table": _best_of_its_table,
-    "heat": lambda claim: ("not testable", "a run's record holds no heat maps; notebook 07 asks it of drawn faces"),
+    "heat": lambda claim, study: (
+        "not testable",
+        "a run's record holds no heat maps; notebook 07 asks it of drawn faces",
+    ),
 }
 WITH_RUNS: dict[str, Callable[..., tuple[str, str]]] = {
     "converges_faster": _converges_faster,
@@ -201,11 +187,12 @@ CHECKS = (*WITHOUT_RUNS, *WITH_RUNS)
 COLUMNS = ("paper", "place", "statement", "fidelity", "finding", "calculation", "check", "claim", "runs")
 
 
-def statement_table(records: Sequence[RunRecord], paper: str | None = None) -> pd.DataFrame:
+@once
+def statement_table(study: Study, paper: str | None = None) -> pd.DataFrame:
     """Every statement of the papers, and what is found of it.
 
     Args:
-        records: the study's runs.
+        study: the study's results.
         paper: only this paper's.
 
     Returns:
@@ -215,10 +202,10 @@ def statement_table(records: Sequence[RunRecord], paper: str | None = None) -> p
     rows = []
     for claim in list_claims(paper):
         if claim.kind == "statement":
-            found = statement_finding(claim, records)
+            found = statement_finding(claim, study)
             values = (
                 claim.paper, claim.place, claim.statement, claim.fidelity or "", found.word, found.sentence,
                 claim.check or "", claim.id, " ".join(found.runs),
             )  # fmt: skip
             rows.append(dict(zip(COLUMNS, values, strict=True)))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return table_of(rows, COLUMNS)

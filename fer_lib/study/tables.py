@@ -1,7 +1,7 @@
 """Every table and figure of the study, computed from the run records and the claims alone."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT, results_dir, write_atomically
+from fer_lib.progress import track
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
@@ -23,11 +24,13 @@ from fer_lib.study.claim_table import (
     headline_claims,
     readable_claims,
 )
+from fer_lib.study.columns import csv_text, markdown, rounded, table_of
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import module_figure
+from fer_lib.study.precision import precision_table
 from fer_lib.study.protocols import (
     protocol_audit,
     protocol_figure,
@@ -35,10 +38,9 @@ from fer_lib.study.protocols import (
     readable_protocols,
     readable_reach,
 )
+from fer_lib.study.results import Study
 from fer_lib.study.start import readable_start, start_table
 from fer_lib.study.statements import statement_table
-from fer_lib.study.verify import sound_records
-from fer_lib.texts import spreadsheet_cell
 
 RUN_COLUMNS = (
     "run", "recipe", "seed", "fold", "dataset", "train_pictures", "epochs", "recipe_epochs", "views", "val_accuracy",
@@ -47,10 +49,10 @@ RUN_COLUMNS = (
 )  # fmt: skip
 
 
-def run_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+def run_table(study: Study) -> pd.DataFrame:
     """One row per run: what was trained, on what, and its test accuracy (percent) under the three selection rules."""
     rows = []
-    for record in records:
+    for record in study.records:
         recipe, data, time = record.spec["recipe"], record.content["data"], record.content["time"]
         row = {
             "run": record.id,
@@ -77,34 +79,10 @@ def run_table(records: Sequence[RunRecord]) -> pd.DataFrame:
             "fingerprint": data["fingerprint"][:12],
         }
         rows.append(row)
-    return pd.DataFrame(rows, columns=RUN_COLUMNS)
+    return table_of(rows, RUN_COLUMNS)
 
 
 # ---------------------------------------------------------------- as text
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A table as GitHub Markdown."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
-    return "\n".join(lines) + "\n"
-
-
-def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV with a header, six significant digits; what a spreadsheet would execute is quoted."""
-    safe = table.map(lambda cell: spreadsheet_cell(cell) if isinstance(cell, str) else cell)
-    return safe.to_csv(index=False, float_format="%.6g")
-
-
-def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """Any table for a reader: numbers with two decimals, a dash where there is none."""
-
-    def cell(value: object) -> str:
-        if pd.isna(value):
-            return "–"
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-    return table.map(cell).rename(columns=lambda name: name.replace("_", " "))
 
 
 def _runs_page(table: pd.DataFrame) -> str:
@@ -119,14 +97,15 @@ def _runs_page(table: pd.DataFrame) -> str:
 
 # ---------------------------------------------------------------- all of them
 
-TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
+TABLES: dict[str, Callable[[Study], pd.DataFrame]] = {
     "claims": claim_table,
     "evidence": evidence_table,
     "statements": statement_table,
-    "control": lambda records: ablation_table(records, claimed=False),
+    "control": lambda study: ablation_table(study, claimed=False),
     "start": start_table,
-    "alike": lambda records: ablation_table(records, claimed=False, question="alike"),
-    "ablations": lambda records: ablation_table(records, claimed=True),
+    "alike": lambda study: ablation_table(study, claimed=False, question="alike"),
+    "ablations": lambda study: ablation_table(study, claimed=True),
+    "precision": precision_table,
     "ensemble": ensemble_table,
     "rules": audits.rule_audit,
     "leaks": audits.leak_audit,
@@ -141,7 +120,7 @@ TABLES: dict[str, Callable[[Sequence[RunRecord]], pd.DataFrame]] = {
     "cost": cost_table,
     "runs": run_table,
 }
-"""Every table by name: from the records to the numbers."""
+"""Every table by name: from the results to the numbers."""
 
 PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "claims": lambda table: markdown(readable_claims(table, runs_page="runs.md")),
@@ -189,7 +168,7 @@ def build_table(name: str, results: Path | None = None, warn: Callable[[str], No
     """
     if name not in TABLES:
         raise unknown("table", name, TABLES)
-    return TABLES[name](_records(results or results_dir(), warn)[0])
+    return TABLES[name](_load(results or results_dir(), warn))
 
 
 def write_tables(results: Path | None = None, warn: Callable[[str], None] = print) -> list[Path]:
@@ -207,9 +186,9 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         The files written.
     """
     results = results or results_dir()
-    records, problems = _records(results, warn)
-    left_out = "".join(f"\nLeft out: {problem}\n" for problem in problems)
-    tables = {name: build(records) for name, build in TABLES.items()}
+    study = _load(results, warn)
+    left_out = "".join(f"\nLeft out: {problem.removeprefix(f'{results}/')}\n" for problem in study.problems)
+    tables = {name: build(study) for name, build in track(TABLES.items(), "tables")}
     written = {}
     for name, table in tables.items():
         written[results / "tables" / f"{name}.csv"] = csv_text(table).encode()
@@ -219,7 +198,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     readme = ROOT / "README.md"
     if results.resolve() == ROOT / "results" and readme.exists():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
-        text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(records, tables=tables) + "\n")
+        text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(study) + "\n")
         written[readme] = _replace_section(text, "claims", headline).encode()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -229,12 +208,11 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     return list(written)
 
 
-def _records(results: Path, warn: Callable[[str], None]) -> tuple[list[RunRecord], list[str]]:
-    """The sound records, and one line for each fault of the others, which starts within the results folder."""
-    records, problems = sound_records(results / "runs")
-    for problem in problems:
+def _load(results: Path, warn: Callable[[str], None]) -> Study:
+    study = Study.load(results)
+    for problem in study.problems:
         warn(f"left out of the tables: {problem}")
-    return records, [problem.removeprefix(f"{results}/") for problem in problems]
+    return study
 
 
 def _replace_section(text: str, name: str, content: str) -> str:

@@ -3,10 +3,11 @@
 Tables are made from :func:`sound_records`; what it leaves out it names.
 """
 
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,19 @@ import numpy as np
 from fer_lib.data import is_drawn, picture_digests, run_parts
 from fer_lib.data.facts import FACTS_DIR, load_facts
 from fer_lib.data.folds import protocol_digest
+from fer_lib.kept import Kept, code_digest
 from fer_lib.paths import ROOT
+from fer_lib.progress import track
 from fer_lib.recipe import BY_CLASS, spec_digest
 from fer_lib.runs import HISTORY, PREDICTIONS, RunRecord, read_records, verify_record
 
 MAX_BYTES = 64_000
+FILES = ("run.json", HISTORY, PREDICTIONS)
 
 
-def sound_records(runs: Path) -> tuple[list[RunRecord], list[str]]:
+def sound_records(
+    runs: Path, recipe: str | None = None, *, kept: Path | None = None
+) -> tuple[list[RunRecord], list[str]]:
     """Read the records of a folder that pass every check.
 
     Each is held against itself (:func:`fer_lib.runs.verify_record`), then against the committed facts of its dataset,
@@ -31,23 +37,54 @@ def sound_records(runs: Path) -> tuple[list[RunRecord], list[str]]:
 
     Args:
         runs: the folder, such as ``results/runs``; may not exist.
+        recipe: only the runs of this recipe.
+        kept: a file of this machine with the records that this code found sound, by what they hold: these are not
+            checked in themselves again. None: check everything.
 
     Returns:
         The sound records, sorted by name, and one line for each fault of the others.
     """
-    records, problems = read_records(runs)
-    for check in (_faults_of_itself, _faults_of_copies, _faults_of_data, _faults_of_pictures):
+    records, problems = read_records(runs, recipe)
+    sound = Kept(kept, code_digest(suffixes=(".py", ".npz", ".json")))
+    digests = {record.path: _digest(record) for record in records} if kept else {}
+    checked = {path for path, digest in digests.items() if digest in sound.known}
+    for check in (
+        partial(_faults_of_itself, checked=checked),
+        _faults_of_copies,
+        _faults_of_data,
+        partial(_faults_of_pictures, checked=checked),
+    ):
         faults = check(records)
         problems += [f"{record.path}: {fault}" for record in records for fault in faults.get(record.path, [])]
         records = [record for record in records if not faults.get(record.path)]
+    if kept and not checked.issuperset(record.path for record in records):
+        # What changed while it was checked is not kept, nor what is no record of this folder any more.
+        same = [d for r in records if (d := digests[r.path]) and (r.path in checked or d == _digest(r))]
+        sound.keep((sound.known if recipe else {}) | {digest: [] for digest in same})
     return records, problems
 
+
+def _digest(record: RunRecord) -> str:
+    """SHA-256, hexadecimal, of a record's name and files; empty where one cannot be read."""
+    digest = hashlib.sha256(record.path.name.encode())
+    try:
+        for name in FILES:
+            digest.update(hashlib.sha256((record.path / name).read_bytes()).digest())
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+# ---------------------------------------------------------------- the checks
 
 Faults = dict[Path, list[str]]
 
 
-def _faults_of_itself(records: list[RunRecord]) -> Faults:
-    return {record.path: faults_of_one(record) for record in records}
+def _faults_of_itself(records: list[RunRecord], checked: set[Path]) -> Faults:
+    return {
+        record.path: _faults_of_place(record) if record.path in checked else faults_of_one(record)
+        for record in track(records, "verifying")
+    }
 
 
 def faults_of_one(record: RunRecord) -> list[str]:
@@ -56,12 +93,16 @@ def faults_of_one(record: RunRecord) -> list[str]:
         faults = verify_record(record)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         return [f"run.json: not of the form it should have ({type(error).__name__}: {error})"]
-    size = sum((record.path / name).stat().st_size for name in ("run.json", HISTORY, PREDICTIONS))
+    size = sum((record.path / name).stat().st_size for name in FILES)
     if size > MAX_BYTES:
         faults.append(f"{size:,} bytes, a record may have {MAX_BYTES:,}")
+    return faults + _faults_of_place(record)
+
+
+def _faults_of_place(record: RunRecord) -> list[str]:
     if _dataset(record).startswith("synthetic") and record.path.parent.resolve() == ROOT / "results" / "runs":
-        faults.append("trained on drawn faces, which have no place among the study's runs; move it away")
-    return faults
+        return ["trained on drawn faces, which have no place among the study's runs; move it away"]
+    return []
 
 
 def _faults_of_copies(records: list[RunRecord]) -> Faults:
@@ -96,7 +137,7 @@ def _faults_of_data(records: list[RunRecord]) -> Faults:
     return faults
 
 
-def _faults_of_pictures(records: list[RunRecord]) -> Faults:
+def _faults_of_pictures(records: list[RunRecord], checked: set[Path]) -> Faults:
     """Faults of which pictures a run was trained and tested on, and of the order of their labels."""
     faults: Faults = defaultdict(list)
     unknown = []
@@ -104,6 +145,8 @@ def _faults_of_pictures(records: list[RunRecord]) -> Faults:
         dataset, kept = _dataset(record), record.content["data"].get("pictures")
         if load_facts(dataset) is None:
             unknown.append(record)
+            continue
+        if record.path in checked:
             continue
         labels, pictures = _expected(dataset, *_pictures(record)[1:])
         if kept is None and not _splits_as_then(dataset, _protocol(record)):

@@ -8,7 +8,7 @@ import safetensors
 from torch import nn
 
 from fer_lib.augment import MEAN, STD, Augmentation
-from fer_lib.checkpoints import Checkpoint, load_net, net_from_file
+from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, net_from_file, read_checkpoint
 from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
 from fer_lib.models.export import export_onnx
@@ -22,8 +22,19 @@ def weight_file(record: RunRecord) -> Path:
     return record.path / "weights.safetensors"
 
 
+def has_net(record: RunRecord) -> bool:
+    """Whether the weights of a run are at hand, in its folder or in ``checkpoints/`` beside ``runs/``."""
+    return weight_file(record).exists() or _checkpoint(record) is not None
+
+
+def _checkpoint(record: RunRecord) -> Checkpoint | None:
+    folder = record.path.parents[1] / "checkpoints"
+    found = (read_checkpoint(name, folder) for name in list_checkpoints(folder))
+    return next((checkpoint for checkpoint in found if checkpoint.run == record.id), None)
+
+
 def load_trained(record: RunRecord) -> nn.Module:
-    """A run's net with its ``val_selected`` weights, in evaluation mode on the CPU.
+    """A run's net with its ``val_selected`` weights, whichever are at hand, in evaluation mode on the CPU.
 
     Raises:
         UserError: the weight file is not there or does not fit the run's net, or the run fitted a classical pipeline.
@@ -32,9 +43,11 @@ def load_trained(record: RunRecord) -> nn.Module:
     if is_classical(recipe["model"]):
         raise UserError(f"{record.id}: {recipe['model']} leaves no weights; name a run that trained a net")
     path = weight_file(record)
-    if not path.exists():
-        raise UserError(f"{path}: missing; records are shared without weights, `fer train` makes them")
-    return net_from_file(path, recipe, record.classes)
+    if path.exists():
+        return net_from_file(path, recipe, record.classes)
+    if checkpoint := _checkpoint(record):
+        return load_net(checkpoint)
+    raise UserError(f"{path}: missing; records are shared without weights, `fer train` makes them")
 
 
 def export_run(record: RunRecord, path: Path) -> None:

@@ -11,15 +11,15 @@ from tiny import tiny_recipe, write_run
 
 from fer_lib.claims import list_claims
 from fer_lib.errors import UserError
-from fer_lib.models import create_model
-from fer_lib.models.describe import NetCost, count_cost, count_macs, meta_net
+from fer_lib.models import create_model, describe
+from fer_lib.models.describe import CostCounter, NetCost, count_cost, count_macs, meta_net
 from fer_lib.queue import pace as pace_module
 from fer_lib.queue.goals import cheapest_first, goals
 from fer_lib.queue.lock import locked
-from fer_lib.queue.pace import CostCounter, Pace, benchmark_path, device_pace, pictures_of, work
-from fer_lib.queue.plan import HEADLINES, Status, choose_recipes, matrix, run_status
+from fer_lib.queue.pace import Pace, benchmark_path, device_pace, pictures_of, work
+from fer_lib.queue.plan import Status, choose_recipes, matrix, run_status
 from fer_lib.queue.status import plan_text, status_text
-from fer_lib.recipe import RunSpec, get_recipe, list_recipes
+from fer_lib.recipe import RunSpec, get_recipe, headlines, list_recipes
 from fer_lib.training.checkpoint import mark_failed, save_checkpoint
 
 DEVICE = "a CPU, 1 threads"  # of write_run's records
@@ -42,7 +42,7 @@ def test_every_recipe_has_its_seeds_and_every_seed_its_folds(whole):
     found = Counter((spec.recipe.name, spec.seed) for spec in whole)
     for name, recipe in list_recipes().items():
         seeds = {seed for recipe_name, seed in found if recipe_name == name}
-        usual = 5 if name in HEADLINES or name.startswith("control/") else 3 if recipe.optimizer else 1
+        usual = 5 if name in headlines() or name.startswith("control/") else 3 if recipe.optimizer else 1
         assert seeds == set(range(recipe.seeds or usual))
         # A pipeline's whole cross-validation is one run where it is drawn anew with every seed.
         whole_run = not recipe.optimizer and recipe.protocol.endswith("_drawn")
@@ -50,13 +50,13 @@ def test_every_recipe_has_its_seeds_and_every_seed_its_folds(whole):
 
 
 def test_the_most_urgent_run_first(whole):
-    fer2013 = [name for name in HEADLINES if name.endswith("/fer2013")]
-    pairs = [recipe for name in fer2013 for recipe in (name, HEADLINES[name])]
+    fer2013 = [name for name in headlines() if name.endswith("/fer2013")]
+    pairs = [recipe for name in fer2013 for recipe in (name, headlines()[name])]
     assert [(spec.seed, spec.recipe.name) for spec in whole[:24]] == [(s, name) for s in range(3) for name in pairs]
     # Two more seeds of the headlines; then the control comparison, before the headlines on CK+.
     first_control = next(i for i, spec in enumerate(whole) if paper(spec) == "control")
     assert {spec.recipe.name for spec in whole[:first_control]} == set(pairs)
-    quoted = {*HEADLINES, *HEADLINES.values()}
+    quoted = {*headlines(), *headlines().values()}
     waves = [
         "quoted" if spec.recipe.name in quoted else paper(spec) if paper(spec) in ("control", "best") else "row"
         for spec in whole[first_control:]
@@ -74,9 +74,9 @@ def test_the_most_urgent_run_first(whole):
 
 def test_the_headlines_are_what_the_papers_are_quoted_for():
     quoted = {claim.recipe for claim in list_claims() if claim.headline and claim.recipe}
-    assert quoted <= set(HEADLINES)
-    assert {*HEADLINES, *HEADLINES.values()} <= set(list_recipes())
-    assert {name.split("/")[0] for name in HEADLINES} == {"li", "hu", "gu", "zhang"}
+    assert quoted <= set(headlines())
+    assert {*headlines(), *headlines().values()} <= set(list_recipes())
+    assert {name.split("/")[0] for name in headlines()} == {"li", "hu", "gu", "zhang"}
 
 
 def test_choosing():
@@ -243,9 +243,11 @@ def test_counts_are_kept(tmp_path, monkeypatch):
     counted = CostCounter(tmp_path / "logs" / "costs.json")(recipe.training())
     assert counted == count_cost(meta_net(recipe.model, **recipe.model_options), 24)
     assert counted.macs == count_macs(net, 24)
-    monkeypatch.setattr(pace_module, "count_cost", None)  # a second count would fail
+    monkeypatch.setattr(describe, "count_cost", None)  # a second count would fail
     assert CostCounter(tmp_path / "logs" / "costs.json")(recipe.training()) == counted
-    assert CostCounter(tmp_path / "more.json")._known == {}
+    (tmp_path / "logs" / "costs.json").write_text("[")  # damaged: counted again
+    with pytest.raises(TypeError):
+        CostCounter(tmp_path / "logs" / "costs.json")(recipe.training())
 
 
 # ---------------------------------------------------------------- the order for a CPU, and the texts

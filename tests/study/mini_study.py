@@ -41,7 +41,7 @@ BEST = {  # the first picture that each net is right about
 @contextlib.contextmanager
 def demo_paper() -> Iterator[None]:
     """Let ``mini/*.toml`` be the only papers."""
-    caches = (recipe.load_papers, recipe.list_recipes, claims.list_claims)
+    caches = (recipe.load_papers, recipe.list_recipes, recipe.headlines, claims.list_claims)
     with mock.patch.object(recipe, "PAPERS_DIR", MINI):
         for cached in caches:
             cached.cache_clear()

@@ -10,18 +10,24 @@ from fer_lib.claims import list_claims
 from fer_lib.runs import read_records
 from fer_lib.study.answer import Progress, answer, module_name, printed_numbers, signed, verdict_words, without_links
 from fer_lib.study.claim_table import claim_table
+from fer_lib.study.results import Study
 
 NONE, ALL = Progress(0, 10, 0, 2), Progress(10, 10, 2, 2)
 
 
 @pytest.fixture(scope="module")
-def claims():
-    return claim_table([])
+def study():
+    return Study()
+
+
+@pytest.fixture(scope="module")
+def claims(study):
+    return claim_table(study)
 
 
 def test_the_miniature_study_is_told():
     with demo_paper():
-        text = answer(read_records(MINI / "runs")[0], links=True)
+        text = answer(Study(read_records(MINI / "runs")[0]), links=True)
     first = without_links(text).split("\n\n")[0]
     assert first.startswith("**In 1 of ")
     # Of 60 pictures SE names 15 1/3 more than the plain net (made-up records: all of them of the test part).
@@ -29,8 +35,8 @@ def test_the_miniature_study_is_told():
     assert "](gains.html#control-se-synthetic--control-none-synthetic)" in text
 
 
-def test_without_runs_nothing_is_claimed(claims):
-    text = answer([], tables={"claims": claims})
+def test_without_runs_nothing_is_claimed(study):
+    text = answer(study)
     assert text.startswith("**Not known yet.** None of the papers' own nets")
     assert "Our runs" not in text
     assert "](" not in text
@@ -46,8 +52,8 @@ def test_every_printed_number_counts_once(claims):
     assert set(numbers["claim"]) & {"gu/fer2013/psa_joint", "gu/fer2013/psa_joint_224"} == {"gu/fer2013/psa_joint_224"}
 
 
-def test_verdicts_of_printed_numbers_add_up(claims):
-    text = answer([], tables={"claims": claims})
+def test_verdicts_of_printed_numbers_add_up(study):
+    text = answer(study)
     counts = [int(n) for n in re.findall(r"(\d+) (?:are settled|cannot be|wait for)", text)]
     assert len(counts) == 3
     assert sum(counts) == 93

@@ -19,6 +19,7 @@ from fer_lib.selection import RULES
 from fer_lib.study import audits
 from fer_lib.study.cost import cost_table
 from fer_lib.study.protocols import protocol_audit, protocol_figure
+from fer_lib.study.results import Study
 from fer_lib.study.tables import TABLES, page
 from fer_lib.study.verify import sound_records
 
@@ -48,7 +49,7 @@ def test_the_worth_of_choosing_on_the_test_set(tmp_path):
         write(tmp_path, right(count), seed, last=right(count - 36), test_best=right(count + gain))
         for seed, (count, gain) in enumerate([(2600, 18), (2700, 54)])
     ]
-    (row,) = audits.rule_audit(records).to_dict("records")
+    (row,) = audits.rule_audit(Study(records)).to_dict("records")
     assert (row["recipe"], row["seeds"], row["protocol"]) == (NET, 2, "official")
     assert row["val_selected"] == pytest.approx(100 * 2650 / 3589)
     assert row["last"] == pytest.approx(100 * 2614 / 3589)
@@ -63,7 +64,7 @@ def test_leaked_pictures_are_counted_apart(tmp_path):
     for position, picture in enumerate(FACTS.picture[FACTS.faces.indices("test")].tolist()):
         leaked[position] = picture in train
     record = write(tmp_path, np.where(leaked, TRUTH["test"], WRONG["test"]))
-    (row,) = audits.leak_audit([record]).to_dict("records")
+    (row,) = audits.leak_audit(Study([record])).to_dict("records")
     assert (row["leaked"], row["alone"], row["without"]) == (288, 100, 0)
     assert row["accuracy"] == pytest.approx(100 * 288 / 3589)
     assert row["raised"] == pytest.approx(100 * 288 / 3589)
@@ -77,12 +78,12 @@ def test_a_net_that_says_what_people_say(tmp_path):
         name = faces.vote_classes[votes.index(max(votes))]
         said.append(faces.classes.index(name) if name in faces.classes else -1)
     said = np.array(said)
-    (row,) = audits.ferplus_audit([write(tmp_path, np.where(said < 0, WRONG["test"], said))]).to_dict("records")
+    (row,) = audits.ferplus_audit(Study([write(tmp_path, np.where(said < 0, WRONG["test"], said))])).to_dict("records")
     assert row["accuracy"] == pytest.approx(62.19, abs=0.005)  # the agreement of FER2013 and FER+, measured elsewhere
     assert (row["by_ferplus"], row["undisputed"]) == (100, 100)
     assert (row["disputed_says_fer2013"], row["disputed_says_ferplus"]) == (0, 100)
     assert row["undisputed_pictures"] == 2232 == (said == TRUTH["test"]).sum()
-    (row,) = audits.ferplus_audit([write(tmp_path / "2", TRUTH["test"])]).to_dict("records")
+    (row,) = audits.ferplus_audit(Study([write(tmp_path / "2", TRUTH["test"])])).to_dict("records")
     assert row["by_ferplus"] == pytest.approx(100 * 2232 / row["ferplus_pictures"])
     assert (row["disputed_says_fer2013"], row["disputed_says_ferplus"]) == (100, 0)
 
@@ -110,7 +111,7 @@ def test_the_ceiling_of_the_labels():
 def test_classes_of_a_net_that_only_knows_happiness(tmp_path):
     happy = FACTS.faces.classes.index("happy")
     record = write(tmp_path, np.full(3589, happy))
-    (row,) = audits.class_audit([record]).to_dict("records")
+    (row,) = audits.class_audit(Study([record])).to_dict("records")
     assert row["accuracy"] == pytest.approx(100 * 879 / 3589)
     assert row["macro_recall"] == pytest.approx(100 / 7)
     assert row["macro_precision"] == pytest.approx(100 * 879 / 3589 / 7)
@@ -120,14 +121,14 @@ def test_classes_of_a_net_that_only_knows_happiness(tmp_path):
 
 def test_calibration_of_a_net_that_is_always_sure(tmp_path):
     record = write(tmp_path, right(1795))
-    (row,) = audits.calibration_audit([record]).to_dict("records")
+    (row,) = audits.calibration_audit(Study([record])).to_dict("records")
     sure = 100 * 255.5 / 258.5  # what 8 bits make of certainty: half a step for each class
     accuracy = 100 * 1795 / 3589
     assert (row["confidence"], row["accuracy"]) == (pytest.approx(sure), pytest.approx(accuracy))
     assert (row["overconfidence"], row["ece"]) == (pytest.approx(sure - accuracy), pytest.approx(sure - accuracy))
     likelihood = -(1795 * np.log(255.5 / 258.5) + 1794 * np.log(0.5 / 258.5)) / 3589
     assert row["nll"] == pytest.approx(likelihood)
-    reliable = audits.reliability_table([record])
+    reliable = audits.reliability_table(Study([record]))
     assert reliable[["pictures", "confidence", "accuracy"]].to_numpy().tolist() == [
         [3589, pytest.approx(sure), pytest.approx(accuracy)]
     ]
@@ -140,7 +141,7 @@ def test_cleaning_is_judged_against_the_same_training_without(tmp_path):
         for seed in range(2)
         for cleaned, name in enumerate(names)
     ]
-    table = audits.cleaning_audit(records).set_index("recipe")
+    table = audits.cleaning_audit(Study(records)).set_index("recipe")
     assert table.loc[names[1], "baseline"] == names[0]
     assert table.loc[names[1], "gain"] == pytest.approx(100 * 18 / 7178)
     assert table.loc["gu/psa_joint_weighted_cleaned/fer2013", "baseline"] == "gu/psa_joint_weighted/fer2013"
@@ -169,7 +170,7 @@ def test_costs_are_those_of_the_recorded_runs(tmp_path):
     records[1].content["time"] |= {"seconds": 1200, "milliseconds_per_picture": 3.0}
     records.append(write(tmp_path, right(2000), 2))
     records[2].content["environment"] |= {"device": "a GPU"}
-    table = cost_table(records).set_index("device")
+    table = cost_table(Study(records)).set_index("device")
     assert table["minutes"].tolist() == [15, 1]
     assert table["runs"].tolist() == [2, 1]
     assert table.loc["a CPU, 1 threads", "milliseconds"] == 2.5
@@ -190,7 +191,7 @@ def test_without_runs_every_table_has_its_header():
         table = TABLES[name]([])
         assert len(table.columns) > 1, name
         assert page(name, table)
-    for figure in (protocol_figure(protocol_audit([])), plots.reliability(audits.reliability_table([]))):
+    for figure in (protocol_figure(protocol_audit(Study())), plots.reliability(audits.reliability_table(Study()))):
         assert figure.axes
 
 
@@ -199,7 +200,7 @@ def test_two_nets_are_two_rows(tmp_path):
     for build in (audits.rule_audit, audits.leak_audit, audits.class_audit, audits.calibration_audit):
         assert build(records)["recipe"].tolist() == [name for name in list_recipes() if name in (NET, OTHER)]
     short = dataclasses.replace(get_recipe("control/se/fer2013"), epochs=7)
-    table = audits.reliability_table([*records, write_fake(tmp_path, RunSpec(short))])
+    table = audits.reliability_table(Study([*records, write_fake(tmp_path, RunSpec(short))]))
     assert table.groupby("recipe")["epochs"].first().to_dict() == {NET: 60, OTHER: 60, short.name: 7}
     lines = plots.reliability(table).axes[0].get_lines()
     assert [line.get_label() for line in lines] == [

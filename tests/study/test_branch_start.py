@@ -10,6 +10,7 @@ from fer_lib.models.grammar import BLOCKS
 from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.selection import RULES
 from fer_lib.study.gains import ablation_table
+from fer_lib.study.results import Study
 from fer_lib.study.start import branch_size, readable_start, start_table
 
 FACES = load_facts("fer2013").faces
@@ -58,7 +59,7 @@ def test_what_a_branch_adds_before_any_training(model, options, least, most):
 
 
 def test_the_scaled_nets_stand_beside_the_modules(records):
-    table = start_table(records).set_index("recipe")
+    table = start_table(Study(records)).set_index("recipe")
     assert table.index.is_unique
     assert table["attention"].to_dict() == {
         f"narrow/{name}/fer2013": name.split("_")[0] in BLOCKS
@@ -79,9 +80,9 @@ def test_the_scaled_nets_stand_beside_the_modules(records):
 
 
 def test_modules_against_a_plain_net_that_starts_alike(records):
-    table = ablation_table(records, "narrow", question="alike")
+    table = ablation_table(Study(records), "narrow", question="alike")
     pairs = table[table["baseline"] != ""].set_index("recipe")["baseline"]
-    sizes = start_table([]).set_index("recipe")["branch_size"]
+    sizes = start_table(Study()).set_index("recipe")["branch_size"]
     for recipe, baseline in pairs.items():
         assert sizes[baseline] == pytest.approx(sizes[recipe], rel=0.15), recipe
     gains = table.set_index("recipe")["gain"]
@@ -90,7 +91,7 @@ def test_modules_against_a_plain_net_that_starts_alike(records):
 
 
 def test_what_the_figure_shows(records):
-    axes = plots.start(start_table(records)).axes[0]
+    axes = plots.start(start_table(Study(records))).axes[0]
     plain = next(line for line in axes.get_lines() if line.get_label() == "no module")
     expected = [(0.25, -108), (0.5, -36), (1, 0)]
     np.testing.assert_allclose(plain.get_xydata(), [(size, 100 * lost / 7178) for size, lost in expected])
@@ -99,5 +100,5 @@ def test_what_the_figure_shows(records):
         "narrow ResNet18", "branches halved at the start", "branches quartered at the start", "ECA",
         "coordinate attention", "coordinate attention, branches whole at the start",
     }  # fmt: skip
-    empty = plots.start(start_table([])).axes[0]
+    empty = plots.start(start_table(Study())).axes[0]
     assert [text.get_text() for text in empty.texts] == ["narrow ResNet18"]

@@ -13,11 +13,12 @@ from fer_lib.claims import NUMBERS, list_claims
 from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.runs import read_records
 from fer_lib.study.claim_table import BRIEF, anchor, claim_table, headline_claims, readable_claims
+from fer_lib.study.results import Study
 
 
 @pytest.fixture(scope="module")
 def without_runs():
-    return claim_table([])
+    return claim_table(Study())
 
 
 def test_every_printed_number_has_a_row(without_runs):
@@ -51,7 +52,7 @@ def test_the_headlines_fit_where_there_is_little_room(without_runs):
 def test_measures_are_those_of_scikit_learn():
     with demo_paper():
         records = read_records(MINI / "runs")[0]
-        table = claim_table(records).set_index("claim")
+        table = claim_table(Study(records)).set_index("claim")
     f1, happy = [], []
     for record in records:
         truth, predicted = (record.predictions[f"test/{name}"] for name in ("labels", "val_selected/tta"))
@@ -66,7 +67,7 @@ def test_measures_are_those_of_scikit_learn():
 
 def test_a_gain_tested_on_other_pictures_says_so():
     with demo_paper():
-        row = claim_table(read_records(MINI / "runs")[0]).set_index("claim").loc["demo/own/ours_gain"]
+        row = claim_table(Study(read_records(MINI / "runs")[0])).set_index("claim").loc["demo/own/ours_gain"]
     assert row["verdict"] == "undecidable from the paper's own data"
     assert row["note"] == "ours on synthetic, the paper's pictures are not public"
     assert len(row["runs"].split()) == 6
@@ -78,11 +79,11 @@ def test_a_fitted_pipeline_is_judged_by_one_run(tmp_path):
         fitted = dataclasses.replace(get_recipe("demo/good/synthetic"), model="gabor_svm", **once)
         write_run(tmp_path, RunSpec(fitted), correct=30, test=40)
         trained = read_records(MINI / "runs")[0]
-        by_chance = claim_table([r for r in trained if r.recipe == "demo/lonely/synthetic"]).set_index("claim")
+        by_chance = claim_table(Study([r for r in trained if r.recipe == "demo/lonely/synthetic"])).set_index("claim")
         assert by_chance["verdict"]["demo/synthetic/lonely"] == "undecided"
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(claim_table.__globals__["list_recipes"](), fitted.name, fitted)
-            table = claim_table(read_records(tmp_path)[0]).set_index("claim")
+            table = claim_table(Study(read_records(tmp_path)[0])).set_index("claim")
     assert table["verdict"]["demo/synthetic/good"] == "consistent"  # 30 of 40 are the printed 75 %
     assert pd.isna(table["sd"]["demo/synthetic/good"])
 

@@ -8,6 +8,7 @@ from tiny import write_run
 from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.runs import read_records, restore_probabilities
 from fer_lib.study.ensemble import ensemble_table
+from fer_lib.study.results import Study
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def test_the_choice_is_the_best_on_publictest_whatever_privatetest_says():
     chosen = max(pairs, key=scores["val"].get)
     assert chosen != max(pairs, key=scores["test"].get)  # else this test would prove nothing
 
-    table = ensemble_table(records).set_index("system")
+    table = ensemble_table(Study(records)).set_index("system")
     row = table.loc["ensemble, chosen on PublicTest"]
     assert row["note"].split(";")[0] == ", ".join(name.title() for name in chosen)
     assert row["val_accuracy"] == pytest.approx(100 * scores["val"][chosen])
@@ -56,7 +57,7 @@ def test_only_seeds_that_every_member_has_vote(tmp_path):
     for name, seeds in (("one", (0, 1)), ("two", (1, 2))):
         for seed in seeds:
             write_run(tmp_path, RunSpec(get_recipe(f"best/{name}/synthetic"), seed), correct=20, test=40, val=20)
-    table = ensemble_table(read_records(tmp_path)[0]).set_index("system")
+    table = ensemble_table(Study(read_records(tmp_path)[0])).set_index("system")
     assert table["seeds"].to_dict() == {
         "One": 2, "Two": 2, "Three": 0, "ensemble, chosen on PublicTest": 1, "ensemble, all members": 1
     }  # fmt: skip
@@ -65,6 +66,6 @@ def test_only_seeds_that_every_member_has_vote(tmp_path):
 
 
 def test_one_net_or_none_is_no_ensemble():
-    assert ensemble_table([])["note"].tolist() == ["no run yet"] * 3
+    assert ensemble_table(Study())["note"].tolist() == ["no run yet"] * 3
     alone = [record for record in best_records() if "-two-" in record.id]
-    assert ensemble_table(alone)["system"].tolist() == ["One", "Two", "Three"]
+    assert ensemble_table(Study(alone))["system"].tolist() == ["One", "Two", "Three"]

@@ -13,6 +13,7 @@ from fer_lib.paths import ROOT
 from fer_lib.runs import read_records
 from fer_lib.study import evidence
 from fer_lib.study.evidence import CONTRADICTED, CUT, IMPOSSIBLE, ROUNDED, UNDECIDABLE, paper_finding
+from fer_lib.study.results import Study
 
 
 def claim(name):
@@ -118,13 +119,13 @@ def test_none_of_hus_gains_is_told_from_zero_on_its_pictures():
 
 def test_our_nets_disagree_as_much_as_is_assumed():
     records, _ = read_records(ROOT / "results" / "runs")
-    measured = evidence.disagreement(records)
+    measured = evidence.disagreement(Study(records))
     assert evidence.DISAGREEMENT[0] <= measured <= evidence.DISAGREEMENT[1]
-    assert evidence.disagreement([]) is None
+    assert evidence.disagreement(Study()) is None
 
 
 def test_the_table_has_every_finding_once():
-    table = evidence.evidence_table([])
+    table = evidence.evidence_table(Study())
     assert table.columns.tolist() == list(evidence.COLUMNS)
     words = table["finding"].value_counts()
     assert words["counted right"] + words["counted otherwise"] == 15

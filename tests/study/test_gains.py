@@ -16,6 +16,7 @@ from fer_lib.recipe import RunSpec, get_recipe, load_papers
 from fer_lib.runs import read_records
 from fer_lib.study.gains import ablation_table, gain_table, list_ablations, readable_gains
 from fer_lib.study.groups import is_confirmatory
+from fer_lib.study.results import Study
 
 RESULTS = ROOT / "results"
 NONE, SE, ECA = (f"control/{module}/synthetic" for module in ("none", "se", "eca"))
@@ -50,7 +51,7 @@ def gain_of(values, baseline):
 def test_a_gain_is_that_of_all_seeds_of_both(demo, tmp_path):
     se = {1: 130, 2: 127, 4: 134, 7: 128}
     records = records_of(tmp_path, {NONE: BASELINE, SE: se})
-    table = gain_table(records, [SE], NONE).set_index("recipe")
+    table = gain_table(Study(records), [SE], NONE).set_index("recipe")
     row, (gain, spread, freedom) = table.loc[SE], gain_of(se, BASELINE)
     assert (row["seeds"], row["freedom"]) == (4, freedom)
     assert row["values"] == "65.00 63.50 67.00 64.00"
@@ -67,17 +68,17 @@ def test_readings_follow_the_interval_of_the_whole_family(demo, tmp_path):
     clear = {seed: correct + 40 + seed % 2 for seed, correct in BASELINE.items()}
     same = {seed: BASELINE[(seed + 1) % 5] for seed in BASELINE}
     records = records_of(tmp_path, {NONE: BASELINE, SE: clear, ECA: same})
-    table = gain_table(records, [SE, ECA], NONE).set_index("recipe")
+    table = gain_table(Study(records), [SE, ECA], NONE).set_index("recipe")
     assert table["reading"].tolist() == ["baseline", "gain", "undecided"]
     assert table.loc[ECA, "low_90"] < -1 < 1 < table.loc[ECA, "high_90"]
-    swapped = gain_table(records, [NONE], SE)
+    swapped = gain_table(Study(records), [NONE], SE)
     assert swapped["reading"].tolist() == ["baseline", "loss"]
     assert swapped["gain"][1] == pytest.approx(-table.loc[SE, "gain"])
     # Three points alone are a gain; among five modules, four of them still to come, they are not.
     unsure = dict(zip(BASELINE, (4, 8, 6, 3, 10), strict=True))
     records = records_of(tmp_path / "unsure", {NONE: BASELINE, SE: {s: BASELINE[s] + unsure[s] for s in BASELINE}})
     others = [f"control/{module}/synthetic" for module in ("eca", "cbam", "simam", "bam")]
-    alone, among = (gain_table(records, family, NONE).iloc[1] for family in ([SE], [SE, *others]))
+    alone, among = (gain_table(Study(records), family, NONE).iloc[1] for family in ([SE], [SE, *others]))
     assert alone["low"] > 0 > among["low"]
     assert (alone["reading"], among["reading"]) == ("gain", "undecided")
 
@@ -85,13 +86,13 @@ def test_readings_follow_the_interval_of_the_whole_family(demo, tmp_path):
 def test_a_spread_too_small_to_matter_is_the_same(demo, tmp_path):
     steady = dict.fromkeys(range(5), 122)
     records = records_of(tmp_path, {NONE: steady | {0: 123}, SE: steady})
-    assert gain_table(records, [SE], NONE)["reading"][1] == "within ±1 point"
+    assert gain_table(Study(records), [SE], NONE)["reading"][1] == "within ±1 point"
 
 
 def test_few_seeds_and_a_short_training_are_not_read(demo, tmp_path):
     records_of(tmp_path, {NONE: {0: 120, 1: 122}, SE: {0: 150}})
     records = records_of(tmp_path, {ECA: {0: 190, 1: 190, 2: 190}}, epochs=1)
-    table = gain_table(records, [SE, ECA], NONE).set_index("recipe")
+    table = gain_table(Study(records), [SE, ECA], NONE).set_index("recipe")
     assert table.loc[SE, ["gain", "reading"]].tolist() == [pytest.approx(14.5), "too few: 1 of 3 seeds"]
     assert table.loc[ECA, ["seeds", "reading"]].tolist() == [0, "not run"]
     assert np.isnan(table.loc[ECA, "accuracy"])  # a short training is not shown beside a full one
@@ -100,7 +101,7 @@ def test_few_seeds_and_a_short_training_are_not_read(demo, tmp_path):
 
 
 def test_without_the_baseline_nothing_is_compared(demo, tmp_path):
-    table = gain_table(records_of(tmp_path, {SE: BASELINE}), [SE], NONE)
+    table = gain_table(Study(records_of(tmp_path, {SE: BASELINE})), [SE], NONE)
     assert table["reading"].tolist() == ["not run", "too few: no run of the baseline"]
 
 
@@ -110,9 +111,9 @@ def test_the_first_of_a_family_opens_or_shuts_the_rest(demo, tmp_path, monkeypat
     table = {"baseline": "none/synthetic", "recipes": ["se/synthetic", "eca/synthetic"], "first": "se/synthetic"}
     monkeypatch.setitem(load_papers()["control"], "ablation", [table])
     records = records_of(tmp_path / "open", {NONE: BASELINE, SE: far, ECA: far})
-    assert ablation_table(records, "control")["reading"].tolist() == ["baseline", "gain", "gain"]
+    assert ablation_table(Study(records), "control")["reading"].tolist() == ["baseline", "gain", "gain"]
     records = records_of(tmp_path / "shut", {NONE: BASELINE, SE: near, ECA: far})
-    assert ablation_table(records, "control")["reading"].tolist() == ["baseline", "undecided", "undecided"]
+    assert ablation_table(Study(records), "control")["reading"].tolist() == ["baseline", "undecided", "undecided"]
     monkeypatch.setitem(table, "first", "bam/synthetic")
     with pytest.raises(UserError, match="first, bam/synthetic, is none of its recipes"):
         list_ablations("control")
@@ -127,7 +128,7 @@ def test_precisions_are_shown_and_told_apart(demo, tmp_path):
     plain = {0: 120, 1: 124, 2: 122}
     low = list(in_precision({NONE: plain, SE: {s: c + 30 for s, c in plain.items()}}, "bfloat16"))
     high = list(in_precision({NONE: {s + 3: c + 20 for s, c in plain.items()}, SE: {3: 172}}, "float32"))
-    row = gain_table([*low, *high], [SE], NONE).iloc[1]
+    row = gain_table(Study([*low, *high]), [SE], NONE).iloc[1]
     assert row["precision"] == "bfloat16 ×3, float32 ×1"
     naive = (np.mean([150, 154, 152, 172]) - np.mean([*plain.values(), 140, 144, 142])) / 2
     assert naive < 13
@@ -142,7 +143,7 @@ def test_a_reading_says_whether_its_runs_were_seen_when_the_rules_were_written(d
         for record in records:
             began = "2026-11-27T00:00:00+00:00" if record.spec["seed"] in after else "2026-11-20T00:00:00+00:00"
             record.content["time"]["last_session_started"] = began
-        return gain_table(records, [SE], NONE)["standing"][1]
+        return gain_table(Study(records), [SE], NONE)["standing"][1]
 
     assert standing(()) == "exploratory"
     assert standing((3, 4)) == "exploratory"  # two later seeds confirm nothing
@@ -154,14 +155,14 @@ def test_other_pictures_are_never_compared(demo, tmp_path):
     records_of(tmp_path, {NONE: {0: 120, 1: 121}})
     write_run(tmp_path, RunSpec(get_recipe(SE), 0), correct=30, test=40, val=0)
     with pytest.raises(UserError, match=r"control-.*: their test labels differ"):
-        gain_table(read_records(tmp_path)[0], [SE], NONE)
+        gain_table(Study(read_records(tmp_path)[0]), [SE], NONE)
 
 
 def test_recipes_that_differ_in_more_than_a_module_are_refused(demo):
     with pytest.raises(UserError, match="protocol is picture_10fold here, official there"):
-        gain_table([], ["demo/folds/synthetic"], "demo/good/synthetic")
+        gain_table(Study(), ["demo/folds/synthetic"], "demo/good/synthetic")
     with pytest.raises(UserError, match="unknown recipe 'control/sse/synthetic'"):
-        gain_table([], ["control/sse/synthetic"], NONE)
+        gain_table(Study(), ["control/sse/synthetic"], NONE)
 
 
 def test_on_the_recorded_narrow_runs_the_analysis_is_that_of_an_independent_script():
@@ -173,7 +174,7 @@ def test_on_the_recorded_narrow_runs_the_analysis_is_that_of_an_independent_scri
         "start": {"coord_whole": (0.13, -0.51, 0.77), "none_half": (-1.00, -1.65, -0.35),
                   "none_quarter": (-2.02, -2.70, -1.35)},
     }.items():  # fmt: skip
-        table = ablation_table(records, "narrow", question=question).set_index("recipe")
+        table = ablation_table(Study(records), "narrow", question=question).set_index("recipe")
         for name, numbers in expected.items():
             row = table.loc[f"narrow/{name}/fer2013"]
             # The script took the pictures' part from variance components, ours from mean squares: hundredths apart.
@@ -190,7 +191,7 @@ def test_on_the_recorded_narrow_runs_the_analysis_is_that_of_an_independent_scri
 def test_every_ablation_names_recipes_that_can_be_compared(paper):
     for recipes, baseline, _ in list_ablations(paper):
         assert baseline not in recipes
-        assert len(gain_table([], recipes, baseline)) == len(recipes) + 1
+        assert len(gain_table(Study(), recipes, baseline)) == len(recipes) + 1
 
 
 def test_every_module_of_the_control_is_in_an_ablation():
@@ -210,8 +211,8 @@ def test_an_ablation_without_a_baseline_is_named(demo, monkeypatch):
 
 def test_our_own_comparisons_are_told_from_the_papers(demo, tmp_path):
     records = records_of(tmp_path, {NONE: BASELINE, SE: {s: c + 30 + s for s, c in BASELINE.items()}})
-    assert set(ablation_table(records, claimed=False)["paper"]) == {"control"}
-    assert set(ablation_table(records, claimed=True)["paper"]) == {"demo"}
+    assert set(ablation_table(Study(records), claimed=False)["paper"]) == {"control"}
+    assert set(ablation_table(Study(records), claimed=True)["paper"]) == {"demo"}
 
 
 # ---------------------------------------------------------------- the figure
@@ -220,7 +221,7 @@ def test_our_own_comparisons_are_told_from_the_papers(demo, tmp_path):
 def test_the_figure_shows_every_gain_in_order_with_its_interval(demo, tmp_path):
     runs = {ECA: {s: c - 1 for s, c in BASELINE.items()}, SE: {s: c + 41 + s % 2 for s, c in BASELINE.items()}}
     records = records_of(tmp_path, {NONE: BASELINE} | runs)
-    table = gain_table(records, [ECA, SE, "control/bam/synthetic"], NONE)
+    table = gain_table(Study(records), [ECA, SE, "control/bam/synthetic"], NONE)
     (axes,) = plots.gains(table).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["SE", "ECA"]
     assert [text.get_text() for text in axes.texts] == ["gain", "undecided"]
@@ -235,6 +236,6 @@ def test_the_figure_shows_every_gain_in_order_with_its_interval(demo, tmp_path):
 
 
 def test_the_figure_needs_no_runs(demo):
-    (axes,) = plots.gains(ablation_table([], "control")).axes
+    (axes,) = plots.gains(ablation_table(Study(), "control")).axes
     assert [text.get_text() for text in axes.texts] == ["5 comparisons without runs are left out"]
-    plots.svg(plots.gains(pd.DataFrame(columns=ablation_table([], "control").columns)))
+    plots.svg(plots.gains(pd.DataFrame(columns=ablation_table(Study(), "control").columns)))

@@ -75,11 +75,11 @@ def test_regions_lie_on_what_the_net_is_shown(drawn, tmp_path, resize):
 
 def test_nets_come_from_the_run_or_from_the_weight_file_beside_the_runs(drawn, tmp_path):
     record = tiny(drawn, tmp_path)
-    whole = heat_scores.load_run(record).state_dict()
+    whole = heat_scores.load_trained(record).state_dict()
     write_checkpoint(record, "small", tmp_path / "checkpoints")
     (record.path / "weights.safetensors").unlink()
     assert heat_scores.has_net(record)
-    for name, value in heat_scores.load_run(record).state_dict().items():
+    for name, value in heat_scores.load_trained(record).state_dict().items():
         torch.testing.assert_close(value, whole[name], rtol=1e-3, atol=1e-4)  # kept in 16 bits
     (tmp_path / "checkpoints" / "small.safetensors").unlink()
     assert not heat_scores.has_net(record)
@@ -102,7 +102,7 @@ def test_figures_show_every_net_and_every_picture(drawn, tmp_path):
     assert [axes.get_title() for axes in figure.axes[:4]] == ["happy", "happy", "sad", "sad"]
     assert [axes.get_ylabel() for axes in figure.axes[::4]] == ["", "one", "two"]
     shown = heat_scores.show(record, drawn, 14)
-    predicted = heat_scores.predict(heat_scores.load_run(record), shown.inputs)
+    predicted = heat_scores.predict(heat_scores.load_trained(record), shown.inputs)
     first = np.flatnonzero(predicted != shown.labels)[0]
     titles = [axes.get_title() for axes in mistakes_figure(record, drawn, 2).axes]
     assert titles[0] == f"{drawn.classes[shown.labels[first]]},\nseen as {drawn.classes[predicted[first]]}"

@@ -6,10 +6,11 @@ from fer_lib.paths import ROOT
 from fer_lib.runs import read_records
 from fer_lib.study.gains import ablation_table
 from fer_lib.study.modules import module_figure, module_gains, module_words, readable_modules, short_name
+from fer_lib.study.results import Study
 
 
 def narrow():
-    return ablation_table(read_records(ROOT / "results" / "runs")[0], claimed=False)
+    return ablation_table(Study(read_records(ROOT / "results" / "runs")[0]), claimed=False)
 
 
 def test_printed_gains_stand_beside_the_same_module():
@@ -38,7 +39,7 @@ def test_every_seed_of_ours_is_drawn_and_told():
 
 
 def test_without_runs_there_is_a_figure_that_says_so():
-    empty = ablation_table([], claimed=False)
+    empty = ablation_table(Study(), claimed=False)
     assert all(isinstance(table, pd.DataFrame) and table.empty for table in module_gains(empty))
     assert "no comparison" in module_figure(empty).axes[0].texts[0].get_text()
     assert readable_modules(empty).empty

@@ -12,13 +12,10 @@ from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.study import protocols
-from fer_lib.study.groups import CHOSEN, group_records
-from fer_lib.study.pools import Pools
+from fer_lib.study.films import answers_by_person, film_counts, film_distances
+from fer_lib.study.groups import group_records
 from fer_lib.study.protocols import (
     WORDS,
-    answers_by_person,
-    film_counts,
-    film_distances,
     measure,
     printed_accuracies,
     protocol_audit,
@@ -27,6 +24,7 @@ from fer_lib.study.protocols import (
     readable_protocols,
     readable_reach,
 )
+from fer_lib.study.results import Study
 
 FACES = load_facts("ckplus").faces
 
@@ -60,7 +58,7 @@ def drawn(tmp_path_factory):
 
 def test_inflation_is_over_the_subject_independent_folds(fixed):
     honest, split, short = fixed
-    table = protocol_audit([*honest, *split, *short]).set_index("recipe")
+    table = protocol_audit(Study([*honest, *split, *short])).set_index("recipe")
     rows = table[table.index.str.startswith("control/none")]
     assert rows["protocol"].tolist() == ["subject_10fold", "copied_10fold", "picture_2to1", "picture_90_10"]
     assert rows["same_subject"].round(1).tolist() == [0, 63.3, 100, 100]
@@ -91,17 +89,17 @@ def test_answers_are_counted_for_the_persons_of_each_seeds_own_pictures(drawn):
 
 
 def test_other_persons_count_for_a_fixed_split_and_are_in_the_spread_of_a_drawn_one(drawn, fixed):
-    pools = Pools([*fixed[1], *drawn[1]])
-    found = pools.own_pictures("control/none_picture_2to1/ckplus", CHOSEN)
+    study = Study([*fixed[1], *drawn[1]])
+    found = study.own_pictures("control/none_picture_2to1/ckplus")
     low, high = answers_by_person(group_records(fixed[1])[0]).interval
     assert np.sqrt(found) == pytest.approx((high - low) / 3.92, rel=0.1)
-    assert pools.own_pictures("ckplus/w8_picture_2to1/ckplus", CHOSEN) == 0
-    assert pools.own_pictures("control/none/fer2013", CHOSEN) == 0
+    assert study.own_pictures("ckplus/w8_picture_2to1/ckplus") == 0
+    assert study.own_pictures("control/none/fer2013") == 0
 
 
 def test_a_drawn_split_is_held_against_drawn_folds_and_shows_its_draws(drawn, fixed):
     honest, split = drawn
-    table = protocol_audit([*honest, *split, *fixed[0]]).set_index("recipe")
+    table = protocol_audit(Study([*honest, *split, *fixed[0]])).set_index("recipe")
     row = table.loc["ckplus/w8_picture_2to1/ckplus"]
     each = [100 * hits([record]).mean() for record in split]
     assert (row["seeds"], row["lowest"], row["highest"]) == (3, pytest.approx(min(each)), pytest.approx(max(each)))
@@ -116,13 +114,13 @@ def test_a_drawn_split_is_held_against_drawn_folds_and_shows_its_draws(drawn, fi
 
 
 def test_the_figure_draws_a_line_a_system_and_every_printed_number(drawn, fixed):
-    table = protocol_audit([*drawn[0], *drawn[1], *fixed[0], *fixed[1], *fixed[2]])
+    table = protocol_audit(Study([*drawn[0], *drawn[1], *fixed[0], *fixed[1], *fixed[2]]))
     (axes,) = protocol_figure(table).axes
     labels = axes.get_legend_handles_labels()[1]
     assert {"ResNet18", "ResNet18 of width 8"} <= set(labels)
     assert len(axes.collections) >= len(printed_accuracies())
     assert [tick.get_text().replace("\n", " ") for tick in axes.get_xticklabels()] == list(WORDS.values())
-    assert protocol_figure(protocol_audit([])).axes
+    assert protocol_figure(protocol_audit(Study())).axes
 
 
 def test_printed_numbers_stand_where_they_can_belong():
@@ -134,7 +132,7 @@ def test_printed_numbers_stand_where_they_can_belong():
 
 
 def test_draws_that_reach_a_printed_number_are_counted(drawn, fixed):
-    table = reach_table([*drawn[0], *drawn[1], *fixed[1]])
+    table = reach_table(Study([*drawn[0], *drawn[1], *fixed[1]]))
     assert set(table["recipe"]) == {"ckplus/w8/ckplus", "ckplus/w8_picture_2to1/ckplus"}  # the study's own draws alone
     each = [100 * hits([record]).mean() for record in drawn[1]]
     at_split = table[table["split"] == "picture_2to1"]
@@ -145,11 +143,11 @@ def test_draws_that_reach_a_printed_number_are_counted(drawn, fixed):
     shown = readable_reach(table)
     assert shown.columns.tolist() == ["paper", "net", "printed, %", "split", "ResNet18 of width 8"]
     assert len(shown) == 13 + 4  # zhang's by person, where the net has runs too
-    assert readable_reach(reach_table([])).empty
+    assert readable_reach(reach_table(Study())).empty
 
 
 def test_every_family_of_protocols_has_its_honest_one():
-    table = protocol_audit([])
+    table = protocol_audit(Study())
     by_family = table.groupby("family")["protocol"].agg(list)
     assert all(kinds[0].startswith("subject_10fold") for kinds in by_family)
     assert len(by_family["control/none/ckplus"]) == 4

@@ -8,6 +8,7 @@ import pytest
 
 from fer_lib.claims import list_claims
 from fer_lib.recipe import get_recipe
+from fer_lib.study.results import Study
 from fer_lib.study.statements import CHECKS, statement_finding, statement_table
 
 
@@ -58,18 +59,18 @@ def test_every_check_is_one_and_every_one_is_used():
     ],
 )
 def test_what_no_run_is_needed_for(name, word):
-    found = statement_finding(statement(name))
+    found = statement_finding(statement(name), Study())
     assert found.word == word
     assert not found.runs
 
 
 def test_sizes_are_the_nets_own():
-    sentence = statement_finding(statement("gu/statements/resnet50_is_smaller")).sentence
+    sentence = statement_finding(statement("gu/statements/resnet50_is_smaller"), Study()).sentence
     assert "23.51 M, against 21.28 M" in sentence  # of one input channel and seven classes
     smaller = dataclasses.replace(statement("gu/statements/resnet50_is_smaller"), models=("resnet18", "resnet34"))
-    assert statement_finding(smaller).word == "holds"
+    assert statement_finding(smaller, Study()).word == "holds"
     half = dataclasses.replace(statement("gu/statements/densenet_is_smaller"), values=(70,))
-    assert statement_finding(half).word == "holds"
+    assert statement_finding(half, Study()).word == "holds"
 
 
 FAST, SLOW = [0.2, 0.6, 0.6, 0.6], [0.2, 0.3, 0.4, 0.6]
@@ -89,18 +90,18 @@ FAST, SLOW = [0.2, 0.6, 0.6, 0.6], [0.2, 0.3, 0.4, 0.6]
 def test_a_net_converges_faster_if_every_seed_does(ours, base, word):
     claim = statement("li/statements/converges_faster")
     records = runs(claim.recipe, ours) + runs(claim.baseline, base)
-    found = statement_finding(claim, records)
+    found = statement_finding(claim, Study(records))
     assert found.word == word
     assert len(found.runs) == (0 if word == "not run" else len(records))
 
 
 def test_a_stand_in_contradicts_nobody():
     claim = statement("li/statements/converges_faster_narrow")
-    found = statement_finding(claim, runs(claim.recipe, [SLOW] * 3) + runs(claim.baseline, [FAST] * 3))
+    found = statement_finding(claim, Study(runs(claim.recipe, [SLOW] * 3) + runs(claim.baseline, [FAST] * 3)))
     assert found.word == "not seen in a stand-in"
     assert "exploratory" not in found.sentence
     early = [run(claim.recipe, seed, started="2026-11-01T00:00:00+00:00", val_accuracy=SLOW) for seed in range(3)]
-    assert statement_finding(claim, early + runs(claim.baseline, [FAST] * 3)).sentence.endswith("exploratory")
+    assert statement_finding(claim, Study(early + runs(claim.baseline, [FAST] * 3))).sentence.endswith("exploratory")
 
 
 def test_short_trainings_and_trainings_on_part_of_the_data_say_nothing():
@@ -108,9 +109,9 @@ def test_short_trainings_and_trainings_on_part_of_the_data_say_nothing():
     records = [run(claim.recipe, seed, limit=100, val_loss=[1, 1]) for seed in range(3)]
     short = run(claim.recipe, 3, val_loss=[1, 1])
     short.spec["recipe"] = short.spec["recipe"] | {"epochs": 4}
-    assert statement_finding(claim, [*records, short]).word == "not run"
+    assert statement_finding(claim, Study([*records, short])).word == "not run"
     same_seed = [run(claim.recipe, 0, val_loss=[1, 1]) for _ in range(3)]
-    assert statement_finding(claim, same_seed).word == "not run"
+    assert statement_finding(claim, Study(same_seed)).word == "not run"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_short_trainings_and_trainings_on_part_of_the_data_say_nothing():
 )
 def test_a_net_overfits_if_its_loss_rises_again(last, word):
     claim = statement("li/statements/no_overfitting")
-    assert statement_finding(claim, runs(claim.recipe, [[2, 0.9, end] for end in last], "val_loss")).word == word
+    assert statement_finding(claim, Study(runs(claim.recipe, [[2, 0.9, end] for end in last], "val_loss"))).word == word
 
 
 @pytest.mark.parametrize(("swing", "word"), [(0.005, "holds"), (0.02, "contradicted")])
@@ -126,13 +127,13 @@ def test_a_net_is_stable_if_it_stays_near_its_mean(swing, word):
     claim = statement("li/statements/settles")
     wild = [0.3, 0.6] * 100
     curves = [wild + [0.7 + swing, 0.7 - swing] * 50 for _ in range(3)]
-    assert statement_finding(claim, runs(claim.recipe, curves)).word == word
+    assert statement_finding(claim, Study(runs(claim.recipe, curves))).word == word
 
 
 def test_without_validation_pictures_the_test_accuracy_is_watched():
     claim = statement("gu/statements/settles_ckplus")
     curve = {"val_accuracy": [np.nan] * 200, "test_accuracy": [0.5] * 100 + [0.9] * 100}
-    assert statement_finding(claim, [run(claim.recipe, seed, **curve) for seed in range(3)]).word == "holds"
+    assert statement_finding(claim, Study([run(claim.recipe, seed, **curve) for seed in range(3)])).word == "holds"
 
 
 def test_the_rarest_class_is_the_one_compared():
@@ -146,14 +147,14 @@ def test_the_rarest_class_is_the_one_compared():
 
     ours = [run(claim.recipe, seed, predictions=answers(3)) for seed in range(3)]
     base = [run(claim.baseline, seed, predictions=answers(1)) for seed in range(3)]
-    found = statement_finding(claim, ours + base)
+    found = statement_finding(claim, Study(ours + base))
     assert (found.word, "disgust" in found.sentence, "75.0 %" in found.sentence) == ("holds", True, True)
     swapped = dataclasses.replace(claim, recipe=claim.baseline, baseline=claim.recipe)
-    assert statement_finding(swapped, ours + base).word == "contradicted"
+    assert statement_finding(swapped, Study(ours + base)).word == "contradicted"
 
 
 def test_the_table_has_every_statement():
-    table = statement_table([])
+    table = statement_table(Study())
     assert table["claim"].tolist() == [claim.id for claim in list_claims() if claim.kind == "statement"]
     assert set(table["finding"]) == {
         "holds",

@@ -16,6 +16,7 @@ from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.runs import metrics_of, read_record, read_records, verify_record
 from fer_lib.study import tables
 from fer_lib.study.groups import group_records
+from fer_lib.study.results import Study
 from fer_lib.study.tables import claim_table, run_table, write_tables
 
 GOOD = "demo/good/synthetic"
@@ -42,7 +43,7 @@ def no_figures(monkeypatch):
 
 
 def row(records, claim):
-    table = claim_table(records).set_index("claim")
+    table = claim_table(Study(records)).set_index("claim")
     return table.loc[f"demo/{claim}"]
 
 
@@ -82,7 +83,7 @@ def test_the_same_records_give_the_same_bytes(mini):
 
 
 def test_the_figures_show_every_claim_that_can_be_tested(mini):
-    table = claim_table(read_records(mini / "runs")[0])
+    table = claim_table(Study(read_records(mini / "runs")[0]))
     for draw, shown in ((plots.claims, table["kind"] != "gain"), (plots.gain_claims, table["kind"] == "gain")):
         expected = table[shown & table["ours"].notna()]  # what has no run beside it is left out
         expected = expected[expected["dataset"] == "synthetic"]
@@ -99,7 +100,7 @@ def test_the_figures_show_every_claim_that_can_be_tested(mini):
 
 
 def test_claims_have_a_panel_per_paper_and_dataset():
-    (claim,) = claim_table([]).query("claim == 'demo/synthetic/good'").to_dict("records")
+    (claim,) = claim_table(Study()).query("claim == 'demo/synthetic/good'").to_dict("records")
     rows = [
         {"paper": "b", "dataset": "fer2013"},
         {"paper": "b", "dataset": "ckplus"},
@@ -296,7 +297,7 @@ def test_a_full_training_speaks_before_a_shorter_one(tmp_path):
 def test_a_changed_recipe_speaks_for_no_claim(tmp_path, changes):
     records = runs_of(tmp_path, GOOD, (30, 29, 31), **changes)
     assert row(records, "synthetic/good")["verdict"] == "not run"
-    assert len(run_table(records)) == 3
+    assert len(run_table(Study(records))) == 3
 
 
 @pytest.mark.parametrize("limits", [{"limit_train": 10}, {"limit_test": 10}])
@@ -310,7 +311,7 @@ def test_a_recipe_that_is_gone_leaves_its_run_in_the_run_table(tmp_path):
     write_run(tmp_path, RunSpec(gone), correct=30)
     records = read_records(tmp_path)[0]
     assert group_records(records) == []
-    assert run_table(records)["recipe"].tolist() == ["demo/gone/synthetic"]
+    assert run_table(Study(records))["recipe"].tolist() == ["demo/gone/synthetic"]
 
 
 def test_folds_are_pooled_and_incomplete_seeds_left_out(tmp_path):
@@ -322,7 +323,7 @@ def test_folds_are_pooled_and_incomplete_seeds_left_out(tmp_path):
                 write_run(tmp_path, RunSpec(recipe, seed, fold), correct=correct, test=size, val=0)
     records = read_records(tmp_path)[0]
     (group,) = group_records(records)
-    assert (len(group.records), group.folds, group.seeds, group.pictures) == (29, 10, (1, 2), 110)
+    assert (len(group.records), group.folds, group.seeds) == (29, 10, (1, 2))
     assert group.accuracies() == pytest.approx([100 / 110, 70 / 110])
     found = row(records, "synthetic/folds")
     assert found["ours"] == pytest.approx(100 * 170 / 220)

@@ -1,0 +1,59 @@
+"""Answers that take long and follow from the code alone, kept in a file of this machine."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fer_lib.paths import ROOT, write_atomically
+
+
+def code_digest(*parts: str, suffixes: tuple[str, ...] = (".py", ".toml")) -> str:
+    """SHA-256, hexadecimal, of the library's sources.
+
+    Args:
+        parts: files and folders of ``fer_lib``; by default all of it.
+        suffixes: of the files that count.
+    """
+    digest, library = hashlib.sha256(), ROOT / "fer_lib"
+    for path in sorted(path for part in parts or ("",) for path in [library / part, *(library / part).rglob("*")]):
+        if path.suffix in suffixes:
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+class Kept:
+    """Answers by question, plain JSON values, as one version of the code gives them.
+
+    The file may be missing, damaged, of other code or impossible to write: then answers are only found again.
+
+    Args:
+        path: the file; None keeps nothing beyond this process.
+        code: what the answers follow from, see :func:`code_digest`.
+    """
+
+    def __init__(self, path: Path | None, code: str) -> None:
+        self._path, self._code = path, code
+        self.known: dict[str, Any] = {}
+        if path:
+            with suppress(OSError, ValueError, RecursionError):
+                content = json.loads(path.read_bytes())
+                if isinstance(content, dict) and content.get("code") == code and isinstance(content["known"], dict):
+                    self.known = content["known"]
+
+    def __call__(self, question: str, find: Callable[[], Any]) -> Any:
+        """The answer to a question, found if it is not known."""
+        if question not in self.known:
+            self.keep({**self.known, question: find()})
+        return self.known[question]
+
+    def keep(self, known: dict[str, Any]) -> None:
+        """Put other answers in the place of all that are known."""
+        self.known = known
+        content = json.dumps({"code": self._code, "known": known}, indent=0).encode()
+        if self._path:
+            with suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(self._path, lambda file: file.write(content))

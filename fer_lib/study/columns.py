@@ -1,0 +1,127 @@
+"""Tables as files and as a reader sees them: each column's key, title, unit and format, said once a table.
+
+A table's own columns are what its CSV file has: text, and numbers that are NaN where there is none. What a reader sees
+is made from them by a list of :class:`Column`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from string import Formatter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
+from fer_lib.recipe import get_recipe
+from fer_lib.texts import signed, spreadsheet_cell
+
+DASH = "–"
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as a reader sees it.
+
+    Attributes:
+        title: its heading; ``%`` and ``points`` in it are the unit of its numbers.
+        form: what a cell says: keys of the table in braces with the format of each, as in
+            ``{accuracy:.2f}[ ± {sd:.2f}]``. A part in brackets is left out where one of its numbers is missing, all of
+            it where another is. Besides Python's formats there are those of :data:`WORDS`, and ``M`` at the end of
+            one for millions. Or what gives the form of a row.
+        empty: what stands where it is left out.
+    """
+
+    title: str
+    form: str | Callable[[Row], str]
+    empty: str = ""
+
+
+WORDS: dict[str, Callable[[Any], str]] = {
+    "data": dataset_title,
+    "recipe": lambda name: get_recipe(name).title if name else "",
+    "split": lambda protocol: PROTOCOL_WORDS[kind_of(protocol)],
+    "system": lambda title: title.split(",")[0],
+    "signed": signed,
+}
+"""Formats besides Python's: what a reader calls things."""
+
+
+def table_of(rows: Iterable[Row], columns: Sequence[str], numbers: Iterable[str] = ()) -> pd.DataFrame:
+    """A table of rows that need not have every column.
+
+    Args:
+        rows: values by column; None for no value.
+        columns: all columns, in their order.
+        numbers: those that hold numbers, or nothing yet.
+    """
+    table = pd.DataFrame(list(rows), columns=list(columns)).astype(dict.fromkeys(numbers, float))
+    return table.where(table.notna(), np.nan)
+
+
+def readable(table: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
+    """A table as a reader sees it: text, with a row number from 0."""
+    rows = table.to_dict("records")
+    return pd.DataFrame(
+        {column.title: pd.Series([_cell(column, row) for row in rows], dtype=object) for column in columns}
+    )
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Any table for a reader: numbers with two decimals, a dash where there is none."""
+
+    def cell(value: object) -> str:
+        if pd.isna(value):
+            return DASH
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+    return table.map(cell).rename(columns=lambda key: key.replace("_", " "))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as GitHub Markdown."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
+    return "\n".join(lines) + "\n"
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV with a header, six significant digits; what a spreadsheet would execute is quoted."""
+    safe = table.map(lambda cell: spreadsheet_cell(cell) if isinstance(cell, str) else cell)
+    return safe.to_csv(index=False, float_format="%.6g")
+
+
+class _Words(Formatter):
+    def format_field(self, value: Any, form: str) -> str:
+        if form in WORDS:
+            return WORDS[form](value)
+        return f"{value / 1e6:{form[:-1]}} M" if form.endswith("M") else format(value, form)
+
+
+_FORMATTER = _Words()
+
+
+def _cell(column: Column, row: Row) -> str:
+    form = column.form if isinstance(column.form, str) else column.form(row)
+    parts = []
+    for part, keys, optional in _parts(form):
+        if any(pd.isna(row[key]) for key in keys):
+            if not optional:
+                return column.empty
+        else:
+            parts.append(_FORMATTER.vformat(part, (), row))
+    return "".join(parts)
+
+
+@cache
+def _parts(form: str) -> list[tuple[str, list[str], bool]]:
+    """The parts of a form, the keys of each, and whether it may be left out."""
+    found = []
+    for number, part in enumerate(re.split(r"\[(.*?)\]", form)):
+        keys = [key for _, key, _, _ in Formatter().parse(part) if key]
+        found.append((part, keys, number % 2 == 1))
+    return found

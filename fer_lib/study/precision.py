@@ -1,0 +1,104 @@
+"""Does the precision matter? Trainings of one recipe in float32 beside those in a shorter type.
+
+A processor trains in bfloat16 only where it multiplies it in hardware, so that the study's runs come in both.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+
+from fer_lib.data import is_drawn
+from fer_lib.recipe import get_recipe
+from fer_lib.statistics import fit, sample_sd
+from fer_lib.study.columns import table_of
+from fer_lib.study.gains import reading_of
+from fer_lib.study.groups import HELD_OUT, Group
+from fer_lib.study.results import MIN_SEEDS, Study
+
+REFERENCE = "float32"
+
+COLUMNS = (
+    "recipe", "dataset", "precision", "seeds", "float32_seeds", "accuracy", "float32_accuracy", "sd", "float32_sd",
+    "difference", "low", "high", "low_90", "high_90", "reading",
+)  # fmt: skip
+
+
+def precision_table(study: Study) -> pd.DataFrame:
+    """What a shorter type changes, recipe by recipe.
+
+    Args:
+        study: the study's results. Runs whose precision was chosen (``--precision``) count, others of another scale
+            than the recipe's do not.
+
+    Returns:
+        A row for each recipe and shorter type that has a complete seed of full length there and in float32:
+        ``accuracy`` and ``sd`` (percent) of the last epoch in either, ``difference`` (points), its 95 and 90 %
+        interval for new seeds on the same pictures, and ``reading``, one of
+        :data:`fer_lib.study.gains.READINGS` from three seeds in each. The spread of a seed is one for all rows; where
+        the split is drawn with the seed, seeds are compared on their common split.
+    """
+    found = _accuracies(study)
+    both = {name: by_type for name, by_type in found.items() if REFERENCE in by_type and len(by_type) > 1}
+    if not both:
+        return table_of([], COLUMNS)
+    nets = {(name, precision): of_seeds for name, by_type in both.items() for precision, of_seeds in by_type.items()}
+    fitted = fit(
+        {net: list(of_seeds.values()) for net, of_seeds in nets.items()},
+        {net: [(net[0], _split(net[0], seed)) for seed in of_seeds] for net, of_seeds in nets.items()},
+    )
+    rows = []
+    for (name, precision), of_seeds in nets.items():
+        if precision == REFERENCE:
+            continue
+        theirs = both[name][REFERENCE]
+        row = {
+            "recipe": name,
+            "dataset": get_recipe(name).dataset,
+            "precision": precision,
+            "seeds": len(of_seeds),
+            "float32_seeds": len(theirs),
+            **_level("", list(of_seeds.values())),
+            **_level("float32_", list(theirs.values())),
+            "reading": f"too few: {min(len(of_seeds), len(theirs))} of {MIN_SEEDS} seeds",
+        }
+        if fitted.sd is not None and fitted.comparable((name, precision), (name, REFERENCE)):
+            gain = fitted.gains([(name, precision)], (name, REFERENCE))[0]
+            row |= {
+                "difference": 100 * gain.gain,
+                "low": 100 * gain.low_single,
+                "high": 100 * gain.high_single,
+                "low_90": 100 * gain.low_sameness,
+                "high_90": 100 * gain.high_sameness,
+            }
+            if min(len(of_seeds), len(theirs)) >= MIN_SEEDS:
+                row["reading"] = reading_of(gain)
+        rows.append(row)
+    return table_of(rows, COLUMNS)
+
+
+def _accuracies(study: Study) -> dict[str, dict[str, dict[int, float]]]:
+    """Accuracy of the last epoch by recipe, precision and seed."""
+    found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    for group in study.groups:
+        if group.seeds and group.epochs == group.recipe_epochs and _differs_in_precision_only(group):
+            scores = zip(group.precisions, group.seeds, group.scores(HELD_OUT), strict=True)
+            for precision, seed, of_pictures in scores:
+                found[group.recipe][precision][seed] = float(np.mean(of_pictures))
+    return found
+
+
+def _differs_in_precision_only(group: Group) -> bool:
+    """Whether the group is the recipe as its paper's file has it, its precision aside."""
+    spec = group.records[0].spec
+    trained = {key: value for key, value in spec["recipe"].items() if key != "precision"}
+    whole = spec["limit_train"] is None and "limit_test" not in spec
+    return whole and trained == get_recipe(group.recipe).training()
+
+
+def _split(recipe: str, seed: int) -> object:
+    return (recipe, seed) if is_drawn(get_recipe(recipe).protocol) else recipe
+
+
+def _level(prefix: str, values: list[float]) -> dict[str, object]:
+    return {f"{prefix}accuracy": 100 * float(np.mean(values)), f"{prefix}sd": 100 * sample_sd(values)}
