@@ -199,10 +199,10 @@ def _exceeding(claim: Claim, study: Study) -> str:
     for weights, group in sorted(candidates, key=lambda found: found[0]):
         low = study.least_of_one_more(group)
         if low is not None and low > claim.value:
-            size = f"{weights / 1e6:.2f} million weights" if weights else "no net"
+            size = f"{weights / 1e6:.2f} million weights, {group.epochs} epochs" if weights else "no net"
             mean, seeds = 100 * np.mean(group.accuracies()), len(group.seeds)
             return (
-                f"by {get_recipe(group.recipe).title} ({size}, {group.epochs} epochs): {mean:.1f} %, n = {seeds}, "
+                f"by {get_recipe(group.recipe).title} ({size}): {mean:.1f} %, n = {seeds}, "
                 f"one more above {100 * low:.1f}"
             )
     return ""
