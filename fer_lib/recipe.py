@@ -420,6 +420,17 @@ def load_papers() -> dict[str, dict[str, Any]]:
 
 
 @cache
+def paper_names() -> dict[str, str]:
+    """Authors, and the year where it is known, of each paper; the title of what is our own; by the file's name."""
+    names = {}
+    for name, content in load_papers().items():
+        about = content["paper"]
+        year = f" ({about['year']})" if "year" in about else ""
+        names[name] = about.get("short", about.get("title", name)) + year
+    return names
+
+
+@cache
 def list_recipes() -> dict[str, Recipe]:
     """Every recipe of every paper, by name, in the papers' order."""
     return {
