@@ -19,6 +19,7 @@ FLOORS = {
     "fer_lib.parts": 0,
     "fer_lib.nets": 0,
     "fer_lib.paths": 0,
+    "fer_lib.plugins": 0,
     "fer_lib.kept": 0,
     "fer_lib.texts": 0,
     "fer_lib.progress": 0,

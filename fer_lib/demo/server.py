@@ -1,6 +1,7 @@
 """`fer demo`: the camera alone, as a page of this machine's own browser."""
 
 from pathlib import Path
+from typing import NoReturn
 
 from fer_lib.explore.lab import serve
 
@@ -8,8 +9,8 @@ APP = Path(__file__).with_name("app.ipynb")
 """The page: a notebook that Voilà executes and shows without its code."""
 
 
-def open_demo(*, browser: bool = True, port: int = 8866) -> int:
-    """Run the page until it is stopped.
+def open_demo(*, browser: bool = True, port: int = 8866) -> NoReturn:
+    """Become the page's server, see :func:`fer_lib.explore.lab.serve`.
 
     Its address holds a token, so that other users of the machine cannot use the kernel behind it.
 
@@ -17,10 +18,7 @@ def open_demo(*, browser: bool = True, port: int = 8866) -> int:
         browser: open the page in the browser; else the server prints its address.
         port: where to listen; the next free one where it is taken.
 
-    Returns:
-        The server's exit status.
-
     Raises:
         UserError: Voilà is not installed.
     """
-    return serve("voila", [str(APP), f"--port={port}", "--token"], browser=browser)
+    serve("voila", [str(APP), f"--port={port}", "--token"], browser=browser)

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT
@@ -38,17 +38,14 @@ def working_copies(folder: Path = MINE, say: Callable[[str], None] = print) -> l
     return copies
 
 
-def open_lab(name: str = "", *, browser: bool = True, port: int = 8888, say: Callable[[str], None] = print) -> int:
-    """Run JupyterLab on the copies until it is stopped.
+def open_lab(name: str = "", *, browser: bool = True, port: int = 8888, say: Callable[[str], None] = print) -> NoReturn:
+    """Become JupyterLab on the copies, see :func:`serve`.
 
     Args:
         name: the notebook to begin with, such as ``06`` or ``06_ablations``; empty for the list of them.
         browser: open it in the browser; else the server prints its address.
         port: where to listen; the next free one where it is taken.
         say: is told where the copies are, and which are old.
-
-    Returns:
-        The server's exit status.
 
     Raises:
         UserError: no such notebook, or JupyterLab is not installed.
@@ -61,22 +58,19 @@ def open_lab(name: str = "", *, browser: bool = True, port: int = 8888, say: Cal
     working_copies(say=say)
     say(f"your copies of the notebooks are in {MINE}; the sources stay as they are")
     shown = MINE / f"{chosen[0]}.ipynb" if chosen else MINE
-    return serve("jupyterlab", [str(shown), f"--port={port}"], browser=browser)
+    serve("jupyterlab", [str(shown), f"--port={port}"], browser=browser)
 
 
-def serve(module: str, arguments: Sequence[str], *, browser: bool) -> int:
-    """Run a server of notebooks, on this machine alone, until it is stopped.
+def serve(module: str, arguments: Sequence[str], *, browser: bool) -> NoReturn:
+    """Become a server of notebooks, which runs until it is stopped: whatever ends this process ends the server.
 
-    It listens on 127.0.0.1: browsers give a page the camera on localhost, and nobody else can reach it. So it may run
-    as root too, as most containers do.
+    It listens on 127.0.0.1 alone: browsers give a page the camera on localhost, and nobody else can reach it. So it
+    may run as root too, as most containers do.
 
     Args:
         module: ``jupyterlab`` or ``voila``.
         arguments: of its command line.
         browser: whether it opens the browser.
-
-    Returns:
-        The server's exit status.
 
     Raises:
         UserError: it is not installed.
@@ -84,13 +78,10 @@ def serve(module: str, arguments: Sequence[str], *, browser: bool) -> int:
     if find_spec(module) is None:
         raise UserError(f"{module} is not installed: pip install {module} ipywidgets anywidget")
     command = [sys.executable, "-m", module, *arguments]
-    if module == "jupyterlab":
-        command.append("--ip=127.0.0.1")
-        if os.geteuid() == 0:
-            command.append("--allow-root")
-    else:
-        command.append("--Voila.ip=127.0.0.1")
-    try:
-        return subprocess.run(command + ([] if browser else ["--no-browser"]), cwd=ROOT, check=False).returncode
-    except KeyboardInterrupt:  # Control-C reaches the server too, which ends by itself
-        return 0
+    command.append("--ip=127.0.0.1" if module == "jupyterlab" else "--Voila.ip=127.0.0.1")
+    if module == "jupyterlab" and os.geteuid() == 0:
+        command.append("--allow-root")
+    if not browser:
+        command.append("--no-browser")
+    os.chdir(ROOT)
+    os.execv(sys.executable, command)

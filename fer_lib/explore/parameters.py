@@ -7,7 +7,7 @@ from typing import Any
 
 from fer_lib.errors import UserError, unknown
 
-KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", list: "texts in a list"}
 """What a parameter may be, in words."""
 INJECTED = "# Parameters\n"
 """How the cell begins that papermill puts below the parameters."""
@@ -64,6 +64,12 @@ def _like(own: Any, value: Any) -> Any:
         ValueError: it is of another type.
     """
     kind = type(own)
+    if kind is list:
+        if isinstance(value, str):  # one of them, or all as Python writes them
+            value = _listed(value) if value.startswith("[") else [value]
+        if not all(isinstance(text, str) for text in value):
+            raise ValueError
+        return list(value)
     if isinstance(value, str) and kind is not str:
         if kind is bool:
             words = {"true": True, "false": False}
@@ -76,3 +82,10 @@ def _like(own: Any, value: Any) -> Any:
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise ValueError
     return value
+
+
+def _listed(text: str) -> list[Any]:
+    try:
+        return ast.literal_eval(text)
+    except SyntaxError:
+        raise ValueError from None

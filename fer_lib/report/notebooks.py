@@ -26,9 +26,8 @@ from papermill.exceptions import PapermillExecutionError
 from fer_lib.errors import UserError, unknown
 from fer_lib.explore.parameters import assigned, fitting
 from fer_lib.paths import ROOT, check_output, results_dir, write_atomically
-from fer_lib.queue.train import code_version
 from fer_lib.report.pictures import slim_pictures
-from fer_lib.runs import read_records
+from fer_lib.runs import code_version, read_records
 
 NOTEBOOKS = ROOT / "notebooks"
 SCALES = ("smoke", "paper")

@@ -49,6 +49,7 @@ def open_run(
     limit_test: int = 0,
     width: int = 0,
     blocks: int = 0,
+    settings: Sequence[str] = (),
     train_missing: bool = False,
     show_other: bool = False,
     device: str = "auto",
@@ -69,6 +70,7 @@ def open_run(
         limit_test: evaluate on that many pictures of each part only.
         width: channels of a smaller net's first stage, to try things out.
         blocks: residual blocks in each of its stages.
+        settings: other values of the recipe, see :func:`fer_lib.recipe.with_changes`.
         train_missing: train the run if it is not recorded.
         show_other: take the recipe's longest recorded run if the one asked for is not recorded.
         device: see :func:`fer_lib.training.choose_device`.
@@ -91,6 +93,7 @@ def open_run(
             epochs=epochs or None,
             width=width or None,
             blocks=blocks or None,
+            settings=settings,
         )
         spec = RunSpec(
             changed, seed, None if fold < 0 else fold, limit_train=limit_train or None, limit_test=limit_test or None
@@ -102,7 +105,11 @@ def open_run(
     minutes = expected_minutes(spec, results, records, device)
     if train_missing and (minutes is None or minutes <= LONG or ask(f"{_takes(minutes, device)}. Train it now?")):
         return _trained(spec, results, device, minutes, say)
-    say(_how_to_train(spec, minutes, device))
+    command = "TRAIN_MISSING = True" if width or blocks else _command(spec, settings)
+    say(
+        f"{spec.run_id} ({changed.epochs} epochs) is not recorded, so nothing is shown of it. To train it, "
+        f"{_takes(minutes, device)}:\n    {command}"
+    )
     other = longest_runs(records).get(recipe)
     if other and show_other:
         say(f"Below is the recipe's longest run, {other.id}, of {other.epochs} epochs.")
@@ -140,8 +147,8 @@ def _takes(minutes: float | None, device: str) -> str:
     return f"about {minutes:,.0f} minutes on this device ({where})" if minutes >= 1 else f"less than a minute ({where})"
 
 
-def _how_to_train(spec: RunSpec, minutes: float | None, device: str) -> str:
-    """Which run is missing, the command that trains it where there is one, and the time it takes."""
+def _command(spec: RunSpec, settings: Sequence[str]) -> str:
+    """What trains a run at a terminal."""
     recipe, own = spec.recipe, get_recipe(spec.recipe.name)
     options = {
         "seed": spec.seed,
@@ -151,12 +158,8 @@ def _how_to_train(spec: RunSpec, minutes: float | None, device: str) -> str:
         "limit-train": spec.limit_train,
         "limit-test": spec.limit_test,
     }
-    given = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
-    command = f"fer train {recipe.name}{given}" if recipe.model_options == own.model_options else "TRAIN_MISSING = True"
-    return (
-        f"{spec.run_id} ({recipe.epochs} epochs) is not recorded, so nothing is shown of it. To train it, "
-        f"{_takes(minutes, device)}:\n    {command}"
-    )
+    given = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    return " ".join(["fer train", recipe.name, *given, *(f"--set {setting}" for setting in settings)])
 
 
 def _in_notebook_words(text: str) -> str:

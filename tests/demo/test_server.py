@@ -2,8 +2,8 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -18,9 +18,8 @@ def started(monkeypatch, tmp_path):
     """The commands that would have been started, and copies in a folder of their own."""
     commands = []
     monkeypatch.setattr(lab, "MINE", tmp_path / "mine")
-    monkeypatch.setattr(
-        subprocess, "run", lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0)
-    )
+    monkeypatch.chdir(".")  # back to it afterwards
+    monkeypatch.setattr(os, "execv", lambda program, command: commands.append(command))
     return commands
 
 
@@ -77,3 +76,14 @@ def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(lab, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="voila is not installed: pip install voila"):
         lab.serve("voila", [], browser=False)
+
+
+def test_what_kills_the_command_kills_the_server(tmp_path):
+    (tmp_path / "voila.py").write_text("import os\nprint(os.getpid(), flush=True)\ninput()\n")
+    folders = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        [sys.executable, "-m", "fer_lib.cli", "demo"], env=os.environ | {"PYTHONPATH": folders},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert int(process.stdout.readline()) == process.pid
+        process.kill()

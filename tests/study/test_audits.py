@@ -191,7 +191,10 @@ def test_without_runs_every_table_has_its_header():
         table = TABLES[name]([])
         assert len(table.columns) > 1, name
         assert page(name, table)
-    for figure in (protocol_figure(protocol_audit(Study())), plots.reliability(audits.reliability_table(Study()))):
+    for figure in (
+        protocol_figure(protocol_audit(Study())),
+        audits.reliability_figure(audits.reliability_table(Study())),
+    ):
         assert figure.axes
 
 
@@ -202,7 +205,9 @@ def test_two_nets_are_two_rows(tmp_path):
     short = dataclasses.replace(get_recipe("control/se/fer2013"), epochs=7)
     table = audits.reliability_table(Study([*records, write_fake(tmp_path, RunSpec(short))]))
     assert table.groupby("recipe")["epochs"].first().to_dict() == {NET: 60, OTHER: 60, short.name: 7}
-    lines = plots.reliability(table).axes[0].get_lines()
+    (axes, *_) = audits.reliability_figure(table).axes
+    assert axes.get_title() == "A controlled comparison of\nattention modules, FER2013"
+    lines = axes.get_lines()
     assert [line.get_label() for line in lines] == [
         "confidence = accuracy", "one recipe", "one recipe, fewer epochs", "one recipe", "all together"
     ]  # fmt: skip
@@ -210,4 +215,4 @@ def test_two_nets_are_two_rows(tmp_path):
     weighed = full.assign(hits=full["pictures"] * full["accuracy"]).groupby(np.ceil(full["confidence"] / 10)).sum()
     assert lines[-1].get_ydata() == pytest.approx((weighed["hits"] / weighed["pictures"]).to_numpy())
     few = table.assign(pictures=table["pictures"].where(table["confidence"] > 50, plots.FEW - 1))
-    assert min(min(line.get_xdata()) for line in plots.reliability(few).axes[0].get_lines()[1:]) > 50
+    assert min(min(line.get_xdata()) for line in audits.reliability_figure(few).axes[0].get_lines()[1:]) > 50
