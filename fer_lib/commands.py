@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from fer_lib.runs import RunRecord
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try the same command again
-GROUPS = {"data": "check or download the datasets", "study": "the runs and what they say"}
+GROUPS = {
+    "data": "check or download the datasets",
+    "study": "the runs and what they say",
+    "bench": "measure the speed on this machine",
+}
 """Groups of commands, and the help of each."""
 TABLES = (
     "claims", "evidence", "statements", "control", "start", "alike", "ablations", "precision", "ensemble", "rules",
@@ -662,14 +666,10 @@ def _warn(line: str) -> None:
 
 
 @command
-def bench(
-    suite: Annotated[
-        Literal["train", "attention", "augment", "data", "predict", "faces"],
-        Option("a training; CBAM's maxima; whole batches; reading fer2013.csv; probabilities; cut-out faces"),
-    ],
+def bench_train(
     *,
     models: Annotated[
-        Sequence[str], Option("of train and predict, in batches of 128 on a GPU, 64 elsewhere", metavar="NAME[:BATCH]")
+        Sequence[str], Option("nets, in batches of 128 on a GPU, 64 elsewhere", metavar="NAME[:BATCH]")
     ] = ("resnet18",),
     seconds: Seconds = 60.0,
     workers: Annotated[
@@ -679,18 +679,15 @@ def bench(
     device: Device = "auto",
     results: Annotated[Path | None, Option("folder for benchmarks/ (default: FER_RESULTS, else results)")] = None,
 ) -> None:
-    """Measure the speed beside the loop that people publish.
+    """Measure pictures a second of a training beside the loop that people publish, and where the time goes.
 
     Examples:
         fer bench train
-        fer bench augment --device cpu --seconds 20
+        fer bench train --models resnet18:256 resnet34 --device cpu --seconds 20
     """
-    from fer_lib.bench.suites import run_benchmark
+    from fer_lib.bench.training import bench_training
 
-    path = run_benchmark(
-        suite, models=models, seconds=seconds, device=device, workers=workers, results=results, say=_say
-    )
-    print(path)
+    print(bench_training(models=models, seconds=seconds, device=device, workers=workers, results=results, say=_say))
 
 
 @command

@@ -2,21 +2,15 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from torchvision.transforms import v2
 
 from fer_lib.augment import Augmentation
-from fer_lib.bench import measure, published, suites
+from fer_lib.bench import measure, published, training
 from fer_lib.bench.measure import Laps, Spread, compare, table
-from fer_lib.bench.suites import _Epochs, _Setting, run_benchmark
-from fer_lib.demo.faces import create_detector
+from fer_lib.bench.training import _Epochs, _Setting, bench_training
 from fer_lib.errors import UserError
-from fer_lib.frames import decode_picture
-from fer_lib.models import create_model
-from fer_lib.models.attention import CBAM
-from fer_lib.training import predict_probabilities
 from fer_lib.training.step import TrainStep
 
 CPU = torch.device("cpu")
@@ -78,72 +72,28 @@ def test_the_breakdown_is_of_the_whole_epoch(setting):
     assert shares["backward"] > shares["augment"]  # a net's backward pass against one warp of two pictures
 
 
-def test_the_published_pipelines_do_the_same_work():
+def test_the_published_pipeline_does_the_same_work():
     images, labels = _Setting(CPU, 0).pictures(8)
-    for name, side in (("control", 44), ("gu", 48), ("plain", 48)):
-        picture, label = published.Pictures(images, labels, name)[3]
-        assert (picture.shape, picture.dtype, label) == ((1, side, side), torch.float32, labels[3])
-    flips = [t for t in published.TRANSFORMS["control"].transforms if isinstance(t, v2.RandomHorizontalFlip)]
+    picture, label = published.Pictures(images, labels)[3]
+    assert (picture.shape, picture.dtype, label) == ((1, 44, 44), torch.float32, labels[3])
+    flips = [t for t in published.TRANSFORM.transforms if isinstance(t, v2.RandomHorizontalFlip)]
     assert flips  # as in control.toml
-
-
-def test_faces_are_timed_with_the_weight_file_at_hand(setting, weight_files, monkeypatch, tmp_path):
-    monkeypatch.setenv("FER_RESULTS", str(weight_files.parent))
-    (batches, live), more = suites.SUITES["faces"](setting, (), 0.1)
-    assert more == {"weight_file": "tiny"}
-    assert min(batches["seconds_per_image"]["ours"].values()) > 0
-    assert set(live["breakdown"]) == {"decode", "detector", "net"}
-    assert sum(live["breakdown"].values()) == pytest.approx(1)
-    assert min(live["breakdown"].values()) > 0
-    picture = decode_picture(suites._camera_picture())
-    assert picture.shape == (480, 640, 3)
-    assert [len(create_detector(name)(picture)) for name in ("mtcnn", "haar")] == [1, 1]
-    monkeypatch.setenv("FER_RESULTS", str(tmp_path))
-    with pytest.raises(UserError, match="no weight file in results/checkpoints"):
-        suites.SUITES["faces"](setting, (), 0.1)
-
-
-@pytest.mark.parametrize(("views", "tolerance"), [("one", 1e-5), ("ten", 1e-5)])
-def test_both_ways_predict_the_same(setting, views, tolerance):
-    torch.manual_seed(0)
-    net = create_model("resnet18", num_classes=7, width=8, layers=[1, 1, 1, 1]).eval()
-    images = torch.from_numpy(setting.pictures(6)[0])
-    theirs = published.predict(setting.loader(6, 4, views, shuffle=False), net, CPU)
-    ours = predict_probabilities(net, images, views=views)
-    assert torch.allclose(ours, theirs, atol=tolerance)
-
-
-def test_both_ways_attend_to_the_same():
-    ours, theirs = (block(16).train() for block in (CBAM, published.CBAM))
-    torch.nn.init.ones_(ours.spatial.bn.weight)
-    theirs.load_state_dict(ours.state_dict())
-    x = torch.randn(2, 16, 5, 5)
-    outs = [block(x.clone().requires_grad_()) for block in (ours, theirs)]
-    assert torch.equal(*outs)
-
-
-def test_both_ways_read_the_same(tmp_path, setting):
-    from fer_lib.data.fer2013 import read_csv
-
-    images, labels = setting.pictures(5)
-    rows = [f"{y},{' '.join(map(str, x.ravel()))},Training" for x, y in zip(images, labels, strict=True)]
-    (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
-    theirs = published.read_csv(tmp_path / "fer2013.csv")
-    ours = read_csv(tmp_path / "fer2013.csv")
-    assert np.array_equal(ours.images, theirs[0])
-    assert np.array_equal(ours.images, images)
-    assert np.array_equal(ours.labels, theirs[1])
 
 
 def test_the_report(tmp_path, monkeypatch):
     row = {
-        "what": "a net", "macs": 10**9, "tflops": 0.5, "share_of_matmul": 0.25, "breakdown": {"forward": 1.0},
+        "what": "resnet18, 44 px, batch 64", "model": "resnet18", "batch": 64,
+        "macs": 10**9, "tflops": 0.6, "share_of_matmul": 0.3, "breakdown": {"forward": 1.0},
         "seconds_per_image": {"ours": vars(Spread(0.01, 0.01, 0.02)), "published": vars(Spread(0.04, 0.03, 0.05))},
         "ratio": vars(Spread(4.0, 3.0, 5.0)), "repeats": 5,
     }  # fmt: skip
-    monkeypatch.setitem(suites.SUITES, "train", lambda *_: ([row], {"matmul_tflops": 2.0}))
+    found = {name: value for name, value in row.items() if name in ("seconds_per_image", "ratio", "repeats")}
+    monkeypatch.setattr(training, "compare", lambda *_: found)
+    monkeypatch.setattr(training, "matmul_flops", lambda *_: 2e12)
+    monkeypatch.setattr(training, "count_macs", lambda *_: 10**9)
+    monkeypatch.setattr(_Epochs, "breakdown", lambda self: {"forward": 1.0})
     lines = []
-    path = run_benchmark("train", device="cpu", results=tmp_path, say=lines.append)
+    path = bench_training(device="cpu", results=tmp_path, say=lines.append)
     assert path.parent == tmp_path / "benchmarks"
     assert path.name.startswith("train-")
     content = json.loads(path.read_text())
@@ -152,15 +102,16 @@ def test_the_report(tmp_path, monkeypatch):
     assert content["environment"]["torch"] == torch.__version__
     assert lines == [table([row])]
     assert "100.0              25.0  4.00 (3.00 to 5.00)" in lines[0]
-    assert "0.5 TFLOP/s, 25.0% of a large matrix product" in lines[0]
+    assert "0.6 TFLOP/s, 30.0% of a large matrix product" in lines[0]
 
 
 def test_mistakes_are_named(setting):
-    with pytest.raises(UserError, match="resnet18:many: write NAME"):
-        setting.models(["resnet18:many"])
+    for text, words in (("resnet18:many", "resnet18:many: write NAME"), ("resnet81", "did you mean resnet18")):
+        with pytest.raises(UserError, match=words):
+            setting.models([text])
     assert setting.models(["resnet18", "gu:32"]) == [("resnet18", 64), ("gu", 32)]
     with pytest.raises(UserError, match="--seconds 0"):
-        run_benchmark("train", seconds=0)
+        bench_training(seconds=0)
 
 
 def test_matmul_flops(monkeypatch):

@@ -549,7 +549,7 @@ def test_recipes_lists_names_and_epochs(fer):
     "words",
     [
         "models --pixels 0", "models --pixels -3", "models --pixels 99999999999999", "demo --port 70000",
-        "demo --port http", "bench train --seconds 0", "bench train --seconds nan", "bench data --workers -1",
+        "demo --port http", "bench train --seconds 0", "bench train --seconds nan", "bench train --workers -1",
         "train x --seed -1", "train x --seed 99999999999999", "train x --time-limit -5", "train x --results=",
         "predict ''",
     ],
