@@ -188,7 +188,7 @@ def test_costs_are_those_of_the_recorded_runs(tmp_path):
 
 def test_without_runs_every_table_has_its_header():
     for name in ("rules", "leaks", "ferplus", "ceiling", "protocols", "classes", "calibration", "reliability", "cost"):
-        table = TABLES[name]([])
+        table = TABLES[name](Study())
         assert len(table.columns) > 1, name
         assert page(name, table)
     for figure in (
@@ -201,7 +201,7 @@ def test_without_runs_every_table_has_its_header():
 def test_two_nets_are_two_rows(tmp_path):
     records = [write_fake(tmp_path, RunSpec(get_recipe(name))) for name in (NET, OTHER)]
     for build in (audits.rule_audit, audits.leak_audit, audits.class_audit, audits.calibration_audit):
-        assert build(records)["recipe"].tolist() == [name for name in list_recipes() if name in (NET, OTHER)]
+        assert build(Study(records))["recipe"].tolist() == [name for name in list_recipes() if name in (NET, OTHER)]
     short = dataclasses.replace(get_recipe("control/se/fer2013"), epochs=7)
     table = audits.reliability_table(Study([*records, write_fake(tmp_path, RunSpec(short))]))
     assert table.groupby("recipe")["epochs"].first().to_dict() == {NET: 60, OTHER: 60, short.name: 7}
