@@ -120,7 +120,7 @@ def test_power_runs_and_pictures(browser, lab, study):
 
     pictures = desk.panel(2)
     desk.until(pictures, "of 35 test pictures")
-    faces = pictures.get_by_role("option")
+    faces = pictures.locator(".fer-shelf [role=option]")
     faces.nth(1).click()
     selected = "panel => [...panel.querySelectorAll('[role=option]')].findIndex(o => o.ariaSelected === 'true')"
     assert pictures.evaluate(selected) == 1
@@ -142,7 +142,7 @@ def test_what_modules_do_to_a_face(browser, lab, study):
     panel = desk.panel(0)
     desk.until(panel, "Choose a face")
     desk.until(panel, "cbam: resnet18_cbam_ends")
-    panel.get_by_role("option").first.focus()
+    panel.locator(".fer-shelf [role=option]").first.focus()
     before = panel.locator(".fer-shelf").nth(1).get_attribute("data-shown")
     desk.page.keyboard.press("ArrowLeft")  # round to the last
     desk.page.wait_for_function(
@@ -165,7 +165,7 @@ def test_the_data_are_browsed(browser, lab, study):
     desk = Desk(browser, lab, "01_data_exploration.ipynb", ["data_panel("], given)
     panel = desk.panel(0)
     desk.until(panel, "pictures of synthetic, page 1")
-    assert panel.get_by_role("option").count() == 42
+    assert panel.locator(".fer-shelf [role=option]").count() == 42
     part = panel.locator("select").nth(2)
     part.focus()
     part.select_option("test")
