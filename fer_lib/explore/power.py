@@ -60,7 +60,7 @@ def power_figure(sd: float, modules: int = 4, seeds: Sequence[int] = SEEDS, gain
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.subplots()
     gains = np.linspace(0, WIDEST, 81)
-    for count, color in zip(seeds, plots.SYSTEMS, strict=False):
+    for count, (color, _) in zip(seeds, plots.SYSTEMS, strict=False):
         axes.plot(gains, 100 * power(gains, count, sd, modules), color=color, label=f"{count} seeds")
     axes.axhline(80, color=plots.QUIET, linewidth=1, linestyle="--")
     if gain is not None:

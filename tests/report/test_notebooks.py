@@ -7,6 +7,7 @@ import pytest
 
 from fer_lib.cli import main
 from fer_lib.errors import UserError
+from fer_lib.explore import parameters
 from fer_lib.report import notebooks
 from fer_lib.report.notebooks import execute, git_blob, list_notebooks, own_parameters, parse_parameters, title_and_lead
 
@@ -127,11 +128,11 @@ def test_a_parameter_of_another_type_is_refused_before_anything_runs(house, give
 
 
 def test_a_list_takes_one_text_or_several():
-    assert notebooks._like([], "optimizer.lr=0.05") == ["optimizer.lr=0.05"]
-    assert notebooks._like([], "['optimizer.lr=0.05', 'ema=0.9']") == ["optimizer.lr=0.05", "ema=0.9"]
+    assert parameters._like([], "optimizer.lr=0.05") == ["optimizer.lr=0.05"]
+    assert parameters._like([], "['optimizer.lr=0.05', 'ema=0.9']") == ["optimizer.lr=0.05", "ema=0.9"]
     for bad in ("[1]", "[", [1]):
         with pytest.raises(ValueError):  # noqa: PT011
-            notebooks._like([], bad)
+            parameters._like([], bad)
 
 
 def test_scales_are_held_to_the_same_types(house):
