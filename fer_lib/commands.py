@@ -71,6 +71,7 @@ Device = Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps")]
 TimeLimit = Annotated[float | None, Option("stop after T (90s, 9m, 1h30m), resumable", parse=duration, metavar="T")]
 Run = Annotated[str, Option("a folder's name in results/runs", complete=_runs)]
 Seconds = Annotated[float, Option("how long it may take", parse=span, metavar="S")]
+Begin = Annotated[str | None, Option("which one to begin with, such as 06; else their list", metavar="NOTEBOOK")]
 Browser = Annotated[bool, Option("start the server only, and print its address")]
 Port = Annotated[int, Option("of the server on this machine", parse=whole(1, 65535), metavar="N")]
 Scale = Literal["smoke", "paper"]
@@ -105,6 +106,13 @@ class Changes:
         from fer_lib.recipe import with_changes
 
         return with_changes(recipe, **self.of_recipe())
+
+    def read_own_folder(self) -> None:
+        """Refuse a folder of pictures that cannot be read; the other datasets may lie on another machine."""
+        from fer_lib.data import load_dataset
+
+        if (self.dataset or "").startswith("folder:"):
+            load_dataset(self.dataset)
 
 
 @dataclass(frozen=True)
@@ -216,6 +224,7 @@ def train(
     spec = RunSpec(changed, seed, fold, changes.limit_train, changes.limit_test)
     choose_device(device)
     if dry_run:
+        changes.read_own_folder()
         print(spec.run_id)
         for name, value in changed.training().items():
             print(f"  {name:15} {value}")
@@ -367,16 +376,29 @@ def predict(
 
 
 @command
-def demo(*, browser: Browser = True, port: Port = 8888) -> int:
-    """Open the webcam notebook in JupyterLab.
+def demo(*, browser: Browser = True, port: Port = 8866) -> None:
+    """Open the camera alone: a face, an expression, a reason (notebook 08 explains it: fer lab 08).
 
     Examples:
         fer demo
         fer demo --no-browser --port 8899
     """
-    from fer_lib.demo.server import open_notebook
+    from fer_lib.demo.server import open_demo
 
-    return open_notebook(browser=browser, port=port)
+    open_demo(browser=browser, port=port)
+
+
+@command
+def lab(notebook: Begin = None, *, browser: Browser = True, port: Port = 8888) -> None:
+    """Open your own copies of the notebooks in JupyterLab; the sources stay as they are.
+
+    Examples:
+        fer lab
+        fer lab 06
+    """
+    from fer_lib.explore.lab import open_lab
+
+    open_lab(notebook or "", browser=browser, port=port, say=_say)
 
 
 # ---------------------------------------------------------------- modules of your own
@@ -551,6 +573,7 @@ def _progress(
     from fer_lib.training import choose_device
 
     recipes = [changes.made(recipe) for recipe in choose_recipes(choice.papers, choice.recipes)]
+    changes.read_own_folder()
     specs = matrix(recipes, choice.seeds, changes.limit_train, changes.limit_test)
     records, problems = read_records(results / "runs")
     for problem in problems:

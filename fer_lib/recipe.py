@@ -266,11 +266,16 @@ def spec_digest(spec: dict[str, Any]) -> str:
 def spec_name(spec: dict[str, Any]) -> str:
     """A readable name that no other spec has, as in ``zhang-cbam_ends-fer2013-s0-1a2b3c4d``.
 
+    It names the dataset that was trained on, also where that is not the recipe's own.
+
     Args:
         spec: as :func:`spec_digest`.
     """
+    net, _, dataset = spec["recipe"]["name"].rpartition("/")
+    if dataset in KNOWN:
+        dataset = spec["recipe"]["dataset"].partition(":")[0]
     fold = "" if spec["fold"] is None else f"-f{spec['fold']}"
-    return f"{spec['recipe']['name'].replace('/', '-')}-s{spec['seed']}{fold}-{spec_digest(spec)[:8]}"
+    return f"{net}/{dataset}-s{spec['seed']}{fold}-{spec_digest(spec)[:8]}".lstrip("/").replace("/", "-")
 
 
 def with_changes(
@@ -417,6 +422,17 @@ def load_papers() -> dict[str, dict[str, Any]]:
             papers[path.stem] = read_toml(path)
             check(Paper, papers[path.stem], f"papers/{path.name}" if folder is PAPERS_DIR else str(path))
     return papers
+
+
+@cache
+def paper_names() -> dict[str, str]:
+    """Authors, and the year where it is known, of each paper; the title of what is our own; by the file's name."""
+    names = {}
+    for name, content in load_papers().items():
+        about = content["paper"]
+        year = f" ({about['year']})" if "year" in about else ""
+        names[name] = about.get("short", about.get("title", name)) + year
+    return names
 
 
 @cache

@@ -266,9 +266,10 @@ def render_page(source: Path, site: dict[str, Any], before: Any = None, after: A
 def _tables(body: str) -> str:
     """Tables of notebooks as a reader wants them: no row numbers, numbers to the right, scrolled by keyboard too."""
     body = re.sub(r"<table.*?</table>", lambda found: _table(found[0]), body, flags=re.DOTALL)
-    return re.sub(
-        r'<div class="(output_html[^"]*)"', r'<div class="\1" tabindex="0" role="region" aria-label="Table"', body
-    )
+    for kind, name in (("html", "Table"), ("png", "Figure")):
+        opening = rf'<div class="(output_{kind}[^"]*)"'
+        body = re.sub(opening, rf'<div class="\1" tabindex="0" role="region" aria-label="{name}"', body)
+    return body
 
 
 def _table(table: str) -> str:

@@ -16,7 +16,14 @@ from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
 from fer_lib.study import audits
 from fer_lib.study.answer import answer
-from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
+from fer_lib.study.claim_table import (
+    BRIEF,
+    claim_figure,
+    claim_table,
+    gain_figure,
+    headline_claims,
+    readable_claims,
+)
 from fer_lib.study.columns import csv_text, markdown, rounded, table_of
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
@@ -132,14 +139,14 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
 """How a table reads in Markdown, where :func:`rounded` is not enough."""
 
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
-    "claims": ("claims", plots.claims),
-    "gain_claims": ("claims", plots.gain_claims),
+    "claims": ("claims", claim_figure),
+    "gain_claims": ("claims", gain_figure),
     "modules": ("control", module_figure),
     "control": ("control", plots.gains),
     "start": ("start", plots.start),
     "ablations": ("ablations", plots.gains),
     "protocols": ("protocols", protocol_figure),
-    "reliability": ("reliability", plots.reliability),
+    "reliability": ("reliability", audits.reliability_figure),
 }
 """Every figure by name: the table it shows, and what draws it."""
 
