@@ -71,6 +71,7 @@ Device = Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps")]
 TimeLimit = Annotated[float | None, Option("stop after T (90s, 9m, 1h30m), resumable", parse=duration, metavar="T")]
 Run = Annotated[str, Option("a folder's name in results/runs", complete=_runs)]
 Seconds = Annotated[float, Option("how long it may take", parse=span, metavar="S")]
+Begin = Annotated[str | None, Option("which one to begin with, such as 06; else their list", metavar="NOTEBOOK")]
 Browser = Annotated[bool, Option("start the server only, and print its address")]
 Port = Annotated[int, Option("of the server on this machine", parse=whole(1, 65535), metavar="N")]
 Scale = Literal["smoke", "paper"]
@@ -375,16 +376,29 @@ def predict(
 
 
 @command
-def demo(*, browser: Browser = True, port: Port = 8888) -> None:
-    """Open the webcam notebook in JupyterLab.
+def demo(*, browser: Browser = True, port: Port = 8866) -> None:
+    """Open the camera alone: a face, an expression, a reason (notebook 08 explains it: fer lab 08).
 
     Examples:
         fer demo
         fer demo --no-browser --port 8899
     """
-    from fer_lib.demo.server import open_notebook
+    from fer_lib.demo.server import open_demo
 
-    open_notebook(browser=browser, port=port)
+    open_demo(browser=browser, port=port)
+
+
+@command
+def lab(notebook: Begin = None, *, browser: Browser = True, port: Port = 8888) -> None:
+    """Open your own copies of the notebooks in JupyterLab; the sources stay as they are.
+
+    Examples:
+        fer lab
+        fer lab 06
+    """
+    from fer_lib.explore.lab import open_lab
+
+    open_lab(notebook or "", browser=browser, port=port, say=_say)
 
 
 # ---------------------------------------------------------------- modules of your own
@@ -406,7 +420,7 @@ def compare(
     dry_run: Annotated[bool, Option("say what would be trained and what it could show, and train nothing")] = False,
     device: Device = "auto",
     time_limit: TimeLimit = None,
-    jobs: Annotated[int, Option("processes that share the device and the runs", metavar="N")] = 1,
+    jobs: Annotated[int, Option("processes that share the device and the runs", parse=whole(1, 1000), metavar="N")] = 1,
     results: Annotated[Path | None, Option("folder for runs/ and compare/ (default: results/own)")] = None,
 ) -> int:
     """Train a net without and with attention modules of your own, and show them beside the recorded ones.
@@ -428,18 +442,18 @@ def compare(
     from fer_lib.study.results import Study
     from fer_lib.training import choose_device
 
-    changed = changes.of_recipe()
-    if not check:
-        changed["dataset"] = changed["dataset"] or choose_dataset(recipe)
+    changed, target = changes.of_recipe(), choose_device(device)
     comparison = plan_comparison(module, recipe, at=at, seeds=seeds, changes=changed)
     if check:
         return _check_modules(comparison.modules)
+    if not changed["dataset"] and (data := choose_dataset(recipe)) != comparison.base.dataset:
+        comparison = plan_comparison(module, recipe, at=at, seeds=seeds, changes=changed | {"dataset": data})
     place, study = results or results_dir("own"), Study.load(study_results())
     if comparison.baseline.dataset == "synthetic":
         _warn("drawn faces and a tiny net: shows that everything works, says nothing about faces")
     statuses = [run_status(spec, place / "runs") for spec in comparison.specs]
     known = [*study.records, *Study.load(place).records]
-    pace = device_pace(known, study_results(), choose_device(device))
+    pace = device_pace(known, study_results(), target)
     print(plan_text(statuses, goals(statuses, pace), [], pace))
     _say(power_words(comparison, study))
     if dry_run:

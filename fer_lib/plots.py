@@ -33,6 +33,13 @@ def svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, at 150 points an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    return buffer.getvalue()
+
+
 def claims(table: pd.DataFrame) -> Figure:
     """Printed accuracies and recalls beside ours, a panel per paper and dataset; those without ours are left out.
 

@@ -266,11 +266,16 @@ def spec_digest(spec: dict[str, Any]) -> str:
 def spec_name(spec: dict[str, Any]) -> str:
     """A readable name that no other spec has, as in ``zhang-cbam_ends-fer2013-s0-1a2b3c4d``.
 
+    It names the dataset that was trained on, also where that is not the recipe's own.
+
     Args:
         spec: as :func:`spec_digest`.
     """
+    net, _, dataset = spec["recipe"]["name"].rpartition("/")
+    if dataset in KNOWN:
+        dataset = spec["recipe"]["dataset"].partition(":")[0]
     fold = "" if spec["fold"] is None else f"-f{spec['fold']}"
-    return f"{spec['recipe']['name'].replace('/', '-')}-s{spec['seed']}{fold}-{spec_digest(spec)[:8]}"
+    return f"{net}/{dataset}-s{spec['seed']}{fold}-{spec_digest(spec)[:8]}".lstrip("/").replace("/", "-")
 
 
 def with_changes(

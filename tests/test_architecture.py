@@ -43,6 +43,7 @@ FLOORS = {
     "fer_lib.queue": 3,
     "fer_lib.study": 4,
     "fer_lib.demo": 4,
+    "fer_lib.explore": 4,
     "fer_lib.report": 5,
     "fer_lib.bench": 5,
     "fer_lib.doctor": 4,

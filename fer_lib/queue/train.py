@@ -20,7 +20,7 @@ from fer_lib.paths import results_dir
 from fer_lib.queue.lock import locked, sweep
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, code_version, metrics_of, predictions_of, read_record, write_record
-from fer_lib.training import Outcome, Stop, choose_device, device_name, fit, precision_name
+from fer_lib.training import Outcome, Stop, Watch, choose_device, device_name, fit, precision_name
 from fer_lib.training.classical import classical_environment, fit_classical
 
 
@@ -31,6 +31,7 @@ def train_run(
     device: str = "auto",
     stop: Stop | None = None,
     say: Callable[[str], None] = print,
+    watch: Watch | None = None,
     dataset: FaceDataset | None = None,
 ) -> RunRecord:
     """Return the record of a run, training it first if there is none.
@@ -41,6 +42,7 @@ def train_run(
         device: see :func:`fer_lib.training.choose_device`.
         stop: asks the training to end early; see :class:`fer_lib.training.Stop`.
         say: receives the lines of progress.
+        watch: see :data:`fer_lib.training.Watch`.
         dataset: the recipe's dataset where the caller already holds it.
 
     Raises:
@@ -70,7 +72,7 @@ def train_run(
                 outcome, target = fit_classical(spec, dataset, stop=stop, say=say), torch.device("cpu")
                 where = environment(target) | classical_environment()
             else:
-                outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
+                outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say, watch=watch)
                 target = choose_device(device)
                 where = environment(target, spec.recipe.precision)
             latency = _latency(spec, dataset, target)

@@ -1,11 +1,15 @@
 """Modules of one's own: what is planned, what it could show, and the outcome beside the recorded modules."""
 
+import re
+
 import numpy as np
 import pytest
 from tiny import write_run
 
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes
+from fer_lib.report.compare_page import write_page
+from fer_lib.runs import read_records
 from fer_lib.study.compare import cautions, outcome, plan_comparison, power_words, sentences, write_outcome
 from fer_lib.study.results import Study
 
@@ -72,7 +76,7 @@ def written(tmp_path):
         for seed in range(3):
             spec = RunSpec(get_recipe(name), seed)
             write_run(tmp_path / "study" / "runs", spec, correct=correct + seed, test=100, val=10)
-    return planned, Study.load(tmp_path / "own"), Study.load(tmp_path / "study")
+    return planned, *(Study(read_records(tmp_path / name / "runs")[0]) for name in ("own", "study"))
 
 
 def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):
@@ -89,6 +93,16 @@ def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):
     assert second.startswith("Recorded, over narrow ResNet18 on FER2013: ECA")
     assert "says nothing about faces" in cautions(planned, found)[0]
     assert all(path.stat().st_size for path in write_outcome(planned, found, tmp_path))
+    page = write_page(planned, found, own.records, tmp_path).read_text(encoding="utf-8")
+    for shown in (
+        "SE beside the recorded modules",
+        "says nothing about faces",
+        "+9.09",
+        "narrow ResNet18 + ECA",
+        "<svg",
+    ):
+        assert shown in page
+    assert "http" not in re.sub(r"http://www.w3.org/\S+|http://purl.org/\S+|http://creativecommons.org/\S+", "", page)
 
 
 def test_other_people_s_runs_are_not_counted(written):
