@@ -24,7 +24,7 @@ from fer_lib.data import FACE_SIDE
 from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
-from fer_lib.paths import results_dir, write_atomically
+from fer_lib.paths import study_results, write_atomically
 from fer_lib.recipe import Recorded
 from fer_lib.runs import Counts, RunRecord
 from fer_lib.schema import Digest, Name, Part, Share, Text, check
@@ -95,7 +95,7 @@ class _Content(Part):
 
 def checkpoints_dir() -> Path:
     """Where weight files lie."""
-    return results_dir() / "checkpoints"
+    return study_results() / "checkpoints"
 
 
 def list_checkpoints(folder: Path | None = None) -> list[str]:
@@ -153,13 +153,18 @@ def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != stated[1]:
         raise UserError(f"{path}: its SHA-256 is not the one in {card.name}; fetch both files again")
+    content = _read_header(path)
+    return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
+
+
+def _read_header(path: Path) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, "pt") as file:
             content = json.loads((file.metadata() or {})["checkpoint"])
-    except (safetensors.SafetensorError, KeyError, ValueError, RecursionError):
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, RecursionError):
         raise UserError(f"{path}: no weight file of `fer checkpoint`") from None
     check(_Content, content, str(path))
-    return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
+    return content
 
 
 def load_net(checkpoint: Checkpoint) -> nn.Module:
@@ -198,10 +203,11 @@ def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | 
     Args:
         record: a run whose folder holds ``weights.safetensors``.
         name: letters, digits, ``.``, ``_`` and ``-``; None for the recipe's name.
-        folder: None for :func:`checkpoints_dir`; made if need be. Files of the same name are replaced.
+        folder: None for :func:`checkpoints_dir`; made if need be.
 
     Raises:
-        UserError: no weights, an unfit name, or more than 16 MB; nothing is written then.
+        UserError: no weights, an unfit name, a name that the weights of another run bear, or more than 16 MB; nothing
+            is written then.
     """
     name = name or record.recipe.replace("/", "-")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
@@ -209,6 +215,10 @@ def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | 
     source = record.path / "weights.safetensors"
     if not source.exists():
         raise UserError(f"{source}: missing; records are shared without weights, `fer train` makes them")
+    folder = folder or checkpoints_dir()
+    path = folder / f"{name}.safetensors"
+    if path.exists() and (run := _read_header(path)["run"]) != record.id:
+        raise UserError(f"{path}: holds the weights of {run}; choose another --name, or remove it and its card first")
     content = {
         "recipe": record.spec["recipe"],
         "classes": list(record.classes),
@@ -228,10 +238,9 @@ def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | 
             f"{record.id}: {len(data) / 1e6:.1f} MB in float16, a weight file may have {MAX_BYTES / 1e6:.0f};"
             " choose a run of a smaller net"
         )
-    folder = folder or checkpoints_dir()
     folder.mkdir(parents=True, exist_ok=True)
     card = _card(record, name, content, hashlib.sha256(data).hexdigest(), len(data))
-    write_atomically(folder / f"{name}.safetensors", lambda file: file.write(data))
+    write_atomically(path, lambda file: file.write(data))
     write_atomically(folder / f"{name}.md", lambda file: file.write(card.encode()))
     return read_checkpoint(name, folder)
 

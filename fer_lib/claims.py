@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
-from fer_lib.data.catalog import KNOWN
+from fer_lib.data.catalog import KNOWN, known_dataset
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import check_net
 from fer_lib.recipe import list_recipes, load_papers
@@ -43,12 +43,13 @@ class Claim:
     kind: Literal[KINDS]
     """``level``: how good a system is; ``gain``: how much better than another; ``recall``: how much of one class it
     finds; ``count``: how many pictures there are; ``statement``: what is said without a number of its own."""
-    dataset: Literal["own", *KNOWN]
+    dataset: Name
+    """A name of :func:`fer_lib.data.load_dataset`, or ``own`` for pictures that nobody else has."""
     split: Text
     """train, val, test, 10-fold, 2:1, all, or unstated."""
     metric: Text
     """What the number measures: accuracy, precision, pictures per class, and the like."""
-    class_name: Literal[CLASSES] | None = None
+    class_name: Text | None = None
     """The class a recall, or a count of one class, is about."""
     value: Annotated[float, Meta(ge=-1, le=1)] | None = None
     """The printed value as a fraction, of a gain the difference of two; None for counts."""
@@ -147,6 +148,12 @@ _Fields = checked_fields(Claim)
 def _fault(claim: Claim) -> str | None:
     """What keeps a claim from meaning something, or None."""
     kind, least = claim.kind, -1 if claim.kind == "gain" else 0
+    known = None if claim.dataset == "own" else known_dataset(claim.dataset)
+    if claim.dataset != "own" and not known:
+        return str(unknown("dataset", claim.dataset, ["own", *KNOWN]))
+    classes = known.classes if known else CLASSES
+    if claim.class_name not in (None, *classes):
+        return str(unknown("class", claim.class_name, classes))
     if kind in NUMBERS and (claim.value is None or claim.value < least):
         return f"a {kind} claim needs a value from {least} to 1; keep the printed form in 'printed'"
     if kind == "recall" and not claim.class_name:

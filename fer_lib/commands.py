@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fer_lib.options import Option, command, duration, folder, span, whole
 from fer_lib.texts import one_line
@@ -71,6 +71,7 @@ Device = Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps")]
 TimeLimit = Annotated[float | None, Option("stop after T (90s, 9m, 1h30m), resumable", parse=duration, metavar="T")]
 Run = Annotated[str, Option("a folder's name in results/runs", complete=_runs)]
 Seconds = Annotated[float, Option("how long it may take", parse=span, metavar="S")]
+Begin = Annotated[str | None, Option("which one to begin with, such as 06; else their list", metavar="NOTEBOOK")]
 Browser = Annotated[bool, Option("start the server only, and print its address")]
 Port = Annotated[int, Option("of the server on this machine", parse=whole(1, 65535), metavar="N")]
 Scale = Literal["smoke", "paper"]
@@ -86,13 +87,32 @@ class Changes:
     precision: Annotated[
         str | None, Option("float32, bfloat16 or float16 (default: the fastest that the device has)")
     ] = None
+    set: Annotated[
+        Sequence[str],
+        Option("any other value, as in optimizer.lr=0.05; none takes one out", metavar="KEY=VALUE", each=True),
+    ] = ()
+
+    def of_recipe(self) -> dict[str, Any]:
+        """What :func:`fer_lib.recipe.with_changes` takes."""
+        return {
+            "dataset": self.dataset,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "precision": self.precision,
+            "settings": self.set,
+        }
 
     def made(self, recipe: "Recipe") -> "Recipe":
         from fer_lib.recipe import with_changes
 
-        return with_changes(
-            recipe, dataset=self.dataset, epochs=self.epochs, batch_size=self.batch_size, precision=self.precision
-        )
+        return with_changes(recipe, **self.of_recipe())
+
+    def read_own_folder(self) -> None:
+        """Refuse a folder of pictures that cannot be read; the other datasets may lie on another machine."""
+        from fer_lib.data import load_dataset
+
+        if (self.dataset or "").startswith("folder:"):
+            load_dataset(self.dataset)
 
 
 @dataclass(frozen=True)
@@ -204,6 +224,7 @@ def train(
     spec = RunSpec(changed, seed, fold, changes.limit_train, changes.limit_test)
     choose_device(device)
     if dry_run:
+        changes.read_own_folder()
         print(spec.run_id)
         for name, value in changed.training().items():
             print(f"  {name:15} {value}")
@@ -355,16 +376,115 @@ def predict(
 
 
 @command
-def demo(*, browser: Browser = True, port: Port = 8888) -> int:
-    """Open the webcam notebook in JupyterLab.
+def demo(*, browser: Browser = True, port: Port = 8866) -> None:
+    """Open the camera alone: a face, an expression, a reason (notebook 08 explains it: fer lab 08).
 
     Examples:
         fer demo
         fer demo --no-browser --port 8899
     """
-    from fer_lib.demo.server import open_notebook
+    from fer_lib.demo.server import open_demo
 
-    return open_notebook(browser=browser, port=port)
+    open_demo(browser=browser, port=port)
+
+
+@command
+def lab(notebook: Begin = None, *, browser: Browser = True, port: Port = 8888) -> None:
+    """Open your own copies of the notebooks in JupyterLab; the sources stay as they are.
+
+    Examples:
+        fer lab
+        fer lab 06
+    """
+    from fer_lib.explore.lab import open_lab
+
+    open_lab(notebook or "", browser=browser, port=port, say=_say)
+
+
+# ---------------------------------------------------------------- modules of your own
+
+
+@command
+def compare(
+    module: Annotated[Sequence[str], Option("FILE:CLASS, or the name of a block of the library or of a plug-in")],
+    changes: Changes,
+    *,
+    recipe: Annotated[str, Option("of the net without it", complete=_recipes)] = "narrow/none/fer2013",
+    at: Annotated[
+        str | None, Option("branch, after_stage or ends (default: branch, or a named block's own place)")
+    ] = None,
+    seeds: Annotated[
+        int | None, Option("of each net (default: 5, of drawn faces 3)", parse=whole(1, 1000), metavar="N")
+    ] = None,
+    check: Annotated[bool, Option("try what a net asks of the module, and train nothing")] = False,
+    dry_run: Annotated[bool, Option("say what would be trained and what it could show, and train nothing")] = False,
+    device: Device = "auto",
+    time_limit: TimeLimit = None,
+    jobs: Annotated[int, Option("processes that share the device and the runs", metavar="N")] = 1,
+    results: Annotated[Path | None, Option("folder for runs/ and compare/ (default: results/own)")] = None,
+) -> int:
+    """Train a net without and with attention modules of your own, and show them beside the recorded ones.
+
+    Examples:
+        fer compare my_module.py:MyAttention --check
+        fer compare my_module.py:MyAttention --dry-run
+        fer compare my_module.py:MyAttention --at after_stage --jobs 2
+        fer compare a.py:One b.py:Two se --recipe control/none/fer2013 --set optimizer.lr=0.05
+    """
+    from fer_lib.paths import results_dir, study_results
+    from fer_lib.queue.goals import goals
+    from fer_lib.queue.pace import device_pace
+    from fer_lib.queue.plan import run_status
+    from fer_lib.queue.status import plan_text
+    from fer_lib.queue.work import run_queue
+    from fer_lib.report.compare_page import write_page
+    from fer_lib.study.compare import choose_dataset, outcome, plan_comparison, power_words, sentences, write_outcome
+    from fer_lib.study.results import Study
+    from fer_lib.training import choose_device
+
+    changed = changes.of_recipe()
+    if not check:
+        changed["dataset"] = changed["dataset"] or choose_dataset(recipe)
+    comparison = plan_comparison(module, recipe, at=at, seeds=seeds, changes=changed)
+    if check:
+        return _check_modules(comparison.modules)
+    place, study = results or results_dir("own"), Study.load(study_results())
+    if comparison.baseline.dataset == "synthetic":
+        _warn("drawn faces and a tiny net: shows that everything works, says nothing about faces")
+    statuses = [run_status(spec, place / "runs") for spec in comparison.specs]
+    known = [*study.records, *Study.load(place).records]
+    pace = device_pace(known, study_results(), choose_device(device))
+    print(plan_text(statuses, goals(statuses, pace), [], pace))
+    _say(power_words(comparison, study))
+    if dry_run:
+        return 0
+    report = run_queue(comparison.specs, results=place, device=device, jobs=jobs, time_limit=time_limit, say=_say)
+    own = Study.load(place)
+    for line in [*own.problems, *report.failures]:
+        _warn(line)
+    found = outcome(comparison, own.records, study)
+    for line in sentences(found):
+        print(line)
+    for path in [*write_outcome(comparison, found, place), write_page(comparison, found, own.records, place)]:
+        print(path)
+    if report.stopped:
+        _warn(f"stopped by {report.stopped}; start it again to continue")
+        return STOPPED
+    return 1 if report.failures else 0
+
+
+def _check_modules(recipes: "Sequence[Recipe]") -> int:
+    """Try the last block of each net."""
+    from fer_lib.models.conformance import check_block
+
+    faults = 0
+    for recipe in recipes:
+        _say(recipe.model)
+        block = recipe.model.removesuffix("_ends").rpartition("_")[2]
+        for finding in check_block(block, recipe.model, recipe.model_options.get(block)):
+            _say(f"  {finding}")
+            faults += finding.met is False
+    return 1 if faults else 0
 
 
 # ---------------------------------------------------------------- study
@@ -453,6 +573,7 @@ def _progress(
     from fer_lib.training import choose_device
 
     recipes = [changes.made(recipe) for recipe in choose_recipes(choice.papers, choice.recipes)]
+    changes.read_own_folder()
     specs = matrix(recipes, choice.seeds, changes.limit_train, changes.limit_test)
     records, problems = read_records(results / "runs")
     for problem in problems:

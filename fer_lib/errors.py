@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this"."""
+"""The exceptions that a reader is told of in words, and the one that means "the user can mend this"."""
 
 import difflib
 import errno
@@ -8,7 +8,15 @@ MANY = 20
 """Names that an error still lists."""
 
 
-class UserError(ValueError):
+class Told(Exception):
+    """An exception whose message is all that its reader needs."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the lines of the message."""
+        return str(self).splitlines()
+
+
+class UserError(Told, ValueError):
     """A mistake in the input, described in one line that says what is wrong, where, and what to do.
 
     The command line prints the message alone and exits with status 2; any other exception is a fault of

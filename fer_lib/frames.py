@@ -191,7 +191,7 @@ class _Progress:
         """The pictures that can be unpacked, in the order in which they are shown."""
         import av
 
-        packets = self.container.demux()
+        packets, latest = self.container.demux(), None
         while True:
             try:
                 packet = next(packets)
@@ -205,14 +205,19 @@ class _Progress:
                 self.end = max(self.end, until)
             if packet.stream is not self.video:
                 continue
-            self.packets += packet.size > 0
-            try:
-                found = packet.decode()
-            except av.error.FFmpegError:
-                self.damaged += 1
-                continue
-            self.damaged += packet.is_corrupt or any(frame.is_corrupt for frame in found)
-            yield from found
+            if latest is not None and not packet.size and packet.pts is not None:
+                found, latest.pts = [latest], packet.pts  # an empty packet, as in Theora: the picture stays as it is
+                self.packets += 1
+            else:
+                self.packets += packet.size > 0
+                try:
+                    found = packet.decode()
+                except av.error.FFmpegError:
+                    self.damaged += 1
+                    continue
+                self.damaged += packet.is_corrupt or any(frame.is_corrupt for frame in found)
+            for latest in found:
+                yield latest
 
     def seconds(self, frame, index: int) -> float | None:
         """When a picture is shown, counted from the start of the film."""
@@ -243,5 +248,5 @@ class _Progress:
         early = self.end + max(SLACK, 1.5 * self.gap) < (self.container.duration or 0) / 1_000_000
         if self.broken or not self.video.frames:
             return self.broken or early
-        # An MP4 that was trimmed leaves out pictures it still counts, yet lasts as long as it says.
-        return fewer and (early or "mp4" not in self.container.format.name)
+        # A trimmed MP4, and an AVI of uneven times, count pictures that are not there, yet last as long as they say.
+        return fewer and early

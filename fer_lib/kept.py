@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,10 @@ def code_digest(*parts: str, suffixes: tuple[str, ...] = (".py", ".toml")) -> st
     return digest.hexdigest()
 
 
+_FOUND: dict[str, dict[str, Any]] = defaultdict(dict)
+"""What this process has found, by the code and the question."""
+
+
 class Kept:
     """Answers by question, plain JSON values, as one version of the code gives them.
 
@@ -40,13 +45,16 @@ class Kept:
         if path:
             with suppress(OSError, ValueError, RecursionError):
                 content = json.loads(path.read_bytes())
-                if isinstance(content, dict) and content.get("code") == code and isinstance(content["known"], dict):
+                if isinstance(content, dict) and content.get("code") == code and isinstance(content.get("known"), dict):
                     self.known = content["known"]
 
     def __call__(self, question: str, find: Callable[[], Any]) -> Any:
         """The answer to a question, found if it is not known."""
         if question not in self.known:
-            self.keep({**self.known, question: find()})
+            found = _FOUND[self._code]
+            if question not in found:
+                found[question] = find()
+            self.keep({**self.known, question: found[question]})
         return self.known[question]
 
     def keep(self, known: dict[str, Any]) -> None:

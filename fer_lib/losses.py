@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from fer_lib import parts
 from fer_lib.errors import UserError
+from fer_lib.plugins import default_name, look_up, options_of, register
 from fer_lib.schema import check_named
 
 
@@ -347,6 +348,7 @@ def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **o
     Raises:
         UserError: the name or an option is unknown or does not fit.
     """
+    look_up(name, parts.LOSSES)
     settings = structs.asdict(check_named("loss", parts.LOSSES, {"name": name, **options}))
     make, make_term = LOSSES[name]
     if make_term is None:
@@ -355,6 +357,29 @@ def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **o
         raise UserError(f"loss {name!r} has centers: give feature_dim, the net's num_features")
     own = {key: settings.pop(key) for key in ("weight", "label_smoothing", "class_weights")}
     return Joint(num_classes, make_term(num_classes, feature_dim, **settings), **own)
+
+
+def register_loss(make: type[Loss], name: str | None = None) -> type[Loss]:
+    """Take a loss of your own: recipes name it as they do ours. Also a decorator.
+
+    Args:
+        make: a class of :class:`Loss`, built as ``make(num_classes, **options)`` with a default for every option and
+            called as ``loss(logits, targets, features)``.
+        name: what recipes call it, small letters and digits; by default the class's own name in small letters.
+
+    Returns:
+        The class.
+
+    Raises:
+        UserError: the class or the name does not fit.
+    """
+    if not (isinstance(make, type) and issubclass(make, Loss)):
+        raise UserError(f"{make!r} is no class of fer_lib.losses.Loss")
+    name = name or default_name(make)
+    options = options_of(make, f"loss {make.__name__}", "num_classes")
+    register("loss", name, make, LOSSES)
+    parts.LOSSES[name], LOSSES[name] = options, (make, None)
+    return make
 
 
 def _full(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import Meta, defstruct
 
 from fer_lib.errors import UserError, unknown
+from fer_lib.plugins import CODE, look_up
 from fer_lib.schema import BelowOne, Count, NotNegative, Part, check
 
 Odd = Literal[1, 3, 5, 7, 9, 11, 13, 15]
@@ -54,7 +55,8 @@ BLOCKS: dict[str, tuple[str, type[Part]]] = {
     "sc": ("downsampling", Part),
     "spd": ("downsampling", Part),
 }
-"""Slot and options of every block, see :class:`fer_lib.models.resnet.Slots`."""
+"""Slot and options of every block, see :class:`fer_lib.models.resnet.Slots`; those of your own are added by
+:func:`fer_lib.models.register_block`."""
 WHOLE_MAP = ("branch", "inner", "after_stage")
 
 # ---------------------------------------------------------------- nets
@@ -164,6 +166,7 @@ def parse(name: str) -> tuple[int, list[str], bool]:
     if not head.startswith("resnet") or not depth.isdecimal() or int(depth) not in DEPTHS:
         raise unknown("model", name, [f"resnet{d}" for d in DEPTHS])
     for block in blocks:
+        look_up(block, BLOCKS)
         if block not in BLOCKS:
             raise unknown(f"block in model {name!r}:", block, [*BLOCKS, "ends"])
     slots = [BLOCKS[block][0] for block in blocks]
@@ -217,7 +220,8 @@ def check_net(name: str, options: Mapping[str, Any]) -> Net:
     for block in blocks:
         given = check(BLOCKS[block][1], options.get(block, {}), f"{where}, block {block}")
         least = 4 * net.width if depth >= 50 and not ends else net.width
-        if block != "coord" and getattr(given, "reduction", 1) > least:
+        own = f"block {block}" in CODE  # which sees to its channels itself
+        if block != "coord" and not own and getattr(given, "reduction", 1) > least:
             raise UserError(f"{where}: {least} channels must be at least {block}'s reduction of {given.reduction}")
         if block == "psa" and net.width % 64:
             raise UserError(f"{where}: psa needs a width that is a multiple of 64: got {net.width}")

@@ -53,14 +53,35 @@ def setting_path(text: str | Path) -> Path:
     return anchor() / user_path(text)
 
 
+def own_papers() -> Path | None:
+    """The folder of papers of your own, ``FER_PAPERS``; absolute. None without one.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not (name := os.environ.get("FER_PAPERS")):
+        return None
+    folder = setting_path(name)
+    if not folder.is_dir():
+        raise UserError(f"FER_PAPERS={name}: no such folder")
+    return folder
+
+
 def results_dir(within: str = "") -> Path:
-    """The folder of runs, tables and reports: ``FER_RESULTS``, else ``results/``; absolute.
+    """The folder of runs, tables and reports, absolute: ``FER_RESULTS``; else ``results/`` in the folder of papers of
+    your own, so that their runs never lie among the study's; else ``results/``.
 
     Args:
         within: a folder inside it, such as ``smoke``; an absolute one is taken as it is.
     """
-    folder = setting_path(os.environ.get("FER_RESULTS") or "results")
+    own = own_papers()
+    folder = own / "results" if own and not os.environ.get("FER_RESULTS") else study_results()
     return folder / user_path(within) if within else folder
+
+
+def study_results() -> Path:
+    """The same whether or not there are papers of your own: where the study's records and weights lie."""
+    return setting_path(os.environ.get("FER_RESULTS") or "results")
 
 
 # ---------------------------------------------------------------- writing
@@ -119,7 +140,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         OSError: no space or no permission, naming the file; the old file, if any, is untouched.
     """
     target = path.resolve() if path.is_symlink() else path
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = _partial(target)
     try:
         old = target.stat() if target.exists() else None
         if old and not stat.S_ISREG(old.st_mode):
@@ -128,14 +149,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             return
         if old and not os.access(target, os.W_OK):
             raise PermissionError(13, "Permission denied")
-        with FileLock(partial), open(partial, "wb") as file:
-            if old:
-                os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
-                with suppress(PermissionError):  # only root may give files away
-                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+        _fill(partial, write, old)
         if old and old.st_nlink > 1:
             shutil.copyfile(partial, target)
         else:
@@ -146,6 +160,69 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         partial.unlink(missing_ok=True)
     _sweep(target)
+
+
+def write_new(folder: Path, stem: str, suffix: str, write: Callable[[BinaryIO], object]) -> Path:
+    """Write a file that is not there yet, whole or not at all: nothing is replaced, whoever writes beside us.
+
+    Args:
+        folder: where; must exist.
+        stem: the name without suffix, cut where it is too long.
+        suffix: such as ``.jpg``.
+        write: receives the open binary file to fill.
+
+    Returns:
+        The file: ``STEM.jpg``, or ``STEM-2.jpg`` and so on where that is taken.
+
+    Raises:
+        OSError: no space or no permission, naming the file.
+    """
+    while len(os.fsencode(f"{stem}{suffix}")) > LONGEST_NAME:
+        stem = stem[:-1]
+    first = path = folder / f"{stem}{suffix}"
+    partial, number = _partial(first), 1
+    try:
+        _fill(partial, write)
+        while not _named(partial, path):
+            number += 1
+            path = folder / f"{stem}-{number}{suffix}"
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+    _sweep(first)
+    return path
+
+
+def _named(partial: Path, path: Path) -> bool:
+    """Give a file a name that nothing bears yet; False where something does."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a disk without hard links, such as a memory card
+        if path.exists():
+            return False
+        os.rename(partial, path)
+    return True
+
+
+def _partial(target: Path) -> Path:
+    """The unfinished form of a file, of this process."""
+    return target.with_name(f".{target.name}.{os.getpid()}")
+
+
+def _fill(partial: Path, write: Callable[[BinaryIO], object], old: os.stat_result | None = None) -> None:
+    """Write an unfinished file down to the disk, with the mode and the owner of what it will replace."""
+    with FileLock(partial), open(partial, "wb") as file:
+        if old:
+            os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+            with suppress(PermissionError):  # only root may give files away
+                os.fchown(file.fileno(), old.st_uid, old.st_gid)
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sweep(target: Path) -> None:

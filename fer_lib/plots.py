@@ -17,9 +17,10 @@ from matplotlib.ticker import MaxNLocator
 from fer_lib.data.catalog import dataset_title
 
 PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
+PAPER_WORDS = "#B34700"  # the papers' orange, dark enough to read on white
 UNKNOWN = "#707070"  # words about what no run has measured yet: quiet, but dark enough to read
-SYSTEMS = (OURS, "#009E73", "#56B4E9", "#CC79A7", "#000000", "#7F7F00")
-"""Lines of systems beside printed numbers."""
+SYSTEMS = ((OURS, "o"), ("#00795A", "s"), ("#A0457E", "^"), ("#000000", "v"), ("#7A6A00", "D"), ("#6A5ACD", "P"))
+"""Colour and mark of each system beside printed numbers."""
 FEW = 20
 """Pictures below which a share is not drawn."""
 
@@ -32,11 +33,18 @@ def svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, at 150 points an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    return buffer.getvalue()
+
+
 def claims(table: pd.DataFrame) -> Figure:
     """Printed accuracies and recalls beside ours, a panel per paper and dataset; those without ours are left out.
 
     Args:
-        table: a claim table, see :func:`fer_lib.study.claim_table.claim_table`.
+        table: a claim table, see :func:`fer_lib.study.claim_table.claim_table`, ``paper`` in words.
     """
     return _claims(table[table["kind"] != "gain"], "accuracy or recall, %")
 
@@ -45,7 +53,7 @@ def gain_claims(table: pd.DataFrame) -> Figure:
     """Printed gains beside ours, in the same way.
 
     Args:
-        table: a claim table, see :func:`fer_lib.study.claim_table.claim_table`.
+        table: as :func:`claims`.
     """
     figure = _claims(table[table["kind"] == "gain"], "gain in accuracy, points")
     for axes in figure.axes:
@@ -76,8 +84,9 @@ def _claim_panel(axes: Axes, table: pd.DataFrame) -> None:
     each = [(float(value), row - 0.3) for row, of in zip(rows, table["values"], strict=True) for value in of.split()]
     if len(each) > len(table):
         axes.scatter(*zip(*each, strict=True), s=5, color=OURS, alpha=0.6, linewidth=0, label="one seed")
-    if table["low"].notna().any():
-        axes.hlines(rows, table["low"], table["high"], color=OURS, linewidth=2, label="one new run, 95 %")
+    if (wide := (table["low"] < table["high"]).to_numpy()).any():  # a pipeline without chance has no interval
+        ends = table.loc[wide, "low"], table.loc[wide, "high"]
+        axes.hlines(rows[wide], *ends, color=OURS, linewidth=2, label="one new run, 95 %")
     for row, verdict in zip(rows, table["verdict"], strict=True):
         axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     _row_names(axes, rows, _claim_names(table))
@@ -168,8 +177,9 @@ def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
         )
         each = [float(value) - baseline["accuracy"] for value in module.values.split()]
         axes.scatter(each, [row - 0.25] * len(each), s=9, color=color, alpha=0.6, linewidth=0, label="one seed")
-        axes.hlines(row, module.low, module.high, color=color, linewidth=1.2, label="95 % interval, whole family")
-        axes.hlines(row, module.low_90, module.high_90, color=color, linewidth=3.5, label="90 % interval, alone")
+        if pd.notna(module.low):
+            axes.hlines(row, module.low, module.high, color=color, linewidth=1.2, label="95 % interval, whole family")
+            axes.hlines(row, module.low_90, module.high_90, color=color, linewidth=3.5, label="90 % interval, alone")
         axes.scatter(module.gain, row, color=color, zorder=3)
 
 
@@ -195,8 +205,12 @@ def start(table: pd.DataFrame) -> Figure:
         places.append(max(size, 1.06 * places[-1]) if places else size)
     for attention, color, label in ((False, OURS, "no module"), (True, PAPER, "with attention")):
         rows = shown.assign(place=places)[shown["attention"] == attention]
+        if rows.empty:
+            continue
+        sure = rows.dropna(subset="low")
         axes.plot(rows["place"], rows["gain"], "o" if attention else "o-", color=color, label=label)
-        axes.vlines(rows["place"], rows["low"], rows["high"], color=color, linewidth=2, label="95 % interval")
+        if len(sure):
+            axes.vlines(sure["place"], sure["low"], sure["high"], color=color, linewidth=2, label="95 % interval")
         for row in rows.itertuples():
             name = textwrap.fill(_added(row.system, plain_net) if row.system != plain_net else plain_net, 22)
             # Modules of one start stand close together: a name stands over its interval, where there is room.
@@ -231,14 +245,20 @@ def curves(histories: Mapping[str, Mapping[str, np.ndarray]], selected: Mapping[
         epochs = history["epoch"]
         style = {"color": color, "marker": "." if len(epochs) < 20 else ""}
         left.plot(epochs, history["train_loss"], **style, label=f"{label}, training")
-        validation.plot(epochs, history["val_loss"], **style, linestyle="--", label=f"{label}, validation")
         right.plot(epochs, history["train_accuracy"] * 100, **style)
+        if np.isnan(history["val_loss"]).all():  # folds without a validation part
+            continue
+        validation.plot(epochs, history["val_loss"], **style, linestyle="--", label=f"{label}, validation")
         right.plot(epochs, history["val_accuracy"] * 100, **style, linestyle="--")
         if selected:
             chosen = selected[label]
-            right.plot(chosen, history["val_accuracy"][chosen - 1] * 100, "o", color=color)
+            label = f"{label}, epoch that validation chose"
+            right.plot(chosen, history["val_accuracy"][chosen - 1] * 100, "o", color=color, label=label)
     left.set(xlabel="epoch", ylabel="training loss, as trained (solid)")
-    validation.set(ylabel="validation loss, cross-entropy (dashed)")
+    if validation.lines:
+        validation.set(ylabel="validation loss, cross-entropy (dashed)")
+    else:
+        validation.axis("off")
     right.set(xlabel="epoch", ylabel="accuracy, %")
     for axes in (left, right):
         axes.grid(alpha=0.3)
@@ -284,17 +304,18 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     """Pictures per class, one bar per part.
 
     Args:
-        counts: ``{part: {class: pictures}}``.
+        counts: ``{part: {class: pictures}}``; "" names all pictures of data without parts.
     """
     table = (
         pd.DataFrame(counts).rename_axis("class").reset_index().melt("class", var_name="part", value_name="pictures")
     )
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     axes = figure.subplots()
-    sns.barplot(table, x="class", y="pictures", hue="part", palette="colorblind", ax=axes)
+    sns.barplot(table, x="class", y="pictures", hue="part", palette="colorblind", legend=any(counts), ax=axes)
     axes.set(xlabel="", ylabel="pictures")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, title="")
+    if any(counts):
+        axes.legend(frameon=False, title="")
     return figure
 
 
@@ -381,9 +402,9 @@ def reliability(table: pd.DataFrame) -> Figure:
     :data:`FEW` pictures says nothing and is not drawn.
 
     Args:
-        table: as :func:`fer_lib.study.audits.reliability_table`.
+        table: as :func:`fer_lib.study.audits.reliability_table`, with ``paper`` in words.
     """
-    table = table.assign(paper=table["recipe"].str.split("/").str[0], short=table["epochs"] < table["recipe_epochs"])
+    table = table.assign(short=table["epochs"] < table["recipe_epochs"])
     panels = list(table[table["pictures"] >= FEW].groupby(["dataset", "paper"], sort=False))
     columns = min(4, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
@@ -402,7 +423,8 @@ def reliability(table: pd.DataFrame) -> Figure:
             weighed = full[["confidence", "accuracy"]].mul(full["pictures"], axis=0).groupby(interval).sum()
             together = weighed.div(full.groupby(interval)["pictures"].sum(), axis=0)
             axes.plot(together["confidence"], together["accuracy"], color=OURS, linewidth=2.5, label="all together")
-        axes.set(title=f"{paper}, {dataset}", xlim=(0, 100), ylim=(0, 100), aspect="equal")
+        axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+        axes.set_title(textwrap.fill(f"{paper}, {dataset_title(dataset)}", 30), fontsize=9)
         axes.grid(alpha=0.3)
     figure.supxlabel("confidence, %")
     figure.supylabel("accuracy, %")
@@ -417,7 +439,7 @@ def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, s
 
     Args:
         table: as :func:`fer_lib.study.protocols.protocol_audit`.
-        printed: as :func:`fer_lib.study.protocols.printed_accuracies`.
+        printed: as :func:`fer_lib.study.protocols.printed_accuracies`, ``paper`` in words.
         splits: the protocols in words, from left to right.
     """
     table = table[table["accuracy"].notna()]
@@ -426,13 +448,15 @@ def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, s
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     axes = figure.subplots()
     for number, rows in enumerate(families):
-        color = SYSTEMS[number % len(SYSTEMS)]
+        color, mark = SYSTEMS[number % len(SYSTEMS)]
         at = rows["at"] + 0.06 * (number - (len(families) - 1) / 2)
         bars = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
         label = rows["system"].iloc[0].split(",")[0]
-        axes.errorbar(at, rows["accuracy"], bars, color=color, marker="o", markersize=5, elinewidth=1, label=label)
+        axes.errorbar(at, rows["accuracy"], bars, color=color, marker=mark, markersize=5, elinewidth=1, label=label)
         short = (rows["epochs"] < rows["recipe_epochs"]).to_numpy()
-        axes.plot(at[short], rows["accuracy"][short], "o", color=color, markersize=5, markerfacecolor="white")
+        if short.any():
+            style = {"color": color, "markersize": 5, "markerfacecolor": "white", "label": "fewer epochs (hollow)"}
+            axes.plot(at[short], rows["accuracy"][short], mark, **style)
     for row in printed.itertuples():
         half = 0.33 if row.headline else 0.27
         style = {"color": PAPER, "linewidth": 2.5 if row.headline else 0.8, "zorder": 4 if row.headline else 1}
@@ -440,7 +464,7 @@ def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, s
         axes.hlines(row.value, *(list(splits).index(row.split) + side * half for side in (-1, 1)), **style, label=label)
     for (split, paper), rows in printed[printed["headline"]].groupby(["split", "paper"], sort=False):
         place = (list(splits).index(split), rows["value"].max() + 0.7)
-        text = {"ha": "center", "va": "bottom", "fontsize": 8, "color": PAPER, "zorder": 1.5}
+        text = {"ha": "center", "va": "bottom", "fontsize": 8, "color": PAPER_WORDS, "zorder": 1.5}
         text["bbox"] = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
         axes.annotate(f"{paper} {rows['value'].max():g}", place, **text)
     axes.set_ylim(top=103)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from fer_lib.augment import test_views
 from fer_lib.checkpoints import Checkpoint, load_net
@@ -180,20 +181,36 @@ class Predictor:
         Returns:
             float32 [N, 48, 48], each from 0 to 1; 0 outside the central view that the net is shown.
         """
-        from fer_lib.explain import heat_maps  # loads for seconds, and only here
-
         pictures = face_squares(pictures)
-        pixels = self.checkpoint.view_pixels
-        shown = test_views(torch.from_numpy(pictures).to(self.device), "one", pixels, self.checkpoint.input_pixels)[0]
-        maps = np.zeros(pictures.shape, np.float32)
-        start = round((FACE_SIDE - pixels) / 2)
-        window = slice(start, start + pixels)
-        found = torch.from_numpy(heat_maps(self.net, shown, self.probabilities(pictures, "one").argmax(1)))
-        if found.shape[-1] != pixels:
-            size = (pixels, pixels)
-            found = torch.nn.functional.interpolate(found[:, None], size, mode="bilinear", antialias=True)[:, 0]
-        maps[:, window, window] = found
-        return maps
+        targets = self.probabilities(pictures, "one").argmax(1)
+        return face_heat(self.net, pictures, targets, self.checkpoint.view_pixels, self.checkpoint.input_pixels)
+
+
+def face_heat(net: nn.Module, pictures: np.ndarray, targets: np.ndarray, pixels: int, size: int) -> np.ndarray:
+    """Where a net looks in whole faces (Grad-CAM), see :mod:`fer_lib.explain`.
+
+    Args:
+        net: in evaluation mode.
+        pictures: uint8 [N, 48, 48].
+        targets: the class explained of each, int64 [N].
+        pixels: side of the central square that the net is shown.
+        size: side to which that is enlarged for it.
+
+    Returns:
+        float32 [N, 48, 48], each from 0 to 1; 0 outside the central square.
+    """
+    from fer_lib.explain import heat_maps  # loads for seconds, and only here
+
+    device = next(net.parameters()).device
+    shown = test_views(torch.from_numpy(pictures).to(device), "one", pixels, size)[0]
+    found = torch.from_numpy(heat_maps(net, shown, targets))
+    if found.shape[-1] != pixels:
+        found = nn.functional.interpolate(found[:, None], (pixels, pixels), mode="bilinear", antialias=True)[:, 0]
+    maps = np.zeros(pictures.shape, np.float32)
+    start = round((FACE_SIDE - pixels) / 2)
+    window = slice(start, start + pixels)
+    maps[:, window, window] = found
+    return maps
 
 
 def read_faces(

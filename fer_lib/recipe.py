@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -11,12 +13,14 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
-from fer_lib.data.catalog import KNOWN, classes_of
+from fer_lib.data.catalog import KNOWN, classes_of, known_dataset
 from fer_lib.data.ferplus import FERPLUS_CLASSES
 from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, check_least, unknown
-from fer_lib.nets import PRETRAINED, check_net, is_classical
+from fer_lib.nets import PRETRAINED, check_net, is_classical, parse
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
+from fer_lib.paths import own_papers
+from fer_lib.plugins import CODE, look_up
 from fer_lib.schema import Count, Name, Part, Positive, Text, check, check_named, checked_fields, read_toml, shown
 
 PAPERS_DIR = Path(__file__).parent / "papers"
@@ -77,13 +81,28 @@ class Recipe:
     """How many seeds the study wants of it, if not as many as of others of its kind; no part of the identity."""
     sources: dict[str, Text] = field(default_factory=dict, compare=False)
     """Where each value above comes from: the place in the paper, or the code it follows."""
+    code: dict[str, str] = field(default_factory=dict, init=False)
+    """Digests of the parts that are not ours (:data:`fer_lib.plugins.CODE`): other code is another recipe."""
 
     def __post_init__(self) -> None:
-        check(_Fields, vars(self), f"recipe {self.name}")
+        check(_Fields, {key: value for key, value in vars(self).items() if key != "code"}, f"recipe {self.name}")
         try:
             _check_parts(self)
         except UserError as error:
             raise UserError(f"recipe {self.name}: {error}") from None
+        object.__setattr__(self, "code", _own_code(self))
+
+    def check_code(self) -> None:
+        """Refuse to train with other code than the identity says.
+
+        Raises:
+            UserError: a part that is not ours is not at hand, or has changed since the recipe was made.
+        """
+        found = _own_code(self)
+        for part, digest in self.code.items():
+            if found.get(part) != digest:
+                state = "has changed since the recipe was made" if part in found else "is not at hand"
+                raise UserError(f"recipe {self.name}: the code of {part} {state}; start again")
 
     @property
     def is_classical(self) -> bool:
@@ -115,9 +134,18 @@ class Recipe:
         return {k: v for k, v in values.items() if k not in NO_PART and (v or k not in optional)}
 
 
-_Fields = checked_fields(Recipe)
+_Fields = checked_fields(Recipe, without=("code",))
 Recorded = checked_fields(Recipe, without=NO_PART, strict=False)
 """The values of :meth:`Recipe.training` in a record; an option that a later version took away does no harm there."""
+
+
+def _own_code(recipe: Recipe) -> dict[str, str]:
+    """The digests of a recipe's parts that are not ours; first, whatever they need is loaded."""
+    blocks = parse(recipe.model)[1] if recipe.model.startswith("resnet") else []
+    classes_of(recipe.dataset)
+    look_up(recipe.loss.get("name", ""), ("", *LOSSES))
+    parts = [*(f"block {name}" for name in blocks), f"loss {recipe.loss.get('name')}", f"dataset {recipe.dataset}"]
+    return {part: CODE[part] for part in sorted({*parts}) if part in CODE}
 
 
 def _check_parts(recipe: Recipe) -> None:
@@ -131,6 +159,7 @@ def _check_parts(recipe: Recipe) -> None:
     else:
         if recipe.batch_size < 2:
             raise UserError("batch_size = 1: batch normalisation needs two pictures or more")
+        look_up(recipe.loss.get("name", ""), LOSSES)
         check_named("loss", LOSSES, recipe.loss)
         check_named("optimizer", OPTIMISERS, recipe.optimizer)
         schedule = check_named("schedule", SCHEDULES, recipe.schedule)
@@ -149,10 +178,11 @@ def _check_parts(recipe: Recipe) -> None:
 def _check_data(recipe: Recipe) -> None:
     """Refuse what the dataset does not have."""
     dataset, protocol = recipe.dataset, recipe.protocol
-    if dataset not in KNOWN and not dataset.startswith("folder:"):
+    known = known_dataset(dataset)
+    if not known and not dataset.startswith("folder:"):
         raise unknown("dataset", dataset, [*KNOWN, "folder:PATH"])
-    if dataset in KNOWN and protocol not in KNOWN[dataset].protocols:
-        raise UserError(f"{dataset} cannot be split by {unknown('protocol', protocol, KNOWN[dataset].protocols)}")
+    if known and protocol not in known.protocols:
+        raise UserError(f"{dataset} cannot be split by {unknown('protocol', protocol, known.protocols)}")
     classes = classes_of(dataset)
     for name, often in recipe.balance.items():
         if classes and name not in classes:
@@ -236,11 +266,16 @@ def spec_digest(spec: dict[str, Any]) -> str:
 def spec_name(spec: dict[str, Any]) -> str:
     """A readable name that no other spec has, as in ``zhang-cbam_ends-fer2013-s0-1a2b3c4d``.
 
+    It names the dataset that was trained on, also where that is not the recipe's own.
+
     Args:
         spec: as :func:`spec_digest`.
     """
+    net, _, dataset = spec["recipe"]["name"].rpartition("/")
+    if dataset in KNOWN:
+        dataset = spec["recipe"]["dataset"].partition(":")[0]
     fold = "" if spec["fold"] is None else f"-f{spec['fold']}"
-    return f"{spec['recipe']['name'].replace('/', '-')}-s{spec['seed']}{fold}-{spec_digest(spec)[:8]}"
+    return f"{net}/{dataset}-s{spec['seed']}{fold}-{spec_digest(spec)[:8]}".lstrip("/").replace("/", "-")
 
 
 def with_changes(
@@ -252,6 +287,7 @@ def with_changes(
     precision: str | None = None,
     width: int | None = None,
     blocks: int | None = None,
+    settings: Sequence[str] = (),
 ) -> Recipe:
     """A recipe with another dataset, fewer epochs, another batch size or precision or a smaller net, to try things out.
 
@@ -264,9 +300,11 @@ def with_changes(
         batch_size: another number of pictures a step.
         width: channels of a residual net's first stage.
         blocks: residual blocks in each of its four stages.
+        settings: other values, applied last, each as ``optimizer.lr=0.05``: a field of :class:`Recipe`, or a key of a
+            table in it, and a TOML value. A word needs no quotes, ``none`` takes a value out.
 
     Raises:
-        UserError: a number below 1, or a recipe that the dataset cannot serve.
+        UserError: a number below 1, a recipe that the dataset cannot serve, or a setting that a recipe cannot have.
     """
     chosen = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
     changes = {key: value for key, value in chosen.items() if value is not None}
@@ -274,8 +312,52 @@ def with_changes(
     if smaller := {name: value for name, value in smaller.items() if value is not None}:
         changes["model_options"] = recipe.model_options | smaller
     if dataset is not None and dataset != recipe.dataset:
-        changes |= {"dataset": dataset, "protocol": KNOWN[dataset].protocols[0] if dataset in KNOWN else "official"}
-    return dataclasses.replace(recipe, **changes)
+        known = known_dataset(dataset)
+        changes |= {"dataset": dataset, "protocol": known.protocols[0] if known else "official"}
+    return dataclasses.replace(recipe, **_settled(recipe, changes, settings))
+
+
+SETTABLE = tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in (*NO_PART, "name", "code"))
+"""What ``--set`` can change: all that decides a training."""
+_EMPTY = {f.name: {} for f in dataclasses.fields(Recipe) if f.default_factory is dict}
+"""What ``none`` leaves of a table that may be empty."""
+
+
+def _settled(recipe: Recipe, changes: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Changes to a recipe with ``KEY=VALUE`` texts on top."""
+    changes = dict(changes)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        name, *path = key.strip().split(".")
+        if not equals:
+            raise UserError(f"--set {setting}: write KEY=VALUE, as in optimizer.lr=0.05")
+        if name not in SETTABLE:
+            raise UserError(f"--set {setting}: {unknown('value of a recipe', name, SETTABLE)}")
+        value = _toml_value(text.strip())
+        if path:
+            value = _replaced(changes.get(name, getattr(recipe, name)), path, value, setting)
+        elif value is None and name in _EMPTY:
+            value = _EMPTY[name]
+        changes[name] = value
+    return changes
+
+
+def _toml_value(text: str) -> Any:
+    """What a text means in TOML, or the text itself; None for ``none``."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return None if text == "none" else text
+
+
+def _replaced(table: Any, path: Sequence[str], value: Any, setting: str) -> dict[str, Any]:
+    """A table with another value at a path, or without it."""
+    if not isinstance(table, dict):
+        raise UserError(f"--set {setting}: {path[0]} would be a key of {table!r}, which is no table")
+    key, *rest = path
+    if rest:
+        value = _replaced(table.get(key, {}), rest, value, setting)
+    return {k: v for k, v in {**table, key: value}.items() if v is not None}
 
 
 class About(Part):
@@ -326,15 +408,31 @@ class Paper(Part):
 
 @cache
 def load_papers() -> dict[str, dict[str, Any]]:
-    """The parsed ``papers/*.toml``, by paper id.
+    """The parsed ``papers/*.toml`` by paper id, then those of the folder ``FER_PAPERS``.
 
     Raises:
-        UserError: a file is no TOML or holds something else than a paper does, naming file and key.
+        UserError: a file is no TOML or holds something else than a paper does, naming file and key; or two papers
+            have one id.
     """
-    papers = {path.stem: read_toml(path) for path in sorted(PAPERS_DIR.glob("*.toml"))}
-    for name, content in papers.items():
-        check(Paper, content, f"papers/{name}.toml")
+    papers: dict[str, dict[str, Any]] = {}
+    for folder in filter(None, (PAPERS_DIR, own_papers())):
+        for path in sorted(folder.glob("*.toml")):
+            if path.stem in papers:
+                raise UserError(f"{path}: there is a paper {path.stem!r} already; give the file another name")
+            papers[path.stem] = read_toml(path)
+            check(Paper, papers[path.stem], f"papers/{path.name}" if folder is PAPERS_DIR else str(path))
     return papers
+
+
+@cache
+def paper_names() -> dict[str, str]:
+    """Authors, and the year where it is known, of each paper; the title of what is our own; by the file's name."""
+    names = {}
+    for name, content in load_papers().items():
+        about = content["paper"]
+        year = f" ({about['year']})" if "year" in about else ""
+        names[name] = about.get("short", about.get("title", name)) + year
+    return names
 
 
 @cache
@@ -345,6 +443,11 @@ def list_recipes() -> dict[str, Recipe]:
         for paper, content in load_papers().items()
         for recipe in parse_recipes(paper, content.get("recipe", []))
     }
+
+
+def add_recipe(recipe: Recipe) -> None:
+    """Make a recipe one of :func:`list_recipes`, in this process, in the place of one of its name."""
+    list_recipes()[recipe.name] = recipe
 
 
 @cache

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, defstruct
+from msgspec import Meta, Struct, defstruct, field
 
+from fer_lib.data.catalog import KNOWN
 from fer_lib.errors import UserError
+from fer_lib.kept import code_digest
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, summary
-from fer_lib.paths import npz_bytes, write_atomically
+from fer_lib.paths import ROOT, npz_bytes, write_atomically
 from fer_lib.recipe import Recorded, spec_name
 from fer_lib.schema import Count, Digest, Name, NotNegative, Share, Text, Whole, check
 from fer_lib.selection import RULES, is_exhausted
@@ -30,6 +33,8 @@ from fer_lib.selection import RULES, is_exhausted
 SCHEMA = 1
 KINDS = ("plain", "tta")
 HISTORY, PREDICTIONS = "history.csv.gz", "predictions.npz"
+Measured = Annotated[float, Meta(ge=0, le=1e9)]
+"""Seconds, or pictures a second: up to 30 years, or to what no device does."""
 
 
 class _Scores(Struct):
@@ -81,7 +86,13 @@ class _Environment(Struct):
     python: Text
     torch: Text
     device: Text
-    precision: Text
+    precision: Literal["float64", "float32", "bfloat16", "float16"]
+    cuda: Text | None = None
+    torchvision: Text | None = None
+    numpy: Text | None = None
+    safetensors: Text | None = None
+    scikit_image: Text | None = field(default=None, name="scikit-image")
+    scikit_learn: Text | None = field(default=None, name="scikit-learn")
 
 
 class _Code(Struct):
@@ -92,11 +103,11 @@ class _Code(Struct):
 
 class _Time(Struct):
     finished: datetime
-    seconds: NotNegative
-    train_images_per_second: NotNegative
+    seconds: Measured
+    train_images_per_second: Measured
     sessions: Count = 1
     last_session_started: datetime | None = None
-    milliseconds_per_picture: NotNegative | None = None
+    milliseconds_per_picture: Measured | None = None
 
 
 class _Content(Struct):
@@ -264,6 +275,27 @@ def metrics_of(arrays: dict[str, np.ndarray], num_classes: int) -> dict[str, dic
     return metrics
 
 
+def code_version() -> dict[str, Any]:
+    """The checkout's commit and whether it has changes, and a digest of the library's sources.
+
+    The digest is there even where git is not, as on a machine the tree was copied to.
+    """
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "commit": commit or None,
+        "modified": bool(_git("status", "--porcelain", "--", "fer_lib")) if commit else None,
+        "digest": code_digest(),
+    }
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
 def restore_probabilities(stored: np.ndarray) -> np.ndarray:
     """Turn 8-bit probabilities back into float64 rows that sum to one.
 
@@ -371,6 +403,9 @@ def verify_record(record: RunRecord) -> list[str]:
         faults.append(f"folder is named {record.path.name}, run.json says {record.id}")
     if record.id != spec_name(record.spec):
         faults.append(f"run.json: the spec is not the one that {record.id} was made from")
+    dataset, name = record.spec["recipe"]["dataset"], record.content["data"]["name"]
+    if dataset in KNOWN and name != dataset:
+        faults.append(f"run.json: data.name is {name}, the spec's dataset {dataset}")
     if not (record.content["code"]["commit"] or record.content["code"]["digest"]):
         faults.append("run.json: code has neither commit nor digest, so that nobody knows what made it")
     return faults + _faults_of_predictions(record) + _faults_of_history(record)
@@ -398,6 +433,7 @@ def _faults_of_predictions(record: RunRecord) -> list[str]:
         return [f"predictions.npz: lacks {error}"]
     except (ValueError, IndexError) as error:
         return [*faults, f"predictions.npz: {error}"]
+    faults += _faults_of_test_best(record, arrays)
     for rule, parts in computed.items():
         for part, kinds in parts.items():
             for kind, values in kinds.items():
@@ -407,6 +443,27 @@ def _faults_of_predictions(record: RunRecord) -> list[str]:
                     if not (same and np.allclose(stored[metric], value, rtol=0, atol=1e-9)):
                         where = f"{metric} of {part}, {rule}, {kind}"
                         faults.append(f"run.json: {where} is {stored.get(metric)}, predictions give {value}")
+    return faults
+
+
+def _faults_of_test_best(record: RunRecord, arrays: dict[str, np.ndarray]) -> list[str]:
+    """Its predictions are not kept, but each class's recall must give its accuracy and mean recall."""
+    faults = []
+    for part, kinds in record.content["metrics"]["test_best"].items():
+        if part == "epoch" or kinds is None:
+            continue
+        pictures = np.bincount(arrays[f"{part}/labels"], minlength=len(record.classes))
+        for kind, scores in kinds.items():
+            recall, where = scores["per_class_recall"], f"of {part}, test_best, {kind}"
+            if len(recall) != len(pictures):
+                faults.append(
+                    f"run.json: per_class_recall {where} has {len(recall)} numbers for {len(pictures)} classes"
+                )
+                continue
+            given = {"accuracy": np.dot(recall, pictures) / pictures.sum(), "macro_recall": np.mean(recall)}
+            for metric, value in given.items():
+                if abs(scores[metric] - value) > 1e-9:
+                    faults.append(f"run.json: {metric} {where} is {scores[metric]}, per_class_recall gives {value}")
     return faults
 
 

@@ -22,7 +22,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 """From 0 to 1."""
 BelowOne = Annotated[float, Meta(ge=0, lt=1)]
 _PATTERNS = {
-    r"\A[^\x00-\x1f\x7f-\x9f]+\Z": "text without control characters",
+    r"\A[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+\Z": "text without control characters",
     r"\A\w[\w.+-]*(/\w[\w.+-]*)*\Z": "a name of letters, digits, '.', '_', '+', '-' and '/'",
     r"\A[0-9a-f]{40,64}\Z": "40 to 64 hexadecimal digits",
 }

@@ -204,6 +204,24 @@ def test_a_large_net_is_refused_and_nothing_written(tmp_path):
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_the_weights_of_another_run_are_not_replaced(record, folder):
+    """The same run again makes the same files, as after a process that was killed between the two."""
+    kept = (folder / "tiny.safetensors").read_bytes()
+    (folder / "tiny.md").unlink()
+    assert write_checkpoint(record, "tiny", folder).run == record.id
+    assert (folder / "tiny.safetensors").read_bytes() == kept
+    other = shutil.copytree(record.path, folder / "other-run")
+    content = json.loads((other / "run.json").read_text()) | {"id": "other-run"}
+    (other / "run.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"tiny\.safetensors: holds the weights of {record.id}; choose another --name"):
+        write_checkpoint(read_record(other), "tiny", folder)
+    (folder / "foreign.safetensors").write_bytes(b"somebody's")
+    with pytest.raises(UserError, match=r"foreign\.safetensors: no weight file of `fer checkpoint`"):
+        write_checkpoint(record, "foreign", folder)
+    assert (folder / "tiny.safetensors").read_bytes() == kept
+    assert (folder / "foreign.safetensors").read_bytes() == b"somebody's"
+
+
 def test_the_command_makes_both_files(record, tmp_path, monkeypatch, capsys):
     """Into the folder that --results names, as `fer export` looks there."""
     monkeypatch.setenv("FER_RESULTS", str(tmp_path / "other"))

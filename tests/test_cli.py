@@ -26,7 +26,6 @@ from fer_lib.runs import read_record, verify_record
 from fer_lib.study import tables
 from fer_lib.training import Diverged, loop
 
-TESTS = Path(__file__).parent
 RECIPE = tiny_fer.RECIPE
 RUN = RunSpec(tiny_recipe()).run_id
 
@@ -283,6 +282,23 @@ def test_dry_run_trains_nothing(fer, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train control/none/fer2013 --dry-run",
+        "study status --recipes control/none/fer2013",
+        "study run --dry-run --recipes control/none/fer2013",
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_refused_before_anything_is_planned(fer, tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "pets" / "train" / "cats").mkdir(parents=True)
+    for folder, words in (("none", "no such folder"), ("empty", "no class folders in it"), ("pets", "unknown class")):
+        status, out, err = fer(*command.split(), "--dataset", f"folder:{tmp_path / folder}", "--results", tmp_path)
+        assert (status, out) == (2, "")
+        assert_one_line(err, str(tmp_path / folder), words)
+
+
 def test_a_complete_run_is_loaded(fer, complete):
     before = (complete / "runs" / RUN / "run.json").stat().st_mtime_ns
     status, out, _ = fer("train", RECIPE, "--device", "cpu", "--results", complete)
@@ -367,18 +383,22 @@ def test_two_processes_cannot_train_one_run(fer, tmp_path):
     assert fer("train", RECIPE, "--device", "cpu", "--results", tmp_path)[0] == 0
 
 
-def kill(at, *arguments):
-    """Run the command in a process that dies of signal 9 when a line of progress contains ``at``."""
-    environment = os.environ | {"FER_KILL_AT": at, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    command = [sys.executable, str(TESTS / "tiny_fer.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert done.stdout.splitlines()[-1].strip().startswith(at)
+def run_apart(folder, *arguments, at=""):
+    """Run the command in a process of its own, which dies of signal 9 when a line of progress contains ``at``."""
+    process = tiny_fer.start(arguments, folder, folder / "said", **({"FER_KILL_AT": at} if at else {}))
+    process.join()
+    said = (folder / "said").read_text()
+    assert process.exitcode == (-signal.SIGKILL if at else 0), said
+    return said.strip()
+
+
+def kill(folder, at, *arguments):
+    assert run_apart(folder, *arguments, at=at).splitlines()[-1].strip().startswith(at)
 
 
 def test_a_killed_training_continues(fer, complete, tmp_path):
     arguments = ("train", RECIPE, "--device", "cpu", "--results", tmp_path)
-    kill("epoch 2 of 3, step 2 of 4", *arguments)
+    kill(tmp_path, "epoch 2 of 3, step 2 of 4", *arguments)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [f"{RUN}.partial"]
     status, out, _ = fer(*arguments)
     assert status == 0
@@ -388,7 +408,7 @@ def test_a_killed_training_continues(fer, complete, tmp_path):
 
 def test_a_training_killed_at_its_predictions_trains_nothing_again(fer, complete, tmp_path):
     arguments = ("train", RECIPE, "--device", "cpu", "--results", tmp_path)
-    kill("predicting", *arguments)
+    kill(tmp_path, "predicting", *arguments)
     status, out, _ = fer(*arguments)
     assert status == 0
     assert "continuing after the last epoch" in out
@@ -412,14 +432,11 @@ def test_what_a_process_killed_at_its_very_end_left_is_swept(fer, complete, tmp_
 def test_a_killed_training_on_fer2013_continues(fer_data, tmp_path):
     """2 epochs on 2,000 real pictures."""
     arguments = ("train", tiny_fer.REAL, "--device", "cpu", "--limit-train", 2000, "--limit-test", 300, "--results")
-    kill("epoch 2 of 2, step 10 of 31", *arguments, tmp_path / "killed")
+    kill(tmp_path, "epoch 2 of 2, step 10 of 31", *arguments, tmp_path / "killed")
     records = []
     for folder in ("killed", "whole"):
-        command = [sys.executable, str(TESTS / "tiny_fer.py"), *map(str, arguments), str(tmp_path / folder)]
-        environment = os.environ | {"FER_KILL_AT": "", "OMP_NUM_THREADS": str(torch.get_num_threads())}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr
-        assert ("continuing at epoch 2 of 2, step 10 of 31" in done.stdout) == (folder == "killed")
+        said = run_apart(tmp_path, *arguments, tmp_path / folder)
+        assert ("continuing at epoch 2 of 2, step 10 of 31" in said) == (folder == "killed")
         (path,) = (tmp_path / folder / "runs").iterdir()
         records.append(read_record(path))
     same_outcome(*records)

@@ -7,15 +7,16 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import cv2
 import nbformat
 import numpy as np
 import pytest
+import tiny_fer
 from PIL import Image
 from tiny import tiny_recipe
 
@@ -24,7 +25,6 @@ from fer_lib.recipe import RunSpec
 from fer_lib.runs import read_record, verify_record
 
 pytestmark = pytest.mark.heavy
-TESTS = Path(__file__).parent
 SEED = int(os.environ.get("FER_CRASH_SEED") or time.time_ns() % 1_000_000)
 KILLS = 3
 
@@ -32,33 +32,31 @@ KILLS = 3
 class Command:
     """A command of `fer` that is run in a folder of its own, over and over."""
 
-    def __init__(self, words, folder: Path, **environment: str) -> None:
-        self.folder, self.command = folder, [sys.executable, str(TESTS / "tiny_fer.py"), *words]
-        self.environment = os.environ | {"OMP_NUM_THREADS": "1", "FER_KILL_AT": "(never said)"} | environment
+    def __init__(self, words: list[str], folder: Path) -> None:
+        self.words, self.folder, self.output = words, folder, folder.with_suffix(".said")
 
-    def start(self) -> subprocess.Popen:
-        # A group of its own, so that the kernel of a notebook dies with the command, as in a power cut.
-        return subprocess.Popen(
-            self.command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, start_new_session=True,
-        )  # fmt: skip
+    def start(self) -> ForkServerProcess:
+        return tiny_fer.start(self.words, self.folder, self.output, FER_RESULTS=str(self.folder / "results"))
 
     def run(self, status: int = 0) -> tuple[float, str]:
         """To the end, which is a status; gives the seconds that it took, and the lines it printed."""
         started = time.monotonic()
         process = self.start()
-        said, _ = process.communicate()
-        assert process.returncode == status, f"seed {SEED}: {said}"
+        process.join()
+        said = self.output.read_text()
+        assert process.exitcode == status, f"seed {SEED}: {said}"
         said = re.sub(r"\d+ s$", "… s", said.replace(str(self.folder), "…"), flags=re.MULTILINE)
         return time.monotonic() - started, said
 
     def kill(self, after: float) -> None:
         process = self.start()
-        try:
-            process.wait(after)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.join(after)
+        if process.exitcode is None:
+            process.kill()
+            # It leads a group of its own, so that the kernel of a notebook dies with it, as in a power cut.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.join()
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -84,7 +82,7 @@ def ends_the_same(words: list[str], prepare, tmp_path: Path, status: int = 0) ->
         folder.mkdir()
         prepare(folder)
     before = content(folders[1])
-    whole, killed = (Command(words, folder, FER_RESULTS=str(folder / "results")) for folder in folders)
+    whole, killed = (Command(words, folder) for folder in folders)
     seconds, said = whole.run(status)
     expected = content(folders[0])
     for _ in range(KILLS):
@@ -159,5 +157,15 @@ def test_report(tmp_path):
 def test_notebook(tmp_path):
     def prepare(folder):
         (folder / "results").mkdir()
+        (folder / "notebooks").mkdir()
+        (folder / "notebooks" / "scales.toml").write_text("[cell_seconds]\nsmoke = 600\n[smoke]\n")
+        cells = [
+            nbformat.v4.new_markdown_cell("# Title\n\nLead.", id="0"),
+            nbformat.v4.new_code_cell("NUMBER = 3", id="1", metadata={"tags": ["parameters"]}),
+            *(nbformat.v4.new_code_cell(f"100_000 * '{n}'", id=f"{n}") for n in range(2, 8)),
+        ]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, folder / "notebooks" / "01_small.ipynb")
 
-    ends_the_same(["notebook", "06_ablations", "--scale", "smoke"], prepare, tmp_path)
+    ends_the_same(["notebook", "01_small", "--scale", "smoke"], prepare, tmp_path)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from fractions import Fraction
 
 import av
 import cv2
@@ -117,6 +118,36 @@ def test_times_are_the_containers_own(tmp_path, name, form):
     frames = list(read_frames(remuxed(tmp_path / "film.mp4", name, form)))
     assert [frame.seconds for frame in frames] == pytest.approx(UNEVEN, abs=2e-3)
     assert [round(frame.picture.mean() / 10) for frame in frames] == list(range(len(UNEVEN)))
+
+
+def write_still(path):
+    """Ten pictures a second: one of the grey level 40, two empty packets, which keep it, and one of the level 190."""
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("mpeg4", rate=10, width=64, height=64, pix_fmt="yuv420p")
+        packets = []
+        for at, grey in ((0, 40), (3, 190)):
+            frame = av.VideoFrame.from_image(Image.new("RGB", (64, 64), (grey,) * 3))
+            frame.pts, frame.time_base = at, Fraction(1, 10)
+            packets += stream.encode(frame)
+        first, last = packets + stream.encode()
+        empty = [av.Packet(b"") for _ in range(2)]
+        for at, packet in enumerate(empty, start=1):
+            packet.pts = packet.dts = first.pts + at
+            packet.stream, packet.time_base = stream, first.time_base
+        target.mux([first, *empty, last])
+
+
+def test_a_picture_that_stays_as_it_is_is_shown_again(tmp_path):
+    """Theora writes empty packets for it; Nut takes them of any codec."""
+    write_still(tmp_path / "film.nut")
+    frames = list(read_frames(tmp_path / "film.nut"))
+    assert [frame.seconds for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert [round(frame.picture.mean(), -1) for frame in frames] == [40, 40, 40, 190]
+
+
+def test_empty_packets_that_an_avi_counts_are_no_missing_end(tmp_path):
+    write_still(tmp_path / "film.avi")
+    assert [frame.seconds for frame in read_frames(tmp_path / "film.avi")] == pytest.approx([0, 0.3])
 
 
 def test_a_live_recording_without_duration_has_times(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from fer_lib import paths
 from fer_lib.errors import UserError
-from fer_lib.paths import check_output, results_dir, setting_path, user_path, write_atomically
+from fer_lib.paths import check_output, results_dir, setting_path, user_path, write_atomically, write_new
 
 
 def put(path, text="new"):
@@ -110,6 +110,40 @@ def test_what_killed_processes_left_is_swept_and_what_others_write_is_not(tmp_pa
     assert {path.name for path in tmp_path.iterdir()} == {
         "file", f".file.{os.getppid()}", f".other.{dead}", ".file.old", "file.1",
     }  # fmt: skip
+
+
+def test_a_new_file_replaces_nothing(tmp_path):
+    def new(text, stem="photo"):
+        return write_new(tmp_path, stem, ".jpg", lambda file: file.write(text.encode())).name
+
+    (tmp_path / "photo-2.jpg").symlink_to("nowhere")
+    assert [new("first"), new("second")] == ["photo.jpg", "photo-3.jpg"]
+    assert (tmp_path / "photo.jpg").read_text() == "first"
+    long = new("third", "ü" * 127)
+    assert long.startswith("üüü")
+    assert long.endswith("ü.jpg")
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_new_file_on_a_disk_without_hard_links(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for name in ("photo.jpg", "photo-2.jpg"):
+        assert write_new(tmp_path, "photo", ".jpg", lambda file: file.write(b"new")).name == name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photo-2.jpg", "photo.jpg"]
+
+
+def test_no_part_of_a_new_file_is_seen_before_it_is_whole(tmp_path):
+    def fail(file):
+        file.write(b"half")
+        assert not list(tmp_path.glob("photo*"))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*photo.jpg'"):
+        write_new(tmp_path, "photo", ".jpg", fail)
+    assert not list(tmp_path.iterdir())
 
 
 # ---------------------------------------------------------------- the guard

@@ -234,6 +234,51 @@ def test_with_changes():
         with_changes(recipe, epochs=-1)
 
 
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("optimizer.lr=0.05", "optimizer", {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}),
+        ("optimizer={name='adam', lr=1e-3}", "optimizer", {"name": "adam", "lr": 1e-3}),
+        ("optimizer.momentum=none", "optimizer", {"name": "sgd", "lr": 0.05, "weight_decay": 5e-4}),
+        ("augment.erase.p = 0.3", "augment", {"crop": 24, "flip": 0.5, "erase": {"p": 0.3}}),
+        ("loss.name=cross_entropy", "loss", {"name": "cross_entropy"}),
+        ("epochs=2", "epochs", 2),
+        ("clamp_gradient=none", "clamp_gradient", None),
+        ("model_options=none", "model_options", {}),
+        ("ema=0.9", "ema", 0.9),
+    ],
+)
+def test_any_value_can_be_set(setting, field, value):
+    changed = with_changes(tiny_recipe(), settings=[setting])
+    assert changed == dataclasses.replace(tiny_recipe(), **{field: value})
+
+
+def test_settings_come_last_and_one_after_the_other():
+    changed = with_changes(tiny_recipe(), epochs=9, settings=["epochs=1", "loss={name='focal'}", "loss.gamma=1"])
+    assert (changed.epochs, changed.loss) == (1, {"name": "focal", "gamma": 1})
+    assert RunSpec(with_changes(tiny_recipe(), settings=["epochs=2"])) == RunSpec(with_changes(tiny_recipe(), epochs=2))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("optimizer.lr", "--set optimizer.lr: write KEY=VALUE"),
+        ("optimizr.lr=1", "unknown value of a recipe 'optimizr': did you mean optimizer"),
+        ("optimizer.lrr=1", "optimizer sgd: unknown key 'lrr': did you mean lr"),
+        ("optimizer.lr=-1", "optimizer sgd: lr = -1: expected a number > 0.0"),
+        ("optimizer.lr=fast", "optimizer sgd: lr = 'fast': expected a number"),
+        ("batch_size.x=1", "x would be a key of 16, which is no table"),
+        ("name=other", "unknown value of a recipe 'name'"),
+        ("seeds=3", "unknown value of a recipe 'seeds'"),
+        ("code.loss=1", "unknown value of a recipe 'code'"),
+        ("epochs=none", "epochs = None: expected a whole number"),
+    ],
+)
+def test_a_setting_is_checked_as_the_recipe_is(setting, words):
+    with pytest.raises(UserError, match=words):
+        with_changes(tiny_recipe(), settings=[setting])
+
+
 def test_a_limit_says_how_it_is_drawn_and_its_absence_changes_nothing():
     assert "limits" not in RunSpec(tiny_recipe()).as_dict()
     for limit in ({"limit_train": 9}, {"limit_test": 9}):

@@ -238,6 +238,10 @@ def flip(array):
         (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(macro_f1=1.01), "val.tta.macro_f1 = 1.01: expected"),
         (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(macro_f1=math.nan), "val.tta.macro_f1 = nan: expect"),
         (lambda c: c["metrics"]["last"]["val"]["tta"].update(macro_f1=math.nan), "val.tta.macro_f1 = nan: expected"),
+        (lambda c: c["metrics"]["test_best"]["val"]["tta"]["per_class_recall"].pop(), "has 6 numbers for 7 classes"),
+        (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(accuracy=1), "accuracy of val, test_best, tta is 1"),
+        (lambda c: c["metrics"]["test_best"]["val"]["tta"].update(macro_recall=0), "macro_recall of val, test_best"),
+        (lambda c: c["data"].update(name="ckplus"), "data.name is ckplus, the spec's dataset synthetic"),
     ],
 )  # fmt: skip
 def test_an_edited_run_json_is_named(record, change, words):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fer_lib.statistics import fit, picture_variance, sample_sd
+from fer_lib.statistics import fit, picture_variance, sample_sd, smallest_gain
 
 
 def family(sizes, seed=0, shifts=None):
@@ -111,6 +111,13 @@ def test_one_more_run_is_the_prediction_interval_of_a_normal_sample(n):
     wide = stats.t.ppf(0.975, 9) * np.sqrt(found.sd**2 * (2 + 1 / n + 1 / 2) + 2 * 0.01**2)
     expected = np.mean(own) - 0.51
     assert found.one_more_pair(own, other, 0.01**2) == pytest.approx((expected - wide, expected + wide))
+
+
+def test_the_smallest_gain_is_foretold_as_a_fit_of_as_many_runs_finds_it():
+    runs = {"plain": [0.70, 0.71, 0.72], "a": [0.71, 0.73, 0.72], "b": [0.70, 0.70, 0.72]}
+    found = fit(runs)
+    gain, _ = found.gains(["a", "b"], "plain", [1e-5, 1e-5])
+    assert smallest_gain(found.sd, 3, 2, 1e-5) == pytest.approx(gain.smallest)
 
 
 def test_the_smallest_gain_found_is_found_in_80_of_100_studies():

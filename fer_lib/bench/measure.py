@@ -14,7 +14,8 @@ import torch
 
 from fer_lib.paths import write_atomically
 from fer_lib.queue.pace import benchmark_path
-from fer_lib.queue.train import code_version, environment
+from fer_lib.queue.train import environment
+from fer_lib.runs import code_version
 
 REPEATS = 5
 

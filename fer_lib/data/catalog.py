@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from fer_lib.data.rafdb import read_rafdb
 from fer_lib.data.synthetic import synthetic, synthetic_films
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import setting_path, user_path
+from fer_lib.plugins import look_up, register
 
 
 class Known(NamedTuple):
@@ -48,14 +49,56 @@ KNOWN = {
 }
 
 
+_OWN: dict[str, Callable[[], FaceDataset]] = {}
+"""What reads the datasets of :func:`register_dataset`."""
+
+
+def register_dataset(
+    name: str,
+    load: Callable[[], FaceDataset],
+    classes: Sequence[str],
+    protocols: Sequence[str] = ("official",),
+    title: str | None = None,
+) -> None:
+    """Take a dataset of your own: recipes and ``--dataset`` name it as they do ours.
+
+    Args:
+        name: small letters and digits.
+        load: reads it.
+        classes: names of its classes, in the order of the labels.
+        protocols: of :data:`fer_lib.data.PROTOCOLS`, those that its pictures can be split by, the everyday one first.
+        title: as people write it; by default the name.
+
+    Raises:
+        UserError: a name that cannot be had, fewer than two classes, or an unknown protocol.
+    """
+    if len(set(classes)) < 2 or len(set(classes)) < len(classes):
+        raise UserError(f"dataset {name}: classes must be two names or more, all different: got {list(classes)}")
+    for protocol in protocols or [""]:
+        if protocol not in PROTOCOLS:
+            raise UserError(f"dataset {name}: {unknown('protocol', protocol, PROTOCOLS)}")
+    register("dataset", name, load, {*KNOWN, "folder", "own"})
+    KNOWN[name] = Known(title or name, tuple(classes), tuple(protocols))
+    _OWN[name] = load
+
+
+def known_dataset(name: str) -> Known | None:
+    """What is known of a dataset, those of plug-ins included; None of a folder's, or where there is none."""
+    if not name.startswith("folder:"):
+        look_up(name, KNOWN)
+    return KNOWN.get(name)
+
+
 def dataset_title(name: str) -> str:
     """What people call a dataset; ``own`` are a paper's own unpublished pictures."""
-    return "own pictures" if name == "own" else KNOWN[name].title if name in KNOWN else name
+    known = None if name == "own" else known_dataset(name)
+    return "own pictures" if name == "own" else known.title if known else name
 
 
 def classes_of(name: str) -> tuple[str, ...]:
     """Class names of a dataset; empty where its folders will say them."""
-    return KNOWN[name].classes if name in KNOWN else ()
+    known = known_dataset(name)
+    return known.classes if known else ()
 
 
 # Where archives put their files, relative to the data root; small and capital letters are the same.
@@ -82,7 +125,8 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
     Args:
         name: "synthetic"; "synthetic_films"; "fer2013" (with FER+ votes where ``fer2013new.csv`` lies with it);
             "ferplus", the same pictures with the class that most annotators of FER+ chose; "ckplus"; or "folder:PATH"
-            for a folder of class folders, RAF-DB, JAFFE or the folders of FER+'s own script.
+            for a folder of class folders, RAF-DB, JAFFE or the folders of FER+'s own script; or one that
+            :func:`register_dataset` took.
         root: the data root; see `data_root`.
 
     Raises:
@@ -103,9 +147,22 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
             return _load_ckplus(data_root(root))
         if kind == "folder" and path:
             return _load_folder(setting_path(path))
+        if known_dataset(name):
+            return _load_own(name)
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
     raise unknown("dataset", name, [*KNOWN, "folder:PATH"])
+
+
+def _load_own(name: str) -> FaceDataset:
+    dataset = _OWN[name]()
+    if not isinstance(dataset, FaceDataset):
+        raise UserError(f"dataset {name}: its function gave {type(dataset).__name__}, no FaceDataset")
+    if dataset.classes != KNOWN[name].classes:
+        raise UserError(
+            f"dataset {name}: has the classes {list(dataset.classes)}, registered are {KNOWN[name].classes}"
+        )
+    return replace(dataset, name=name)
 
 
 def _load_fer2013(root: Path) -> FaceDataset:

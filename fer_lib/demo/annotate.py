@@ -5,18 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fer_lib.demo.tracks import NOT_SURE, word
 from fer_lib.predict import Reading
 
 GREEN = (0, 158, 115)  # of Okabe and Ito's palette, told apart by every eye
 
 
-def annotate(picture: np.ndarray, readings: Sequence[Reading], net: str = "") -> Image.Image:
+def annotate(picture: np.ndarray, readings: Sequence[Reading], net: str = "", sure: float = 0.0) -> Image.Image:
     """Draw a box around every face and the most probable expression above it.
 
     Args:
         picture: uint8 RGB [H, W, 3], left as it is.
         readings: of its faces.
         net: name of the net that read them, written into the lower left corner; empty for none.
+        sure: probability below which an expression is not named.
 
     Returns:
         A picture of the same size.
@@ -28,7 +30,7 @@ def annotate(picture: np.ndarray, readings: Sequence[Reading], net: str = "") ->
     for reading in readings:
         left, top, across, down = reading.face.box
         draw.rectangle((left, top, left + across, top + down), outline=GREEN, width=width)
-        words = caption(reading)
+        words = caption(reading, sure)
         if words:
             box = draw.textbbox((left, max(0.0, top)), words, font=font, anchor="lt")
             height = box[3] - box[1] + 2 * width
@@ -44,6 +46,14 @@ def annotate(picture: np.ndarray, readings: Sequence[Reading], net: str = "") ->
     return drawn
 
 
-def caption(reading: Reading) -> str:
-    """The most probable expression with its probability, as in "happy 87 %"; empty without a net."""
-    return f"{reading.label} {reading.probabilities[reading.label]:.0%}".replace("%", " %") if reading.label else ""
+def caption(reading: Reading, sure: float = 0.0) -> str:
+    """The most probable expression with its probability, as in "happy 87 %"; empty without a net.
+
+    Args:
+        reading: of a face.
+        sure: probability below which it is "not sure", without a number.
+    """
+    name = word(reading, sure)
+    if name in ("", NOT_SURE):
+        return name
+    return f"{name} {reading.probabilities[name]:.0%}".replace("%", " %")

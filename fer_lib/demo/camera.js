@@ -4,10 +4,14 @@ const IN_FLIGHT = 2; // pictures under way at once: one in the kernel, one on th
 const LIVE_WIDTH = 640; // pixels
 const BUSY_AFTER = 3000; // ms without an answer
 const GIVE_UP_AFTER = 30000; // loading what Grad-CAM needs takes seconds
-const SMOOTHING = 500; // ms in which a bar covers two thirds of the way
 const LARGEST_UPLOAD = 8e6; // bytes; the notebook server closes a connection on messages above 10 MiB
+const KEPT_STILLS = 24; // as many as the kernel keeps
 const GREEN = "#009e73";
 
+const LIMITS =
+  "The word is what people who looked at such a picture would have called it, not what anybody feels. A net is right " +
+  "on two or three of four pictures of its own kind, less often through a camera, least on fear, disgust, profiles, " +
+  "covered or badly lit faces, and people unlike those in its data. Base no decision about a person on it.";
 const PRIVACY =
   "Pictures go from this browser to this notebook's kernel and nowhere else. Nothing is stored unless you press Save.";
 const REFUSED = {
@@ -58,12 +62,16 @@ function render({ model, el }) {
   const stopButton = element("button", bar, { textContent: "Stop", disabled: true });
   const photoButton = element("button", bar, { textContent: "Take photo", disabled: true });
   const fileButton = element("button", bar, { textContent: "Choose file…" });
-  const fileInput = element("input", bar, { type: "file", accept: "image/*", hidden: true });
+  const recordButton = element("button", bar, { textContent: "Record", disabled: true });
+  const fileInput = element("input", bar, { type: "file", accept: "image/*,video/*", hidden: true });
   const cameras = element("select", bar, { hidden: true, ariaLabel: "camera" });
   const options = element("div", root, { className: "fer-bar" });
   const models = element("select", options, { ariaLabel: "model" });
+  const beside = element("select", options, { ariaLabel: "second model" });
   const mirror = labelled("mirror");
   const explain = labelled("show where the net looks (Grad-CAM)");
+  const threshold = slider("not sure below", 0, 0.95, 0.05, (value) => `${Math.round(100 * value)} %`);
+  const smoothing = slider("smoothing", 0, 3, 0.1, (value) => `${value.toFixed(1)} s`);
   element("div", root, { className: "fer-quiet", textContent: PRIVACY });
   const note = element("div", root, { className: "fer-status fer-wrong" });
   const status = element("div", root, { className: "fer-status", role: "status" });
@@ -71,7 +79,11 @@ function render({ model, el }) {
   const stage = element("div", body, { className: "fer-stage" });
   const video = element("video", stage, { muted: true, playsInline: true, autoplay: true });
   const overlay = element("canvas", stage);
-  const bars = element("div", body, { className: "fer-bars" });
+  const side = element("div", body, { className: "fer-side" });
+  const bars = element("div", side, { className: "fer-bars" });
+  const chartCanvas = element("canvas", side, { width: 300, height: 90, className: "fer-chart" });
+  chartCanvas.setAttribute("role", "img");
+  chartCanvas.setAttribute("aria-label", "probabilities of the largest face over the last 30 seconds");
   const net = element("div", root, { className: "fer-quiet" });
   const figures = element("div", root, { className: "fer-quiet" });
   const still = element("div", root, { className: "fer-still", hidden: true });
@@ -79,13 +91,31 @@ function render({ model, el }) {
   const stillPicture = element("img", still, { alt: "" });
   const saveButton = element("button", still, { textContent: "Save" });
   const saved = element("span", still, { className: "fer-quiet" });
+  const gallery = element("div", root, { className: "fer-gallery", ariaLabel: "photos taken" });
+  gallery.setAttribute("role", "group");
+  const card = element("details", root, { className: "fer-quiet" });
+  element("summary", card, { textContent: "What this cannot do" });
+  element("p", card, { textContent: LIMITS });
   const capture = document.createElement("canvas");
+  const chart = new Chart(chartCanvas);
+  const recording = new Recording();
 
   function labelled(text) {
     const label = element("label", options);
     const box = element("input", label, { type: "checkbox" });
     label.append(` ${text}`);
     return box;
+  }
+
+  function slider(text, min, max, step, shown) {
+    const label = element("label", options, { textContent: `${text} ` });
+    const input = element("input", label, { type: "range", min, max, step });
+    const value = element("output", label);
+    input.show = (number) => {
+      input.value = number;
+      value.textContent = ` ${shown(number)}`;
+    };
+    return input;
   }
 
   function say(text, wrong = false) {
@@ -98,13 +128,13 @@ function render({ model, el }) {
   const waiting = new Map(); // id of a photo, file or saving -> what it is
   const view = Math.random().toString(36).slice(2); // answers reach every view of the widget
   let stream = null;
+  let film = null; // address of the video file that is played instead
   let attempt = 0; // number of the latest start or stop: what an earlier one still awaits is out of date
   let taken = 0;
   let lastAnswer = 0; // when the kernel last answered, or the camera was started
   let answered = []; // times of the latest answers
-  let shares = [];
-  let sharesAt = 0;
   let stillId = null;
+  const stills = new Map(); // id of a photo -> its address and words
 
   async function start() {
     stop();
@@ -127,26 +157,74 @@ function render({ model, el }) {
       if (mine === attempt) stop(REFUSED[error.name] ?? `The camera could not be started: ${error.message}`);
       return;
     }
-    lastAnswer = performance.now();
-    photoButton.disabled = false;
-    root.dataset.state = "running";
-    say("Looking for faces…");
+    begin();
     listCameras(mine);
   }
 
-  function stop(reason = "") {
+  function begin() {
+    lastAnswer = performance.now();
+    stopButton.disabled = photoButton.disabled = recordButton.disabled = false;
+    root.dataset.state = "running";
+    say("Looking for faces…");
+  }
+
+  // A video file is looked at as a camera is, and is never sent as a whole.
+  async function play(file) {
+    stop();
+    const mine = ++attempt;
+    film = URL.createObjectURL(file);
+    video.src = film;
+    video.onended = () => stop(`${file.name} has ended.`, false);
+    try {
+      await video.play();
+    } catch (error) {
+      if (mine === attempt) stop(`${file.name}: this browser cannot play it (${error.message}); use fer predict for it.`);
+      return;
+    }
+    if (mine === attempt) begin();
+  }
+
+  function stop(reason = "", wrong = Boolean(reason)) {
     attempt++;
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
     video.srcObject = null;
+    video.onended = null;
+    if (film) {
+      video.removeAttribute("src");
+      video.load();
+      URL.revokeObjectURL(film);
+      film = null;
+    }
+    if (recording.rows) endRecording();
     flying.clear();
     answered = [];
-    overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
+    nobody();
     startButton.disabled = false;
-    stopButton.disabled = photoButton.disabled = true;
+    stopButton.disabled = photoButton.disabled = recordButton.disabled = true;
     root.dataset.state = "stopped";
-    figures.textContent = "";
-    say(reason, Boolean(reason));
+    figures.textContent = net.textContent = "";
+    say(reason, wrong);
+  }
+
+  // No box, no bar and no line of a face that is no longer there.
+  function nobody() {
+    overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
+    root.dataset.boxes = 0;
+    root.dataset.words = "[]";
+    showShares(null);
+    chart.clear();
+  }
+
+  function record() {
+    if (recording.rows) return endRecording();
+    recording.begin();
+    recordButton.textContent = "Stop recording";
+  }
+
+  function endRecording() {
+    recordButton.textContent = "Record";
+    download(recording.end(model.get("classes")), `expressions-${new Date().toISOString().slice(0, 19)}.csv`);
   }
 
   async function listCameras(mine) {
@@ -183,7 +261,7 @@ function render({ model, el }) {
   }
 
   async function pump() {
-    if (!stream || video.readyState < 2 || flying.size >= IN_FLIGHT || document.hidden) return;
+    if (!(stream || film) || video.readyState < 2 || flying.size >= IN_FLIGHT || document.hidden) return;
     const id = newId();
     const mine = attempt;
     flying.set(id, performance.now());
@@ -194,7 +272,7 @@ function render({ model, el }) {
   }
 
   function watch() {
-    if (!stream || !flying.size) return;
+    if (!(stream || film) || !flying.size) return;
     const now = performance.now();
     const silence = now - Math.max(lastAnswer, Math.min(...flying.values()));
     for (const [id, time] of flying) {
@@ -220,14 +298,23 @@ function render({ model, el }) {
     figures.textContent =
       `${rate.toFixed(1)} pictures/s, ${Math.round(now - sent)} ms from camera to answer ` +
       `(in the kernel: unpacking ${ms.decode}, detector ${ms.detector}, net ${ms.net} ms)`;
-    root.dataset.answered = Number(root.dataset.answered ?? 0) + 1;
-    draw(answer, heats);
+    if (answer.faces.length) {
+      draw(answer, heats);
+      showShares(answer.faces[0]);
+      chart.add(answer.faces[0], model.get("classes"));
+      recording.add(answer.faces);
+    } else nobody();
     net.textContent = netUsed(answer);
-    say(answer.faces.length ? facesFound(answer.faces) : "No face found: turn towards the camera and into the light.");
-    if (answer.faces.length) showShares(answer.faces[0].probabilities, now);
+    const loading = answer.loading ? " Loading what the heat map needs…" : "";
+    const found = answer.faces.length
+      ? facesFound(answer.faces)
+      : "No face found: turn towards the camera and into the light.";
+    say(found + loading);
+    root.dataset.answered = Number(root.dataset.answered ?? 0) + 1; // last: now all that is shown is of this answer
   }
 
-  const netUsed = (answer) => (answer.net ? `net: ${answer.net}` : "");
+  const netUsed = (answer) =>
+    answer.net ? `net: ${answer.net}${model.get("second") && `; beside it: ${model.get("second")}`}` : "";
 
   function facesFound(faces) {
     const words = faces.map((face) => face.label || "a face");
@@ -259,8 +346,8 @@ function render({ model, el }) {
       const [x, y, across, down] = place(face.box);
       context.strokeStyle = context.fillStyle = GREEN;
       context.strokeRect(x, y, across, down);
-      if (face.label) {
-        const words = `${face.label} ${Math.round(100 * Math.max(...face.probabilities))} %`;
+      const words = wordsOf(face);
+      if (words) {
         const line = Math.max(0, y - 22);
         context.fillRect(x, line, context.measureText(words).width + 10, 22);
         context.fillStyle = "white";
@@ -268,41 +355,70 @@ function render({ model, el }) {
       }
     });
     root.dataset.boxes = answer.faces.length;
+    root.dataset.words = JSON.stringify(answer.faces.map(wordsOf));
   }
 
-  // The bars follow the largest face and move smoothly towards each answer.
-  function showShares(probabilities, now) {
-    const weight = shares.length === probabilities.length ? 1 - Math.exp((sharesAt - now) / SMOOTHING) : 1;
-    shares = probabilities.map((share, i) => (shares[i] ?? 0) * (1 - weight) + share * weight);
-    sharesAt = now;
-    shares.forEach((share, i) => {
-      bars.children[3 * i + 1].firstChild.style.width = `${100 * share}%`;
-      bars.children[3 * i + 2].textContent = `${Math.round(100 * share)} %`;
+  // The kernel has smoothed the probabilities and chosen the word: box, bars and chart show the same numbers.
+  function wordsOf(face) {
+    const known = model.get("classes").indexOf(face.label);
+    const share = known < 0 ? "" : ` ${Math.round(100 * face.probabilities[known])} %`;
+    return `${face.label}${share}${face.second ? ` | ${face.second.label}` : ""}`;
+  }
+
+  // Of the largest face, by each net; none of nobody.
+  function showShares(face) {
+    const nets = [face?.probabilities, face?.second?.probabilities];
+    model.get("classes").forEach((_, i) => {
+      const [, rail, share] = [0, 1, 2].map((column) => bars.children[3 * i + column]);
+      nets.forEach((of, k) => (rail.children[k].style.width = `${100 * (of?.[i] ?? 0)}%`));
+      share.textContent = nets
+        .filter((of) => of?.length)
+        .map((of) => `${Math.round(100 * of[i])} %`)
+        .join(" | ") || "–";
     });
   }
 
   function buildBars() {
     bars.replaceChildren();
-    shares = [];
-    for (const name of model.get("classes")) {
-      element("div", bars, { textContent: name });
-      element("div", element("div", bars, { className: "fer-rail" }));
+    model.get("classes").forEach((name, i) => {
+      const title = element("div", bars, { textContent: name });
+      title.style.borderLeft = `4px solid ${COLOURS[i % COLOURS.length]}`; // its line in the chart
+      const rail = element("div", bars, { className: "fer-rail" });
+      element("div", rail);
+      element("div", rail);
       element("div", bars, { className: "fer-share", textContent: "–" });
-    }
+    });
   }
 
   function showStill(answer, buffers) {
     waiting.delete(answer.id);
-    stillId = answer.id;
-    if (stillPicture.src) URL.revokeObjectURL(stillPicture.src);
-    stillPicture.src = URL.createObjectURL(new Blob(buffers, { type: "image/jpeg" }));
     const found = answer.faces.length ? facesFound(answer.faces) : "No face found in this picture.";
-    stillWords.textContent = stillPicture.alt = `${found}${answer.net && ` (${netUsed(answer)})`}`;
+    const words = `${found}${answer.net && ` (net: ${answer.net})`}`;
+    stills.set(answer.id, { src: URL.createObjectURL(new Blob(buffers, { type: "image/jpeg" })), words });
+    for (const old of [...stills.keys()].slice(0, -KEPT_STILLS)) {
+      URL.revokeObjectURL(stills.get(old).src);
+      stills.delete(old);
+    }
+    show(answer.id);
+    gallery.replaceChildren();
+    for (const [id, { src, words: alt }] of stills) {
+      const button = element("button", gallery, { title: alt, onclick: () => show(id) });
+      element("img", button, { src, alt });
+    }
+    gallery.hidden = stills.size < 2;
+    if (stream || film) return;
+    say(found);
+    showShares(answer.faces[0]);
+  }
+
+  // One of the photos taken, large.
+  function show(id) {
+    stillId = id;
+    stillPicture.src = stills.get(id).src;
+    stillWords.textContent = stillPicture.alt = stills.get(id).words;
     saveButton.disabled = false;
     saved.textContent = ` writes into the folder ${model.get("folder")} of the kernel`;
     still.hidden = false;
-    say(stream ? "" : found);
-    if (answer.faces.length) showShares(answer.faces[0].probabilities, performance.now());
   }
 
   function receive(answer, buffers = []) {
@@ -329,16 +445,21 @@ function render({ model, el }) {
     send({ type: "photo", id }, await snapshot(4096, 0.92));
   }
 
-  function sendFile(file) {
+  async function sendFile(file) {
     if (!file) return;
-    if (file.size > LARGEST_UPLOAD) {
-      const megabytes = (file.size / 1e6).toFixed(1);
-      return say(`${file.name} has ${megabytes} MB, and 8 MB fit through a notebook; use fer predict for it.`, true);
+    if (file.type.startsWith("video/")) return play(file);
+    const megabytes = (file.size / 1e6).toFixed(1);
+    const picture = await reduced(file, LARGEST_UPLOAD);
+    if (!picture && (await isHeic(file))) {
+      return say(`${file.name} is a HEIC picture, which is not read here: save it as JPEG.`, true);
+    }
+    if (!picture) {
+      return say(`${file.name} has ${megabytes} MB, and this browser cannot reduce it; use fer predict for it.`, true);
     }
     const id = newId();
     waiting.set(id, "picture");
-    say("Waiting for the kernel…");
-    send({ type: "picture", id, name: file.name }, file);
+    say(picture === file ? "Waiting for the kernel…" : `Reduced from ${megabytes} MB. Waiting for the kernel…`);
+    send({ type: "picture", id, name: file.name }, picture);
   }
 
   function save() {
@@ -358,6 +479,12 @@ function render({ model, el }) {
     for (const { name, title } of model.get("models")) element("option", models, { value: name, textContent: title });
     models.value = model.get("model");
     models.hidden = !models.options.length;
+    beside.replaceChildren();
+    element("option", beside, { value: "", textContent: "no second net" });
+    for (const { name } of model.get("models")) element("option", beside, { value: name, textContent: name });
+    beside.value = model.get("second");
+    beside.hidden = models.options.length < 2;
+    root.classList.toggle("fer-two", Boolean(beside.value));
     note.textContent = model.get("note");
     note.hidden = !note.textContent;
   }
@@ -365,6 +492,8 @@ function render({ model, el }) {
   function showSwitches() {
     mirror.checked = model.get("mirror");
     explain.checked = model.get("explain");
+    threshold.show(model.get("threshold"));
+    smoothing.show(model.get("smoothing"));
     stage.classList.toggle("fer-mirrored", mirror.checked);
   }
 
@@ -379,6 +508,10 @@ function render({ model, el }) {
   };
   cameras.onchange = start;
   models.onchange = () => set("model", models.value);
+  beside.onchange = () => set("second", beside.value);
+  threshold.onchange = () => set("threshold", Number(threshold.value));
+  smoothing.onchange = () => set("smoothing", Number(smoothing.value));
+  recordButton.onclick = record;
   mirror.onchange = () => set("mirror", mirror.checked);
   explain.onchange = () => set("explain", explain.checked);
 
@@ -387,13 +520,16 @@ function render({ model, el }) {
     "msg:custom": receive,
     "change:models": showModel,
     "change:model": showModel,
+    "change:second": showModel,
+    "change:threshold": showSwitches,
+    "change:smoothing": showSwitches,
     "change:note": showModel,
     "change:classes": buildBars,
     "change:mirror": showSwitches,
     "change:explain": showSwitches,
     // The kernel was restarted, or the widget closed in it.
-    comm_live_update: () => stop(stream ? "The kernel was restarted: run the cell again." : ""),
-    "comm:close": () => stop(),
+    comm_live_update: () => (stream || film) && stop("The kernel was restarted: run the cell again."),
+    "comm:close": () => (stream || film) && stop(),
     destroy: () => stop(),
   };
   const leave = () => stop();
@@ -403,6 +539,7 @@ function render({ model, el }) {
   showModel();
   showSwitches();
   buildBars();
+  gallery.hidden = true;
   stop();
 
   return () => {
@@ -410,7 +547,7 @@ function render({ model, el }) {
     window.removeEventListener("pagehide", leave);
     Object.entries(listeners).forEach(([name, listener]) => model.off(name, listener));
     stop();
-    if (stillPicture.src) URL.revokeObjectURL(stillPicture.src);
+    for (const { src } of stills.values()) URL.revokeObjectURL(src);
   };
 }
 

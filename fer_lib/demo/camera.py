@@ -8,7 +8,7 @@ import traitlets
 
 from fer_lib.checkpoints import NO_CHECKPOINT, best_checkpoint
 from fer_lib.demo.faces import create_detector
-from fer_lib.demo.service import Service
+from fer_lib.demo.service import SURE, Service
 from fer_lib.errors import UserError
 
 NO_MODEL = f"Faces are marked but not named: {NO_CHECKPOINT}"
@@ -22,11 +22,15 @@ class Camera(anywidget.AnyWidget):
     is stored with the notebook.
     """
 
-    _esm = Path(__file__).with_name("camera.js")
+    # One module for the browser, two files for its readers.
+    _esm = "\n".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("session.js", "camera.js"))
     _css = Path(__file__).with_name("camera.css")
 
     models = traitlets.List(help="name and title of every weight file").tag(sync=True)
     model = traitlets.Unicode(help="name of the weight file in use, empty for none").tag(sync=True)
+    second = traitlets.Unicode(help="name of another one beside it, empty for none").tag(sync=True)
+    threshold = traitlets.Float(SURE, help="probability below which no expression is named").tag(sync=True)
+    smoothing = traitlets.Float(0.5, help="seconds in which a bar covers two thirds of its way").tag(sync=True)
     classes = traitlets.List(traitlets.Unicode(), help="class names of the net in use").tag(sync=True)
     note = traitlets.Unicode(help="what the reader should know before starting").tag(sync=True)
     folder = traitlets.Unicode(help="where photos are saved").tag(sync=True)
@@ -62,6 +66,9 @@ class Camera(anywidget.AnyWidget):
         self.service = service
         self._show_classes()
         self.observe(self._change_model, "model")
+        self.observe(self._change_second, "second")
+        self.observe(lambda change: setattr(service, "sure", change["new"]), "threshold")
+        self.observe(lambda change: service.smooth(change["new"]), "smoothing")
         self.on_msg(self._receive)
 
     def __repr__(self) -> str:
@@ -78,9 +85,17 @@ class Camera(anywidget.AnyWidget):
             return  # the old name put back below
         try:
             self.service.choose_model(change["new"])
+            self.second = self.second if self.service.second else ""
             self._show_classes()
         except UserError as error:
             self.model = change["old"]
+            self.send({"type": "error", "text": str(error)})
+
+    def _change_second(self, change: Any) -> None:
+        try:
+            self.service.choose_second(change["new"])
+        except UserError as error:
+            self.second = change["old"]
             self.send({"type": "error", "text": str(error)})
 
     def _receive(self, _widget: Any, message: Any, buffers: list[memoryview]) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from PIL import Image
+
 from fer_lib.augment import VIEWS
 from fer_lib.checkpoints import NO_CHECKPOINT, best_checkpoint, read_checkpoint
 from fer_lib.data.walk import passed_over
@@ -18,7 +20,7 @@ from fer_lib.demo.faces import DETECTORS, create_detector
 from fer_lib.demo.film import write_film
 from fer_lib.errors import UserError, check_least, unknown
 from fer_lib.frames import Frame, find_files, read_frames
-from fer_lib.paths import check_output, write_atomically
+from fer_lib.paths import check_output, write_atomically, write_new
 from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
 from fer_lib.progress import track
 from fer_lib.texts import spreadsheet_cell
@@ -180,7 +182,8 @@ def write_csv(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, clas
     """One row a face; a frame without faces has one row of empty cells."""
     classes = list(classes)
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["file", "frame", "seconds", "left", "top", "width", "height", "label", *classes, "net"])
+    net, named = spreadsheet_cell(net), {name: spreadsheet_cell(name) for name in classes}
+    table.writerow(["file", "frame", "seconds", "left", "top", "width", "height", "label", *named.values(), "net"])
     for frame, readings in results:
         when = ["", ""] if frame.index is None else [frame.index, _rounded(frame.seconds)]
         # A name whose bytes are no UTF-8 shows them as numbers: the table must stay readable.
@@ -188,7 +191,7 @@ def write_csv(results: Iterable[tuple[Frame, list[Reading]]], file: TextIO, clas
         for reading in readings:
             box = [round(value, 1) for value in reading.face.box]
             shares = [round(reading.probabilities[name], 4) for name in classes]
-            table.writerow([source, *when, *box, reading.label, *shares, net])
+            table.writerow([source, *when, *box, named[reading.label], *shares, net])
         if not readings:
             table.writerow([source, *when, *[""] * (5 + len(classes)), net])
 
@@ -218,27 +221,17 @@ def write_pictures(
     for (source, is_film), frames in itertools.groupby(results, lambda row: (row[0].source, row[0].index is not None)):
         drawn = ((frame, annotate(frame.picture, readings, net)) for frame, readings in frames)
         if films and is_film:
-            path = _free(folder, source.stem)
-            write_atomically(path, lambda file, drawn=drawn: write_film(((f.seconds, p) for f, p in drawn), file))
-            yield path
+            yield write_new(
+                folder,
+                source.stem,
+                ".mp4",
+                lambda file, drawn=drawn: write_film(((f.seconds, p) for f, p in drawn), file),
+            )
             continue
         for frame, picture in drawn:
             yield save_new(picture, folder, source.stem + (f"-{frame.index:06d}" if is_film else ""))
 
 
-def _free(folder: Path, stem: str) -> Path:
-    names = itertools.chain([f"{stem}.mp4"], (f"{stem}-{number}.mp4" for number in itertools.count(2)))
-    return next(folder / name for name in names if not (folder / name).exists())
-
-
-def save_new(picture: Any, folder: Path, stem: str) -> Path:
-    """Save a Pillow picture as ``STEM.jpg``, or as ``STEM-2.jpg`` and so on where that is taken."""
-    number = 1
-    while True:
-        path = folder / (f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg")
-        try:
-            with open(path, "xb") as file:
-                picture.save(file, "JPEG", quality=92)
-            return path
-        except FileExistsError:
-            number += 1
+def save_new(picture: Image.Image, folder: Path, stem: str) -> Path:
+    """Save a picture as a JPEG of a new name, see :func:`fer_lib.paths.write_new`."""
+    return write_new(folder, stem, ".jpg", lambda file: picture.save(file, "JPEG", quality=92))

@@ -1,39 +1,24 @@
-"""`fer demo`: JupyterLab with the webcam notebook, for this machine's own browser."""
+"""`fer demo`: the camera alone, as a page of this machine's own browser."""
 
-import os
-import subprocess
-import sys
+from pathlib import Path
+from typing import NoReturn
 
-from fer_lib.errors import UserError
-from fer_lib.paths import ROOT
+from fer_lib.explore.lab import serve
 
-NOTEBOOK = ROOT / "notebooks" / "08_webcam_demo.ipynb"
+APP = Path(__file__).with_name("app.ipynb")
+"""The page: a notebook that Voilà executes and shows without its code."""
 
 
-def open_notebook(*, browser: bool = True, port: int = 8888) -> int:
-    """Run JupyterLab until it is stopped.
+def open_demo(*, browser: bool = True, port: int = 8866) -> NoReturn:
+    """Become the page's server, see :func:`fer_lib.explore.lab.serve`.
 
-    It listens on 127.0.0.1 alone: browsers give a page the camera on localhost, and nobody else can reach it. So it
-    may run as root too, as most containers do.
+    Its address holds a token, so that other users of the machine cannot use the kernel behind it.
 
     Args:
-        browser: open the notebook in the browser; else the server prints its address.
+        browser: open the page in the browser; else the server prints its address.
         port: where to listen; the next free one where it is taken.
 
-    Returns:
-        The server's exit status.
-
     Raises:
-        UserError: JupyterLab is not installed.
+        UserError: Voilà is not installed.
     """
-    command = [sys.executable, "-m", "jupyterlab", str(NOTEBOOK), "--ip=127.0.0.1", f"--port={port}"]
-    if os.geteuid() == 0:
-        command.append("--allow-root")
-    try:
-        import jupyterlab  # noqa: F401
-    except ImportError:
-        raise UserError("JupyterLab is not installed: pip install jupyterlab ipywidgets anywidget") from None
-    try:
-        return subprocess.run(command + ([] if browser else ["--no-browser"]), cwd=ROOT, check=False).returncode
-    except KeyboardInterrupt:  # Control-C reaches the server too, which ends by itself
-        return 0
+    serve("voila", [str(APP), f"--port={port}", "--token"], browser=browser)

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from fer_lib.checkpoints import list_checkpoints, read_checkpoint
 from fer_lib.data.pictures import decode_picture
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.files import save_new
+from fer_lib.demo.tracks import Tracker, word
 from fer_lib.errors import UserError
 from fer_lib.paths import setting_path
 from fer_lib.predict import FACE_VIEWS, Detector, Face, Predictor, Reading, cut_faces, named
 
 MAX_FACES = 8  # of a live picture; more would make every answer late
 LIVE_VIEWS = "one"  # a live picture is shown to the net once; the next ones vary the frame
+KEPT_STILLS = 24  # photos that can still be saved
+SURE = 0.4  # probability below which no expression is named
 Answer = tuple[dict[str, Any], list[bytes]]
 
 
@@ -32,6 +36,9 @@ class Service:
     Attributes:
         detector: finds faces; may be replaced at any time.
         predictor: names expressions; None where there is no weight file, and faces are only marked then.
+        second: another net beside it; None for none.
+        tracker: follows the faces of live pictures; ``second_tracker`` does so for the second net.
+        sure: probability below which no expression is named.
         folder: the only folder that is written to, and only when asked to.
     """
 
@@ -45,9 +52,13 @@ class Service:
         """
         self.detector = detector
         self.predictor: Predictor | None = None
+        self.second: Predictor | None = None
+        self.tracker, self.second_tracker = Tracker(), Tracker()
+        self.sure = SURE
         self.folder = setting_path(folder)
         self._checkpoints = checkpoints
-        self._still: tuple[str, Any] | None = None
+        self._stills: dict[str, Image.Image] = {}
+        self._heat = threading.Event()
         self._one_at_a_time = threading.RLock()
 
     @property
@@ -74,12 +85,30 @@ class Service:
         predictor = Predictor(read_checkpoint(name, self._checkpoints))
         with self._one_at_a_time:
             self.predictor = predictor
+            if self.second and self.second.classes != predictor.classes:
+                self.second = None
+
+    def choose_second(self, name: str) -> None:
+        """Take another net beside the first, or none if the name is empty; the old one stays if that fails.
+
+        Raises:
+            UserError: other classes, or see :func:`fer_lib.checkpoints.read_checkpoint`.
+        """
+        predictor = Predictor(read_checkpoint(name, self._checkpoints)) if name else None
+        if predictor and self.predictor and predictor.classes != self.predictor.classes:
+            raise UserError(f"{name} knows other expressions than {self.net}; choose one with the same")
+        with self._one_at_a_time:
+            self.second = predictor
+
+    def smooth(self, seconds: float) -> None:
+        """Set how slowly the words and bars of live pictures follow."""
+        self.tracker.smoothing = self.second_tracker.smoothing = seconds
 
     def read(self, picture: np.ndarray) -> list[Reading]:
         """The faces of a picture, uint8 RGB [H, W, 3], with the views of a photo."""
         with self._one_at_a_time:
             faces = self.detector(picture)
-            return self._classify(faces, cut_faces(picture, faces), FACE_VIEWS)
+            return self._classify(self.predictor, faces, cut_faces(picture, faces), FACE_VIEWS)
 
     def answer(self, message: dict[str, Any], content: bytes = b"") -> Answer:
         """Answer one message of the camera; never raises.
@@ -120,53 +149,81 @@ class Service:
         faces = self.detector(picture)[:MAX_FACES]
         detected = time.perf_counter()
         cut = cut_faces(picture, faces)
-        readings = self._classify(faces, cut, LIVE_VIEWS)
+        followed = self.tracker.follow(self._classify(self.predictor, faces, cut, LIVE_VIEWS), started)
+        beside = []
+        if self.second:
+            beside = self.second_tracker.follow(self._classify(self.second, faces, cut, LIVE_VIEWS), started)
         done = time.perf_counter()
         times = {"decode": decoded - started, "detector": detected - decoded, "net": done - detected}
-        answer = _described(picture, readings, self.net) | {
-            "ms": {part: round(1000 * t, 1) for part, t in times.items()}
-        }
-        reasons = self._reasons(cut) if message.get("explain") and self.predictor and faces else []
-        return answer | {"type": "answer"}, reasons
+        answer = self._described(picture, [reading for _, reading in followed], [reading for _, reading in beside])
+        for face, (number, _) in zip(answer["faces"], followed, strict=True):
+            face["number"] = number
+        answer |= {"type": "answer", "ms": {part: round(1000 * t, 1) for part, t in times.items()}}
+        if not (message.get("explain") and self.predictor and faces):
+            return answer, []
+        if not self._heat.is_set():  # the camera goes on meanwhile
+            self._load_heat()
+            return answer | {"loading": True}, []
+        return answer, self._reasons(cut)
 
     def _picture(self, message: dict[str, Any], content: bytes) -> Answer:
         picture = decode_picture(content, str(message.get("name") or "photo"))
         readings = self.read(picture)
-        drawn = annotate(picture, readings, self.net)
-        self._still = (str(message.get("id")), drawn)
+        drawn = annotate(picture, readings, self.net, self.sure)
+        self._stills[str(message.get("id"))] = drawn
+        for old in list(self._stills)[:-KEPT_STILLS]:
+            del self._stills[old]
         shown = drawn.copy()
         shown.thumbnail((1280, 1280))
         buffer = io.BytesIO()
         shown.save(buffer, "JPEG", quality=88)
-        return _described(picture, readings, self.net) | {"type": "still"}, [buffer.getvalue()]
+        return self._described(picture, readings) | {"type": "still"}, [buffer.getvalue()]
 
     def _save(self, message: dict[str, Any], content: bytes) -> Answer:
-        if self._still is None or self._still[0] != message.get("still"):
+        if message.get("still") not in self._stills:
             raise UserError("this photo is no longer in the kernel's memory; take it again")
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = save_new(self._still[1], self.folder, f"photo-{datetime.now():%Y%m%d-%H%M%S}")
+        path = save_new(self._stills[message["still"]], self.folder, f"photo-{datetime.now():%Y%m%d-%H%M%S}")
         return {"type": "saved", "text": f"saved as {path}"}, []
 
-    def _classify(self, faces: list[Face], cut: np.ndarray, views: str) -> list[Reading]:
-        if self.predictor is None:
+    @staticmethod
+    def _classify(predictor: Predictor | None, faces: list[Face], cut: np.ndarray, views: str) -> list[Reading]:
+        if predictor is None:
             return [Reading(face, {}) for face in faces]
-        rows = self.predictor.probabilities(cut, views)
-        return [Reading(face, named(self.predictor.classes, row)) for face, row in zip(faces, rows, strict=True)]
+        rows = predictor.probabilities(cut, views)
+        return [Reading(face, named(predictor.classes, row)) for face, row in zip(faces, rows, strict=True)]
+
+    def _load_heat(self) -> None:
+        """Load what heat maps need, which takes seconds, beside the camera."""
+
+        def load() -> None:
+            import fer_lib.explain  # noqa: F401
+
+            self._heat.set()
+
+        if not any(thread.name == "fer-heat" for thread in threading.enumerate()):
+            threading.Thread(target=load, name="fer-heat", daemon=True).start()
 
     def _reasons(self, cut: np.ndarray) -> list[bytes]:
         """Grad-CAM of every face's most probable class: the bytes of 48 x 48 pixels, 0 cold to 255 hot."""
         return [np.round(255 * heat).astype(np.uint8).tobytes() for heat in self.predictor.heat_maps(cut)]
 
+    def _described(
+        self, picture: np.ndarray, readings: list[Reading], beside: list[Reading] | None = None
+    ) -> dict[str, Any]:
+        height, width = picture.shape[:2]
+        faces = [
+            {
+                "box": [round(value, 1) for value in reading.face.box],
+                "square": [round(value, 1) for value in reading.face.square],
+                **self._words(reading),
+            }
+            for reading in readings
+        ]
+        for face, reading in zip(faces, beside or [], strict=False):
+            face["second"] = self._words(reading)
+        return {"size": [width, height], "net": self.net, "faces": faces}
 
-def _described(picture: np.ndarray, readings: list[Reading], net: str) -> dict[str, Any]:
-    height, width = picture.shape[:2]
-    faces = [
-        {
-            "box": [round(value, 1) for value in reading.face.box],
-            "square": [round(value, 1) for value in reading.face.square],
-            "label": reading.label,
-            "probabilities": [round(share, 4) for share in reading.probabilities.values()],
-        }
-        for reading in readings
-    ]
-    return {"size": [width, height], "net": net, "faces": faces}
+    def _words(self, reading: Reading) -> dict[str, Any]:
+        probabilities = [round(share, 4) for share in reading.probabilities.values()]
+        return {"label": word(reading, self.sure), "probabilities": probabilities}

@@ -73,9 +73,13 @@ class ECA(nn.Module):
         check_odd("ECA: kernel_size", kernel_size)
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def gate(self, x: Tensor) -> Tensor:
+        """Weights in (0, 1), float [B, C, 1, 1]."""
         pooled = x.mean((2, 3)).unsqueeze(1)
-        return x * torch.sigmoid(self.conv(pooled)).squeeze(1)[:, :, None, None]
+        return torch.sigmoid(self.conv(pooled)).squeeze(1)[:, :, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
 
 
 class ChannelAttention(nn.Module):
@@ -93,9 +97,13 @@ class ChannelAttention(nn.Module):
     def _mlp(self, pooled: Tensor) -> Tensor:
         return self.fc2(F.relu(self.fc1(pooled)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def gate(self, x: Tensor) -> Tensor:
+        """Weights in (0, 1), float [B, C, 1, 1]."""
         mean, peak = x.mean((2, 3), keepdim=True), maximum.map_maximum(x)
-        return x * torch.sigmoid(self._mlp(mean) + self._mlp(peak))
+        return torch.sigmoid(self._mlp(mean) + self._mlp(peak))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
 
 
 class SpatialAttention(nn.Module):
@@ -118,9 +126,13 @@ class SpatialAttention(nn.Module):
         if norm:
             nn.init.zeros_(self.bn.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def gate(self, x: Tensor) -> Tensor:
+        """Weights in (0, 1), float [B, 1, H, W]."""
         maps = torch.cat((maximum.channel_maximum(x), x.mean(1, keepdim=True)), 1)
-        return x * torch.sigmoid(self.bn(self.conv(maps)))
+        return torch.sigmoid(self.bn(self.conv(maps)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
 
 
 class CBAM(nn.Module):
@@ -182,8 +194,12 @@ class BAM(nn.Module):
             nn.Conv2d(hidden, 1, 1),
         )
 
+    def gate(self, x: Tensor) -> Tensor:
+        """Weights in (1, 2), float [B, C, H, W]."""
+        return 1 + torch.sigmoid(self.channel(x) * self.spatial(x))
+
     def forward(self, x: Tensor) -> Tensor:
-        return x * (1 + torch.sigmoid(self.channel(x) * self.spatial(x)))
+        return x * self.gate(x)
 
 
 class CoordAtt(nn.Module):
@@ -206,13 +222,18 @@ class CoordAtt(nn.Module):
         self.conv_h = nn.Conv2d(hidden, channels, 1)
         self.conv_w = nn.Conv2d(hidden, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights in (0, 1) of the rows, float [B, C, H, 1], and of the columns, [B, C, 1, W]."""
         height, width = x.shape[2:]
         rows = x.mean(3, keepdim=True)
         columns = x.mean(2, keepdim=True).transpose(2, 3)
         both = F.hardswish(self.bn1(self.conv1(torch.cat((rows, columns), 2))))
         rows, columns = both.split((height, width), 2)
-        return x * torch.sigmoid(self.conv_w(columns.transpose(2, 3))) * torch.sigmoid(self.conv_h(rows))
+        return torch.sigmoid(self.conv_h(rows)), torch.sigmoid(self.conv_w(columns.transpose(2, 3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = self.gates(x)
+        return x * columns * rows
 
 
 class SimAM(nn.Module):
@@ -230,12 +251,16 @@ class SimAM(nn.Module):
         super().__init__()
         self.e_lambda = e_lambda
 
-    def forward(self, x: Tensor) -> Tensor:
+    def gate(self, x: Tensor) -> Tensor:
+        """Weights in (0.62, 1), the sigmoid of an inverse energy, float [B, C, H, W]."""
         n = x.shape[2] * x.shape[3] - 1
         if n < 1:
             raise UserError("SimAM: the map must be larger than 1x1: use larger pictures or fewer strides")
         d = (x - x.mean((2, 3), keepdim=True)).square()
-        return x * torch.sigmoid(d / (4 * (d.sum((2, 3), keepdim=True) / n + self.e_lambda)) + 0.5)
+        return torch.sigmoid(d / (4 * (d.sum((2, 3), keepdim=True) / n + self.e_lambda)) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
 
 
 class HybridAttention(nn.Module):

@@ -55,10 +55,19 @@ class PSA(nn.Module):
         )
         self.se = SE(branch, reduction=16, bias=True)
 
+    def _maps(self, x: Tensor) -> Tensor:
+        return torch.stack([branch(x) for branch in reversed(self.branches)], 1)
+
+    def _shares(self, maps: Tensor) -> Tensor:
+        return self.se.gate(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]).softmax(1)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Shares in (0, 1) of the four kernels, the largest first, which add to 1 per channel: [B, C, 1, 1]."""
+        return self._shares(self._maps(x)).flatten(1, 2)
+
     def forward(self, x: Tensor) -> Tensor:
-        maps = torch.stack([branch(x) for branch in reversed(self.branches)], 1)
-        gates = self.se.gate(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
-        return (maps * gates.softmax(1)).flatten(1, 2)
+        maps = self._maps(x)
+        return (maps * self._shares(maps)).flatten(1, 2)
 
 
 class ACmix(nn.Module):

@@ -151,27 +151,35 @@ class CostCounter:
     def __call__(self, recipe: Mapping[str, Any]) -> NetCost | None:
         """What the net of a recipe's plain values costs; None for a pipeline, which is fitted, not trained."""
         pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
-        return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels)
+        return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels, recipe.get("code"))
 
-    def of_net(self, model: str, options: Mapping[str, Any], pixels: int | None = None) -> NetCost | None:
-        """The same of a model, its options and the side of its pictures, by default what it was designed for."""
+    def of_net(
+        self,
+        model: str,
+        options: Mapping[str, Any],
+        pixels: int | None = None,
+        code: Mapping[str, str] | None = None,
+    ) -> NetCost | None:
+        """The same of a model, its options and the side of its pictures, by default what it was designed for; ``code``
+        is that of parts that are not ours."""
 
         def count() -> list[int] | None:
             net = meta_net(model, **options)
             return list(count_cost(net, pixels or net.input_size or FACE_SIDE)) if net else None
 
-        known = self._kept(json.dumps([model, options, pixels], sort_keys=True), count)
+        known = self._kept(json.dumps([model, options, pixels, *filter(None, [code])], sort_keys=True), count)
         return NetCost(*known) if known else None
 
     def parameters(self, recipe: Mapping[str, Any]) -> float:
         """Weights of the net of a recipe's plain values; NaN for a pipeline."""
         model, options = recipe["model"], recipe.get("model_options", {})
+        code = filter(None, [recipe.get("code")])
 
         def count() -> int | None:
             net = meta_net(model, **options)
             return count_parameters(net) if net else None
 
-        known = self._kept(json.dumps([model, options, "parameters"], sort_keys=True), count)
+        known = self._kept(json.dumps([model, options, "parameters", *code], sort_keys=True), count)
         return math.nan if known is None else known
 
 

@@ -18,9 +18,6 @@ from fer_lib.models.describe import count_parameters
 from fer_lib.models.grammar import MODULES
 from fer_lib.plots import OURS, PAPER, QUIET
 
-ATTENTION = tuple(set(MODULES.values()))
-"""Classes that the drawing highlights: every block that a net's name can carry."""
-
 # Where a module stands in a residual block, by its attribute.
 PLACES = {
     "attention": "before the sum",
@@ -109,7 +106,7 @@ def _record(model: Classifier, picture: torch.Tensor) -> dict[nn.Module, tuple[t
 def _parts(name: str, module: nn.Module, calls: dict) -> Iterator[Part]:
     """A child of the net as one part, or as several where modules of its own follow its blocks."""
     shape = calls[module][1]
-    if isinstance(module, ATTENTION):
+    if isinstance(module, tuple(MODULES.values())):
         yield Part("attention", _label(module), shape, count_parameters(module), is_attention=True)
         return
     children = [child for child in module.children() if child in calls]
@@ -122,7 +119,7 @@ def _parts(name: str, module: nn.Module, calls: dict) -> Iterator[Part]:
         blocks = list(group)
         shape = calls[blocks[-1]][1]
         parameters = sum(map(count_parameters, blocks))
-        if issubclass(kind, ATTENTION):
+        if issubclass(kind, tuple(MODULES.values())):
             yield Part("attention", _label(blocks[0]), shape, parameters, is_attention=True)
         elif issubclass(kind, nn.Sequential):
             yield Part("", " + ".join(_label(layer) for layer in blocks[0]), shape, parameters)
@@ -148,7 +145,7 @@ def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Modu
     """Attention modules that lie in no other one, with their paths."""
     for name, child in module.named_children():
         here = f"{path}.{name}".lstrip(".")
-        if isinstance(child, ATTENTION):
+        if isinstance(child, tuple(MODULES.values())):
             yield here, child
         else:
             yield from _outermost(child, here)

@@ -65,7 +65,11 @@ class IAFF(MSCAM):
         self.local_att2 = nn.Sequential(*_local(channels, channels // reduction))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        w = self.share(x, y)
+        return x * w + y * (1 - w)
+
+    def share(self, x: Tensor, y: Tensor) -> Tensor:
+        """Weights in (0, 1) of the residual branch x, float [B, C, H, W]; the shortcut y has the rest."""
         w = self.gate(x + y)
         first = x * w + y * (1 - w)
-        w = torch.sigmoid(self.local_att2(first) + self.global_att(first))
-        return x * w + y * (1 - w)
+        return torch.sigmoid(self.local_att2(first) + self.global_att(first))

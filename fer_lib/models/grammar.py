@@ -28,7 +28,8 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
     "sc": convolution.SpaceToDepth,
     "spd": convolution.SpaceToDepth,
 }
-"""The class of every block; slot and options are said in :data:`fer_lib.nets.BLOCKS`."""
+"""The class of every block; slot and options are said in :data:`fer_lib.nets.BLOCKS`, and both grow with
+:func:`fer_lib.models.register_block`."""
 
 
 def build_resnet(

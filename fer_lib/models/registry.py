@@ -5,10 +5,13 @@ from functools import partial
 
 from torch import nn
 
+from fer_lib.errors import UserError, unknown
 from fer_lib.models import paper_nets, published, small
 from fer_lib.models.classical import build_classical
-from fer_lib.models.grammar import build_resnet
-from fer_lib.nets import PIPELINES, STUDIED, check_net, is_classical
+from fer_lib.models.grammar import MODULES, build_resnet
+from fer_lib.nets import BLOCKS, PIPELINES, STUDIED, WHOLE_MAP, check_net, is_classical, known_net
+from fer_lib.paths import user_path
+from fer_lib.plugins import default_name, load_file, options_of, register
 
 # Nets outside the grammar of residual nets.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -64,3 +67,56 @@ def list_models(classical: bool = False) -> list[str]:
         classical: the classical pipelines instead, which are fitted and not trained.
     """
     return list(PIPELINES if classical else STUDIED)
+
+
+# ---------------------------------------------------------------- blocks of your own
+
+FROM_FILES: list[tuple[str, str]] = []
+"""Reference and slot of every block that :func:`register_file` took, for processes that begin without them."""
+
+
+def register_block(make: type[nn.Module], name: str | None = None, slot: str = "branch") -> type[nn.Module]:
+    """Take an attention module of your own: ``resnet18_NAME`` is then a net like any other. Also a decorator.
+
+    Args:
+        make: its class, built as ``make(channels, **options)`` with a default for every option; it maps float
+            [B, C, H, W] to the same shape.
+        name: what nets call it, small letters and digits; by default the class's own name in small letters.
+        slot: its place in a net, ``branch``, ``inner`` or ``after_stage`` of :class:`fer_lib.models.resnet.Slots`.
+
+    Returns:
+        The class.
+
+    Raises:
+        UserError: the class, the name or the slot does not fit.
+    """
+    if not (isinstance(make, type) and issubclass(make, nn.Module)):
+        raise UserError(f"{make!r} is no class of torch.nn.Module")
+    if slot not in WHOLE_MAP:
+        raise unknown("slot", slot, WHOLE_MAP)
+    name = name or default_name(make)
+    options = options_of(make, f"block {make.__name__}", "channels")
+    taken = {*BLOCKS, *known_net("resnet18").options.__struct_fields__, "ends"}
+    register("block", name, make, taken, about=slot)
+    BLOCKS[name], MODULES[name] = (slot, options), make
+    return make
+
+
+def register_file(reference: str, slot: str = "branch") -> str:
+    """Take the module of a Python file, as in ``my_module.py:MyAttention``; gives its name.
+
+    Raises:
+        UserError: there is no such file or class, or see :func:`register_block`.
+    """
+    file, _, name = reference.rpartition(":")
+    if not file or not name:
+        raise UserError(f"{reference}: write FILE:CLASS, as in my_module.py:MyAttention")
+    path = user_path(file).resolve()
+    found = vars(load_file(path))
+    classes = [key for key, value in found.items() if isinstance(value, type) and issubclass(value, nn.Module)]
+    if name not in classes:
+        raise UserError(f"{file}: {unknown('class', name, classes)}")
+    register_block(found[name], slot=slot)
+    if (entry := (f"{path}:{name}", slot)) not in FROM_FILES:
+        FROM_FILES.append(entry)
+    return default_name(found[name])

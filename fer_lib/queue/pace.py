@@ -5,11 +5,13 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from fer_lib.errors import UserError
 from fer_lib.models.describe import CostCounter, NetCost
 from fer_lib.queue.plan import Status
 from fer_lib.recipe import Recipe
@@ -106,7 +108,8 @@ class Pace:
             recipes[key] = record.spec["recipe"]
         own = {key: statistics.median(values) for key, values in seconds.items()}
         for (precision, name), recipe in recipes.items():
-            rates[precision].append(own[precision, name] / self._work(recipe))
+            with suppress(UserError):  # a net with somebody's module that is not at hand
+                rates[precision].append(own[precision, name] / self._work(recipe))
         return _Known(own, {precision: statistics.median(values) for precision, values in rates.items()})
 
     def _work(self, recipe: dict[str, Any]) -> float:

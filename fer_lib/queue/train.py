@@ -2,7 +2,6 @@
 
 import platform
 import shutil
-import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +14,13 @@ import torch
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
-from fer_lib.kept import code_digest
 from fer_lib.metrics import summary
 from fer_lib.models.describe import meta_net, milliseconds
-from fer_lib.paths import ROOT, results_dir
+from fer_lib.paths import results_dir
 from fer_lib.queue.lock import locked, sweep
 from fer_lib.recipe import RunSpec
-from fer_lib.runs import SCHEMA, RunRecord, metrics_of, predictions_of, read_record, write_record
-from fer_lib.training import Outcome, Stop, choose_device, device_name, fit, precision_name
+from fer_lib.runs import SCHEMA, RunRecord, code_version, metrics_of, predictions_of, read_record, write_record
+from fer_lib.training import Outcome, Stop, Watch, choose_device, device_name, fit, precision_name
 from fer_lib.training.classical import classical_environment, fit_classical
 
 
@@ -33,6 +31,7 @@ def train_run(
     device: str = "auto",
     stop: Stop | None = None,
     say: Callable[[str], None] = print,
+    watch: Watch | None = None,
     dataset: FaceDataset | None = None,
 ) -> RunRecord:
     """Return the record of a run, training it first if there is none.
@@ -43,6 +42,7 @@ def train_run(
         device: see :func:`fer_lib.training.choose_device`.
         stop: asks the training to end early; see :class:`fer_lib.training.Stop`.
         say: receives the lines of progress.
+        watch: see :data:`fer_lib.training.Watch`.
         dataset: the recipe's dataset where the caller already holds it.
 
     Raises:
@@ -59,6 +59,7 @@ def train_run(
         say(f"{spec.run_id}: complete, loaded from its record")
         return record
     choose_device(device)
+    spec.recipe.check_code()
     dataset = dataset or load_dataset(spec.recipe.dataset)
     for note in dataset.notes:
         say(note)
@@ -71,7 +72,7 @@ def train_run(
                 outcome, target = fit_classical(spec, dataset, stop=stop, say=say), torch.device("cpu")
                 where = environment(target) | classical_environment()
             else:
-                outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say)
+                outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say, watch=watch)
                 target = choose_device(device)
                 where = environment(target, spec.recipe.precision)
             latency = _latency(spec, dataset, target)
@@ -167,24 +168,3 @@ def environment(device: torch.device, precision: str | None = None) -> dict[str,
         "device": device_name(device),
         "precision": precision_name(device, precision),
     }
-
-
-def code_version() -> dict[str, Any]:
-    """The checkout's commit and whether it has changes, and a digest of the library's sources.
-
-    The digest is there even where git is not, as on a machine the tree was copied to.
-    """
-    commit = _git("rev-parse", "HEAD")
-    return {
-        "commit": commit or None,
-        "modified": bool(_git("status", "--porcelain", "--", "fer_lib")) if commit else None,
-        "digest": code_digest(),
-    }
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()

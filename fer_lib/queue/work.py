@@ -18,6 +18,7 @@ import torch
 
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.errors import UserError, check_least
+from fer_lib.models.registry import FROM_FILES, register_file
 from fer_lib.queue.lock import Busy, locked
 from fer_lib.queue.plan import run_status
 from fer_lib.queue.train import train_run
@@ -162,7 +163,7 @@ def _share(
     workers = {}
     for number in range(1, jobs + 1):
         ours, theirs = context.Pipe(duplex=False)
-        arguments = (specs, results, device, worker_threads(jobs), deadline, theirs)
+        arguments = (specs, FROM_FILES, results, device, worker_threads(jobs), deadline, theirs)
         process = context.Process(target=_worker, args=arguments, daemon=True)
         process.start()
         theirs.close()
@@ -194,9 +195,17 @@ def _share(
 
 
 def _worker(
-    specs: Sequence[RunSpec], results: Path, device: str, threads: int, deadline: float | None, pipe: Connection
+    specs: Sequence[RunSpec],
+    modules: Sequence[tuple[str, str]],
+    results: Path,
+    device: str,
+    threads: int,
+    deadline: float | None,
+    pipe: Connection,
 ) -> None:
     torch.set_num_threads(threads)
+    for reference, slot in modules:
+        register_file(reference, slot)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def say(line: str) -> None:

@@ -117,7 +117,8 @@ def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
     gain = claim.kind == "gain"
     unit, form = (" points", "{:+.1f}") if gain else (" %", "{:.1f}")
     spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}"
-    interval = "" if pd.isna(row["low"]) else f"{form.format(row['low'])} to {form.format(row['high'])}{unit}"
+    fixed = pd.isna(row["low"]) or row["low"] == row["high"]  # as of a pipeline without chance
+    interval = "" if fixed else f"{form.format(row['low'])} to {form.format(row['high'])}{unit}"
     found = {"ours": form.format(row["ours"]) + spread + unit, "interval": interval}
     return found | {"ours_value": row["ours"], "seeds": row["seeds"]}
 

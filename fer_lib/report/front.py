@@ -44,9 +44,11 @@ def how_sure(material: Material) -> dict[str, str]:
     if len(read):
         marks = ", ".join(f"{count} {name}" for name, count in read["standing"].value_counts().items())
         nets = read["baseline"].nunique()
+        fewest, most = int(read["epochs"].min()), int(read["epochs"].max())
+        epochs = f"{fewest} to {most}" if most > fewest else str(fewest)
         found["Weak"] = (
             f"the <a href='gains.html'>comparison of modules</a>: {nets} small net{'s' if nets > 1 else ''}, "
-            f"{int(read['epochs'].min())} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "
+            f"{epochs} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "
             f"such studies it would find a gain of {read['smallest'].min():.1f} points."
         )
     state = material.state

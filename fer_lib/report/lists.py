@@ -71,7 +71,8 @@ def _family(
     title: str, baseline: pd.Series, known: pd.DataFrame, whole: pd.DataFrame, material: Material
 ) -> dict[str, Any]:
     recipe = get_recipe(baseline["recipe"])
-    name = title.format(net=baseline["system"], paper=words.paper(baseline["paper"])["short"])
+    net = baseline["system"][0].upper() + baseline["system"][1:]
+    name = title.format(net=net, paper=words.paper(baseline["paper"])["short"])
     data = f"{words.dataset(recipe.dataset)}, {words.protocol(recipe.protocol)}, {recipe.epochs} epochs"
     return {
         "title": f"{name} ({words.dataset(recipe.dataset)})",

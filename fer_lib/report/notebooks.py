@@ -4,10 +4,8 @@ A scale is nothing but a set of papermill parameters, kept in ``notebooks/scales
 in seconds, on drawn faces; ``paper`` shows the recorded runs.
 """
 
-import ast
 import hashlib
 import json
-import math
 import re
 import shutil
 import sys
@@ -26,10 +24,10 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from fer_lib.errors import UserError, unknown
+from fer_lib.explore.parameters import assigned, fitting
 from fer_lib.paths import ROOT, check_output, results_dir, write_atomically
-from fer_lib.queue.train import code_version
 from fer_lib.report.pictures import slim_pictures
-from fer_lib.runs import read_records
+from fer_lib.runs import code_version, read_records
 
 NOTEBOOKS = ROOT / "notebooks"
 SCALES = ("smoke", "paper")
@@ -153,16 +151,10 @@ def _parameters(name: str, scale: str, changes: dict[str, Any]) -> tuple[dict[st
         raise unknown("scale", scale, SCALES)
     table = tomllib.loads((NOTEBOOKS / "scales.toml").read_text(encoding="utf-8"))
     # papermill only warns about a name the notebook does not have, and would go on at paper scale.
-    known, parameters = own_parameters(name), {}
-    for parameter, value in (table[scale].get(name, {}) | changes).items():
-        if parameter not in known:
-            raise UserError(f"{name}.ipynb: {unknown('parameter', parameter, known)}")
-        try:
-            parameters[parameter] = _like(known[parameter], value)
-        except ValueError:
-            kind = KINDS[type(known[parameter])]
-            own = f"the notebook's own is {known[parameter]!r}"
-            raise UserError(f"{name}.ipynb: parameter {parameter} must be {kind}, not {value!r}; {own}") from None
+    try:
+        parameters = fitting(table[scale].get(name, {}) | changes, own_parameters(name))
+    except UserError as error:
+        raise UserError(f"{name}.ipynb: {error}") from None
     return parameters, table["cell_seconds"][scale]
 
 
@@ -170,33 +162,7 @@ def own_parameters(name: str) -> dict[str, Any]:
     """What the parameters cell of a notebook says, by name."""
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     (cell,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    lines = [line for line in ast.parse(cell.source).body if isinstance(line, ast.Assign)]
-    return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
-
-
-KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
-"""What a parameter may be, in words."""
-
-
-def _like(own: Any, value: Any) -> Any:
-    """A value of the type of a parameter's own value; a text is read as one.
-
-    Raises:
-        ValueError: it is of another type.
-    """
-    kind = type(own)
-    if isinstance(value, str) and kind is not str:
-        if kind is bool:
-            words = {"true": True, "false": False}
-            if value.lower() not in words:
-                raise ValueError
-            return words[value.lower()]
-        value = kind(value)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise ValueError
-    return value
+    return assigned(cell.source)
 
 
 def _first_error(error: PapermillExecutionError) -> str:

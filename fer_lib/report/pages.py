@@ -85,7 +85,7 @@ class Site:
         self.about = {
             "title": words.TITLE,
             "study": words.STUDY,
-            "css": Markup(_css()),
+            "css": Markup(page_css()),
             "nav": nav,
             "stamp": _stamp(material),
         }
@@ -266,9 +266,10 @@ def render_page(source: Path, site: dict[str, Any], before: Any = None, after: A
 def _tables(body: str) -> str:
     """Tables of notebooks as a reader wants them: no row numbers, numbers to the right, scrolled by keyboard too."""
     body = re.sub(r"<table.*?</table>", lambda found: _table(found[0]), body, flags=re.DOTALL)
-    return re.sub(
-        r'<div class="(output_html[^"]*)"', r'<div class="\1" tabindex="0" role="region" aria-label="Table"', body
-    )
+    for kind, name in (("html", "Table"), ("png", "Figure")):
+        opening = rf'<div class="(output_{kind}[^"]*)"'
+        body = re.sub(opening, rf'<div class="\1" tabindex="0" role="region" aria-label="{name}"', body)
+    return body
 
 
 def _table(table: str) -> str:
@@ -319,17 +320,17 @@ def _module_figures(material: Material) -> tuple[Markup, Markup]:
     """The figure of gains, wide and for a phone."""
     control = material.own_gains[""]
     return tuple(
-        _inline(plots.svg(module_figure(control, tall)).decode(), module_words(control)) for tall in (False, True)
+        inline_figure(plots.svg(module_figure(control, tall)).decode(), module_words(control)) for tall in (False, True)
     )
 
 
-def _inline(svg: str, told: str) -> Markup:
+def inline_figure(svg: str, told: str) -> Markup:
     """A figure as part of a page, with its words for those who do not see it."""
     return Markup(svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{html.escape(told)}" ', 1))
 
 
 @cache
-def _css() -> str:
+def page_css() -> str:
     return (TEMPLATES / "page.css").read_text(encoding="utf-8") + HtmlFormatter(style="friendly").get_style_defs(
         ".highlight"
     )

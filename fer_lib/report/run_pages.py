@@ -62,6 +62,7 @@ def training_context(records: Sequence[RunRecord], material: Material) -> dict[s
             "data fingerprint": data["fingerprint"][:16],
         },
         "accuracies": _accuracies(records),
+        "validated": _validated(records),
         "classes": _class_rows(records),
         "confusion": _confusion(records),
         "names": first.classes,
@@ -104,7 +105,8 @@ def _changed(record: RunRecord, recipe: Any) -> str:
 
 def _pictures(records: Sequence[RunRecord]) -> str:
     counts = records[0].content["data"]["counts"]
-    text = f"{counts['train']:,} to train, {counts['val']:,} to choose the epoch, {counts['test']:,} to test"
+    chosen_on = f"{counts['val']:,} to choose the epoch, " if counts["val"] else ""
+    text = f"{counts['train']:,} to train, {chosen_on}{counts['test']:,} to test"
     return text + (f" (first of {len(records)} folds)" if len(records) > 1 else "")
 
 
@@ -114,14 +116,20 @@ def _percent(share: float) -> str:
 
 def _accuracies(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
     rows = []
-    for rule in RULES:
-        row: dict[str, Any] = {"rule": RULE_WORDS[rule], "ours": rule == "val_selected"}
+    validated = _validated(records)
+    for rule in RULES if validated else ("last", "test_best"):
+        row: dict[str, Any] = {"rule": RULE_WORDS[rule], "ours": rule == ("val_selected" if validated else "last")}
         row["epoch"] = records[0].content["metrics"][rule]["epoch"] if len(records) == 1 else ""
         for part in PART_WORDS:
             for kind in KINDS:
                 row[f"{part}_{kind}"] = _percent(pooled(records, part, rule, kind))
         rows.append(row)
     return rows
+
+
+def _validated(records: Sequence[RunRecord]) -> bool:
+    """Whether a part of the pictures chose the epoch; on CK+ nothing does, and the last is ours."""
+    return bool(records[0].content["data"]["counts"].get("val"))
 
 
 def _class_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
@@ -180,8 +188,8 @@ def chart(record: RunRecord) -> dict[str, Any]:
         "ticks": ticks,
         "last": int(epochs[-1]),
         "chosen": chosen,
-        "told": f"Validation accuracy {_at(lines['val'], chosen)} at epoch {chosen}, training accuracy "
-        f"{_at(lines['train'], len(epochs))} at the end.",
+        "told": (f"Validation accuracy {_at(lines['val'], chosen)} at epoch {chosen}; training" if dot else "Training")
+        + f" accuracy {_at(lines['train'], len(epochs))} at the end.",
     }
 
 

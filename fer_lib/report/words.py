@@ -7,7 +7,7 @@ from fer_lib.claims import Claim
 from fer_lib.data import is_drawn
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
-from fer_lib.recipe import load_papers
+from fer_lib.recipe import load_papers, paper_names
 
 TITLE = "Do attention modules improve facial-expression recognition?"
 STUDY = "Attention in facial-expression recognition: a reproducibility study"
@@ -47,7 +47,7 @@ def paper(name: str) -> dict[str, Any]:
     content = load_papers()[name]
     about = dict(content["paper"])
     about.setdefault("short", about.get("title", name))
-    about["cited"] = about["short"] + (f" ({about['year']})" if "year" in about else "")
+    about["cited"] = paper_names()[name]
     return about
 
 

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from fer_lib import plots
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
 from fer_lib.data.facts import Facts, load_facts
 from fer_lib.data.ferplus import majority
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
-from fer_lib.recipe import Recipe, list_recipes
+from fer_lib.recipe import Recipe, list_recipes, paper_names
 from fer_lib.selection import RULES
 from fer_lib.statistics import sample_sd
 from fer_lib.study.columns import table_of
@@ -184,13 +186,13 @@ def calibration_audit(study: Study) -> pd.DataFrame:
     """How far the nets' confidence can be believed, on the test part, from the recorded 8-bit probabilities.
 
     Returns:
-        One row per recipe: accuracy, mean confidence, ``overconfidence`` (their difference), expected calibration
-        error (Guo et al. 2017, 15 intervals) and negative log-likelihood (nats).
+        One row per recipe: accuracy (of the recorded answers), mean confidence, ``overconfidence`` (their difference),
+        expected calibration error (Guo et al. 2017, 15 intervals) and negative log-likelihood (nats).
     """
     rows = []
     for group in study.longest.values():
         seeds = [(truth, shares) for (truth, _), shares in zip(group.classified(), group.shares(), strict=True)]
-        accuracy = np.array([(shares.argmax(1) == truth).mean() for truth, shares in seeds])
+        accuracy = np.array(group.accuracies())  # as recorded: the probabilities' 8 bits can tie two classes
         confidence = np.array([shares.max(1).mean() for _, shares in seeds])
         likelihoods = [negative_log_likelihood(truth, shares) for truth, shares in seeds]
         rows.append(
@@ -224,6 +226,12 @@ def reliability_table(study: Study, bins: int = 10) -> pd.DataFrame:
                 | {name: 100 * found[name][interval] for name in ("confidence", "accuracy")}
             )
     return pd.DataFrame(rows, columns=[*head, "pictures", "confidence", "accuracy"])
+
+
+def reliability_figure(table: pd.DataFrame) -> Figure:
+    """The table of :func:`reliability_table`, a panel per file of recipes and dataset."""
+    names = paper_names()
+    return plots.reliability(table.assign(paper=[names[recipe.split("/")[0]] for recipe in table["recipe"]]))
 
 
 # ---------------------------------------------------------------- what rows are made of

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from fer_lib import plots
 from fer_lib.claims import NUMBERS as KINDS_OF_NUMBER
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.metrics import summary
-from fer_lib.recipe import get_recipe, list_recipes
+from fer_lib.recipe import get_recipe, list_recipes, paper_names
 from fer_lib.statistics import fit, sample_sd
 from fer_lib.study.columns import Column, Row, readable, table_of
 from fer_lib.study.evidence import paper_finding
@@ -197,10 +199,10 @@ def _exceeding(claim: Claim, study: Study) -> str:
     for weights, group in sorted(candidates, key=lambda found: found[0]):
         low = study.least_of_one_more(group)
         if low is not None and low > claim.value:
-            size = f"{weights / 1e6:.2f} million weights" if weights else "no net"
+            size = f"{weights / 1e6:.2f} million weights, {group.epochs} epochs" if weights else "no net"
             mean, seeds = 100 * np.mean(group.accuracies()), len(group.seeds)
             return (
-                f"by {get_recipe(group.recipe).title} ({size}, {group.epochs} epochs): {mean:.1f} %, n = {seeds}, "
+                f"by {get_recipe(group.recipe).title} ({size}): {mean:.1f} %, n = {seeds}, "
                 f"one more above {100 * low:.1f}"
             )
     return ""
@@ -266,6 +268,16 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
         pairs = zip(table["recipe"], table["runs"].str.split().map(len), strict=True)
         shown["runs"] = [f"[{count}]({runs_page}#{anchor(name)})" if count else "" for name, count in pairs]
     return shown
+
+
+def claim_figure(table: pd.DataFrame) -> Figure:
+    """The accuracies and recalls of a claim table."""
+    return plots.claims(table.replace({"paper": paper_names()}))
+
+
+def gain_figure(table: pd.DataFrame) -> Figure:
+    """The gains of a claim table."""
+    return plots.gain_claims(table.replace({"paper": paper_names()}))
 
 
 def open_sentence(table: pd.DataFrame) -> str:

@@ -341,7 +341,7 @@ def _of_counts() -> Iterator[Row]:
     counts = [claim for claim in list_claims() if claim.kind == "count"]
     for claim, row in zip(counts, table.itertuples(), strict=True):
         word = "counted right" if row.agree == "yes" else "counted otherwise"
-        yield claim.paper, claim.place, f"{row.data}: {row.printed}", word, f"the data has {row.here}", claim.id
+        yield claim.paper, claim.place, f"{row.data}: {row.printed}", word, f"the data have {row.here}", claim.id
 
 
 def _value(claim: Claim) -> float:

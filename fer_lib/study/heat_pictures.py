@@ -11,6 +11,7 @@ from fer_lib.explain import heat_maps
 from fer_lib.runs import RunRecord
 from fer_lib.study.groups import longest_runs
 from fer_lib.study.heat_scores import load_if_here, predict, show
+from fer_lib.study.heat_verdict import called
 from fer_lib.study.weights import has_net, load_trained
 
 
@@ -37,7 +38,7 @@ def heat_figure(
     for name in expressions:
         of_class = np.flatnonzero(shown.labels == dataset.classes.index(name))
         chosen += of_class[np.argsort(-hits[of_class], kind="stable")][:each].tolist()
-    rows = {name: heat_maps(net, shown.inputs[chosen], shown.labels[chosen]) for name, net in nets.items()}
+    rows = {called(name): heat_maps(net, shown.inputs[chosen], shown.labels[chosen]) for name, net in nets.items()}
     titles = [dataset.classes[label] for label in shown.labels[chosen]]
     return plots.heat(shown.images[chosen], rows, titles, None if shown.regions is None else shown.regions[chosen])
 

@@ -102,8 +102,8 @@ class Shown:
     regions: np.ndarray | None
 
 
-def show(record: RunRecord, dataset: FaceDataset, pictures: int) -> Shown:
-    """The first test pictures of a run, cut and enlarged as its net wants them.
+def test_part(record: RunRecord, dataset: FaceDataset) -> np.ndarray:
+    """Where in its dataset a run's test pictures stand, int64 [N], in the order of its predictions.
 
     Raises:
         UserError: the dataset is not the run's.
@@ -114,8 +114,20 @@ def show(record: RunRecord, dataset: FaceDataset, pictures: int) -> Shown:
     protocol, by_class = spec["recipe"]["protocol"], spec.get("limits") == BY_CLASS
     limit = spec.get("limit_test")
     parts = run_parts(dataset, protocol, spec["fold"], spec["seed"], limit_test=limit, by_class=by_class)
-    chosen = parts[0].test[:pictures]
-    augmentation, side = Augmentation.from_dict(spec["recipe"]["augment"]), dataset.images.shape[1]
+    return np.concatenate([part.test for part in parts])
+
+
+test_part.__test__ = False  # not a test, whatever pytest makes of its name
+
+
+def show(record: RunRecord, dataset: FaceDataset, pictures: int) -> Shown:
+    """The first test pictures of a run, cut and enlarged as its net wants them.
+
+    Raises:
+        UserError: the dataset is not the run's.
+    """
+    chosen = test_part(record, dataset)[:pictures]
+    augmentation, side = Augmentation.from_dict(record.spec["recipe"]["augment"]), dataset.images.shape[1]
     window, size = augmentation.window_size(side), augmentation.output_size(side)
     margin = round((side - window) / 2)
 

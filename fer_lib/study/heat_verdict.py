@@ -14,7 +14,8 @@ before any map was scored:
   pictures (:func:`fer_lib.statistics.fit`, :func:`fer_lib.statistics.picture_variance`).
 * supported: the interval lies above 0; contradicted: below 0; undecided: it holds 0; else not judged, and why.
 
-The pointing game, the other methods, ROAD, and wrongly classified pictures are shown beside it and judge nothing.
+The pointing game, the other methods, ROAD, and wrongly classified pictures are shown beside it and are no part of the
+verdict.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ import torch
 from scipy import stats
 
 from fer_lib.models import create_model
+from fer_lib.recipe import list_recipes, paper_names
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, picture_variance
 from fer_lib.study.heat_scores import MEASURES
@@ -34,6 +36,18 @@ MIN_SEEDS = 3
 LEARNED = 2.0
 SANE = 0.5
 METHOD = "Grad-CAM"
+NETS = {
+    "resnet18": "ResNet18",
+    "resnet18_cbam_ends": "ResNet18 + CBAM at both ends",
+    "resnet18_coord_simam": "ResNet18 + coordinate attention + SimAM",
+}
+"""The nets that are compared, in words."""
+
+
+def called(name: str) -> str:
+    """A net, a paper or a recipe in words; any other name as it is."""
+    recipe = list_recipes().get(name)
+    return recipe.title if recipe else (NETS | paper_names()).get(name, name)
 
 
 @dataclass(frozen=True)
@@ -109,7 +123,7 @@ def comparison_table(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
     rows = {}
     for name, found in comparisons.items():
         interval = "–" if found.low is None else f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
-        rows[name] = {
+        rows[called(name)] = {
             "pairs of seeds": found.seeds,
             "heat in the region without it, %": f"{100 * found.without:.1f}" if found.seeds else "–",
             "with it, %": f"{100 * found.with_:.1f}" if found.seeds else "–",
@@ -175,7 +189,9 @@ def accuracy_table(records: Mapping[str, Mapping[int, RunRecord]]) -> pd.DataFra
     """
     seeds = sorted({seed for runs in records.values() for seed in runs})
     rows = {
-        model: {f"seed {seed}": f"{runs[seed].accuracy(kind='plain'):.1%}" if seed in runs else "–" for seed in seeds}
+        called(model): {
+            f"seed {seed}": f"{runs[seed].accuracy(kind='plain'):.1%}" if seed in runs else "–" for seed in seeds
+        }
         for model, runs in records.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")
@@ -196,5 +212,5 @@ def map_sizes(models: Mapping[str, int]) -> pd.DataFrame:
             net(torch.zeros(1, net.in_channels, pixels, pixels))
         hook.remove()
         _, channels, height, width = shapes[0]
-        rows.append((name, f"{pixels} × {pixels}", f"{height} × {width}", channels))
+        rows.append((called(name), f"{pixels} × {pixels}", f"{height} × {width}", channels))
     return pd.DataFrame(rows, columns=["net", "picture", "places of the last map", "maps"]).set_index("net")

@@ -4,14 +4,15 @@ A processor trains in bfloat16 only where it multiplies it in hardware, so that 
 """
 
 from collections import defaultdict
+from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
 
 from fer_lib.data import is_drawn
 from fer_lib.recipe import get_recipe
-from fer_lib.statistics import fit, sample_sd
-from fer_lib.study.columns import table_of
+from fer_lib.statistics import Fit, fit, sample_sd
+from fer_lib.study.columns import DASH, Column, readable, table_of
 from fer_lib.study.gains import reading_of
 from fer_lib.study.groups import HELD_OUT, Group
 from fer_lib.study.results import MIN_SEEDS, Study
@@ -22,6 +23,18 @@ COLUMNS = (
     "recipe", "dataset", "precision", "seeds", "float32_seeds", "accuracy", "float32_accuracy", "sd", "float32_sd",
     "difference", "low", "high", "low_90", "high_90", "reading",
 )  # fmt: skip
+NUMBERS = ("accuracy", "float32_accuracy", "sd", "float32_sd", "difference", "low", "high", "low_90", "high_90")
+
+
+SHOWN = (
+    Column("net", lambda row: "{recipe:recipe}" if row["recipe"] else "all of them", DASH),
+    Column("precision", "{precision}"),
+    Column("accuracy, %", "{accuracy:.2f}[ ± {sd:.2f}], n = {seeds}", DASH),
+    Column("float32, %", "{float32_accuracy:.2f}[ ± {float32_sd:.2f}], n = {float32_seeds}", DASH),
+    Column("difference, points", "{difference:signed}", DASH),
+    Column("95 % interval", "{low:signed} to {high:signed}", DASH),
+    Column("reading", "{reading}"),
+)
 
 
 def precision_table(study: Study) -> pd.DataFrame:
@@ -36,45 +49,68 @@ def precision_table(study: Study) -> pd.DataFrame:
         ``accuracy`` and ``sd`` (percent) of the last epoch in either, ``difference`` (points), its 95 and 90 %
         interval for new seeds on the same pictures, and ``reading``, one of
         :data:`fer_lib.study.gains.READINGS` from three seeds in each. The spread of a seed is one for all rows; where
-        the split is drawn with the seed, seeds are compared on their common split.
+        the split is drawn with the seed, seeds are compared on their common split. Then, without a recipe, a row for
+        each shorter type of several recipes: its mean difference over them.
     """
     found = _accuracies(study)
     both = {name: by_type for name, by_type in found.items() if REFERENCE in by_type and len(by_type) > 1}
     if not both:
         return table_of([], COLUMNS)
     nets = {(name, precision): of_seeds for name, by_type in both.items() for precision, of_seeds in by_type.items()}
-    fitted = fit(
+    of_each = fit(
         {net: list(of_seeds.values()) for net, of_seeds in nets.items()},
-        {net: [(net[0], _split(net[0], seed)) for seed in of_seeds] for net, of_seeds in nets.items()},
+        {net: [(_shared(net[0], seed),) for seed in of_seeds] for net, of_seeds in nets.items()},
     )
     rows = []
     for (name, precision), of_seeds in nets.items():
-        if precision == REFERENCE:
-            continue
-        theirs = both[name][REFERENCE]
-        row = {
-            "recipe": name,
-            "dataset": get_recipe(name).dataset,
-            "precision": precision,
-            "seeds": len(of_seeds),
-            "float32_seeds": len(theirs),
-            **_level("", list(of_seeds.values())),
-            **_level("float32_", list(theirs.values())),
-            "reading": f"too few: {min(len(of_seeds), len(theirs))} of {MIN_SEEDS} seeds",
+        if precision != REFERENCE:
+            theirs = both[name][REFERENCE]
+            seeds = min(len(of_seeds), len(theirs))
+            rows.append(
+                {"recipe": name, "dataset": get_recipe(name).dataset, "precision": precision}
+                | {"seeds": len(of_seeds), "float32_seeds": len(theirs)}
+                | _level("", list(of_seeds.values()))
+                | _level("float32_", list(theirs.values()))
+                | _difference(of_each, (name, precision), (name, REFERENCE), seeds)
+            )
+    for precision in dict.fromkeys(row["precision"] for row in rows):
+        names = [row["recipe"] for row in rows if row["precision"] == precision]
+        if len(names) > 1:
+            runs = {p: [(n, seed, v) for n in names for seed, v in both[n][p].items()] for p in (precision, REFERENCE)}
+            over_all = fit(
+                {p: [value for _, _, value in of_type] for p, of_type in runs.items()},
+                {p: [(_shared(name, seed),) for name, seed, _ in of_type] for p, of_type in runs.items()},
+            )
+            seeds = min(map(len, runs.values()))
+            counts = {"seeds": len(runs[precision]), "float32_seeds": len(runs[REFERENCE])}
+            rows.append(
+                {"recipe": "", "dataset": "", "precision": precision}
+                | counts
+                | _difference(over_all, precision, REFERENCE, seeds)
+            )
+    return table_of(rows, COLUMNS, NUMBERS)
+
+
+def readable_precision(table: pd.DataFrame) -> pd.DataFrame:
+    """The table for a reader."""
+    return readable(table, SHOWN)
+
+
+def _difference(fitted: Fit, ours: Hashable, reference: Hashable, seeds: int) -> dict[str, object]:
+    """The columns of a comparison."""
+    row: dict[str, object] = {"reading": f"too few: {seeds} of {MIN_SEEDS} seeds" if seeds < MIN_SEEDS else "undecided"}
+    if fitted.sd is not None and fitted.comparable(ours, reference):
+        gain = fitted.gains([ours], reference)[0]
+        row |= {
+            "difference": 100 * gain.gain,
+            "low": 100 * gain.low_single,
+            "high": 100 * gain.high_single,
+            "low_90": 100 * gain.low_sameness,
+            "high_90": 100 * gain.high_sameness,
         }
-        if fitted.sd is not None and fitted.comparable((name, precision), (name, REFERENCE)):
-            gain = fitted.gains([(name, precision)], (name, REFERENCE))[0]
-            row |= {
-                "difference": 100 * gain.gain,
-                "low": 100 * gain.low_single,
-                "high": 100 * gain.high_single,
-                "low_90": 100 * gain.low_sameness,
-                "high_90": 100 * gain.high_sameness,
-            }
-            if min(len(of_seeds), len(theirs)) >= MIN_SEEDS:
-                row["reading"] = reading_of(gain)
-        rows.append(row)
-    return table_of(rows, COLUMNS)
+        if seeds >= MIN_SEEDS:
+            row["reading"] = reading_of(gain)
+    return row
 
 
 def _accuracies(study: Study) -> dict[str, dict[str, dict[int, float]]]:
@@ -96,7 +132,8 @@ def _differs_in_precision_only(group: Group) -> bool:
     return whole and trained == get_recipe(group.recipe).training()
 
 
-def _split(recipe: str, seed: int) -> object:
+def _shared(recipe: str, seed: int) -> Hashable:
+    """What the runs of a recipe share that is no matter of precision: a split drawn with the seed, or the recipe."""
     return (recipe, seed) if is_drawn(get_recipe(recipe).protocol) else recipe
 
 

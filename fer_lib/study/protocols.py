@@ -18,7 +18,7 @@ from fer_lib.clusters import by_person, difference_interval
 from fer_lib.data import PROTOCOLS, FaceDataset, is_drawn, run_parts
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.models import create_model
-from fer_lib.recipe import Recipe, get_recipe, list_recipes
+from fer_lib.recipe import Recipe, get_recipe, list_recipes, paper_names
 from fer_lib.statistics import sample_sd
 from fer_lib.study.columns import Column, readable, table_of
 from fer_lib.study.films import DRAWS, answers_by_person, check_films, tested, tested_of_ckplus
@@ -236,7 +236,8 @@ def readable_reach(table: pd.DataFrame) -> pd.DataFrame:
 
 def protocol_figure(table: pd.DataFrame) -> Figure:
     """The table of :func:`protocol_audit` with what the papers print."""
-    return plots.protocols(table, printed_accuracies(), WORDS)
+    printed = printed_accuracies()
+    return plots.protocols(table, printed.assign(paper=printed["paper"].map(paper_names())), WORDS)
 
 
 # ---------------------------------------------------------------- any dataset, on the spot

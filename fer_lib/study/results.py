@@ -39,7 +39,9 @@ class Study:
     ) -> None:
         self.records, self.problems = tuple(records), tuple(problems)
         self.costs = CostCounter(logs and logs / "costs.json")
-        self.starts = Kept(logs and logs / "starts.json", code_digest("models", "nets.py", "augment.py", "data"))
+        self.kept = Kept(
+            logs and logs / "kept.json", code_digest("models", "nets.py", "augment.py", "data", "training")
+        )
         self.built: dict[tuple, Any] = {}
         self.fit = cache(self._fit)
         self.picture_variance = cache(self._picture_variance)

@@ -1,25 +1,32 @@
 """One run as a notebook shows it: found or trained, summed up, drawn."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.errors import UserError
+from fer_lib.explore.live import Live, ask_reader
 from fer_lib.metrics import confusion_matrix, per_class
+from fer_lib.paths import results_dir
+from fer_lib.queue.pace import device_pace
+from fer_lib.queue.plan import run_status
 from fer_lib.queue.train import find_run, train_run
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
 from fer_lib.runs import RunRecord
 from fer_lib.study.groups import answers_of, longest_runs
-from fer_lib.study.results import Study
 from fer_lib.study.tables import rule_table
-from fer_lib.training import Stop
+from fer_lib.training import Interrupted, Stop, choose_device, device_name
 
 FEWEST_EPOCHS = 3
 """Epochs below which a curve shows nothing."""
+LONG = 10
+"""Minutes of training that are not begun before the reader has said yes."""
 CURVES = (
     "Solid: training, on augmented pictures, with the loss that is trained. Dashed: validation, on centre crops, with "
     "cross-entropy, on the axis to the right. The dot is the epoch with the best validation accuracy."
@@ -42,10 +49,14 @@ def open_run(
     limit_test: int = 0,
     width: int = 0,
     blocks: int = 0,
+    settings: Sequence[str] = (),
     train_missing: bool = False,
+    show_other: bool = False,
     device: str = "auto",
     results: Path,
+    records: Sequence[RunRecord] = (),
     say: Callable[[str], None] = print,
+    ask: Callable[[str], bool] = ask_reader,
 ) -> RunRecord | None:
     """The run that a notebook's parameters ask for; papermill's parameters know no None, so 0 and "" mean "as is".
 
@@ -59,39 +70,106 @@ def open_run(
         limit_test: evaluate on that many pictures of each part only.
         width: channels of a smaller net's first stage, to try things out.
         blocks: residual blocks in each of its stages.
+        settings: other values of the recipe, see :func:`fer_lib.recipe.with_changes`.
         train_missing: train the run if it is not recorded.
+        show_other: take the recipe's longest recorded run if the one asked for is not recorded.
         device: see :func:`fer_lib.training.choose_device`.
         results: folder that holds ``runs/``.
+        records: the study's runs, which tell how long this device takes and what else is recorded.
         say: receives the lines of progress.
+        ask: is asked whether to start a training of more than :data:`LONG` minutes.
 
     Returns:
-        The record asked for; else the recipe's longest recorded run; None where there is neither.
+        The record asked for, or the other one; None where there is neither, and ``say`` receives what it would take.
 
     Raises:
         UserError: a parameter does not fit the recipe, or the data are missing.
         fer_lib.training.Interrupted: the training was stopped; the same call continues it.
     """
-    changed = with_changes(
-        get_recipe(recipe),
-        dataset=dataset or None,
-        epochs=epochs or None,
-        width=width or None,
-        blocks=blocks or None,
-    )
-    spec = RunSpec(
-        changed, seed, None if fold < 0 else fold, limit_train=limit_train or None, limit_test=limit_test or None
-    )
-    if train_missing:
-        with Stop() as stop:  # the kernel's interrupt ends it between two steps, with a checkpoint
-            return train_run(spec, results=results, device=device, stop=stop, say=say)
+    try:
+        changed = with_changes(
+            get_recipe(recipe),
+            dataset=dataset or None,
+            epochs=epochs or None,
+            width=width or None,
+            blocks=blocks or None,
+            settings=settings,
+        )
+        spec = RunSpec(
+            changed, seed, None if fold < 0 else fold, limit_train=limit_train or None, limit_test=limit_test or None
+        )
+    except UserError as error:
+        raise UserError(_in_notebook_words(str(error))) from None
     if record := find_run(spec, results):
         return record
-    record = longest_runs(Study.load(results, recipe).records).get(recipe)
-    if record:
-        say(f"{spec.run_id} ({changed.epochs} epochs) is not recorded yet; below is the recipe's longest run")
-    else:
-        say(f"no run of {recipe} is recorded yet; TRAIN_MISSING = True trains {spec.run_id} ({changed.epochs} epochs)")
-    return record
+    minutes = expected_minutes(spec, results, records, device)
+    if train_missing and (minutes is None or minutes <= LONG or ask(f"{_takes(minutes, device)}. Train it now?")):
+        return _trained(spec, results, device, minutes, say)
+    command = "TRAIN_MISSING = True" if width or blocks else _command(spec, settings)
+    say(
+        f"{spec.run_id} ({changed.epochs} epochs) is not recorded, so nothing is shown of it. To train it, "
+        f"{_takes(minutes, device)}:\n    {command}"
+    )
+    other = longest_runs(records).get(recipe)
+    if other and show_other:
+        say(f"Below is the recipe's longest run, {other.id}, of {other.epochs} epochs.")
+        return other
+    if other:
+        say(f"SHOW_OTHER = True shows the recipe's longest run, {other.id}, of {other.epochs} epochs.")
+    return None
+
+
+def _trained(spec: RunSpec, results: Path, device: str, minutes: float | None, say: Callable[[str], None]) -> RunRecord:
+    say(f"{spec.run_id}: {_takes(minutes, device)}")
+    live = Live()
+    try:
+        with Stop() as stop:  # the kernel's interrupt ends it between two steps, with a checkpoint
+            return train_run(spec, results=results, device=device, stop=stop, say=say, watch=live)
+    except Interrupted as stopped:
+        where = str(stopped).partition(";")[0]
+        raise Interrupted(f"{where}; what was trained is kept.\nRun this cell again to go on from there.") from None
+    finally:
+        live.close()
+
+
+def expected_minutes(spec: RunSpec, results: Path, records: Sequence[RunRecord], device: str = "auto") -> float | None:
+    """Minutes that are left of a run on this device, all its threads at work; None where nothing is known."""
+    target = choose_device(device)
+    pace = device_pace(records, results_dir(), target)
+    minutes = pace.minutes(run_status(spec, results / "runs"))
+    return minutes / torch.get_num_threads() if minutes is not None and pace.on_cpu else minutes
+
+
+def _takes(minutes: float | None, device: str) -> str:
+    where = device_name(choose_device(device))
+    if minutes is None:
+        return f"nobody has measured how long it takes on this device ({where})"
+    return f"about {minutes:,.0f} minutes on this device ({where})" if minutes >= 1 else f"less than a minute ({where})"
+
+
+def _command(spec: RunSpec, settings: Sequence[str]) -> str:
+    """What trains a run at a terminal."""
+    recipe, own = spec.recipe, get_recipe(spec.recipe.name)
+    options = {
+        "seed": spec.seed,
+        "fold": spec.fold,
+        "dataset": recipe.dataset if recipe.dataset != own.dataset else None,
+        "epochs": recipe.epochs if recipe.epochs != own.epochs else None,
+        "limit-train": spec.limit_train,
+        "limit-test": spec.limit_test,
+    }
+    given = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    return " ".join(["fer train", recipe.name, *given, *(f"--set {setting}" for setting in settings)])
+
+
+def _in_notebook_words(text: str) -> str:
+    """A message of the command line with its options named as a notebook's parameters: ``FOLD = -1``."""
+
+    def parameter(option: re.Match) -> str:
+        name, value = option[1].upper().replace("-", "_"), option[2]
+        return f"{name} = {'-1' if value == 'None' else value}" if value else name
+
+    return re.sub(r"--([a-z][a-z-]*)(?: (None|-?\d+))?", parameter, text)
 
 
 def summary(record: RunRecord) -> pd.DataFrame:
@@ -112,38 +190,23 @@ def summary(record: RunRecord) -> pd.DataFrame:
     return pd.Series(facts, name="").to_frame()
 
 
-def show(
-    record: RunRecord | None, recipe: str, epochs: int = 0, *, curve_note: str = "", confusion_note: str = ""
-) -> None:
-    """Show a notebook's run: its facts, curves, selection rules and confusion; a run that is shorter than what was
-    asked for, or none, takes a paragraph.
+def show(record: RunRecord | None, *, curve_note: str = "", confusion_note: str = "") -> None:
+    """Show a notebook's run: its facts, curves, selection rules and confusion; nothing of none.
 
     Args:
         record: of :func:`open_run`.
-        recipe: what was asked for.
-        epochs: the same; 0 for the recipe's own.
         curve_note: what to say beside the curves.
         confusion_note: the same of the confusion matrix.
     """
     from IPython.display import Markdown, display  # here, so that a terminal needs no IPython
 
-    asked = epochs or get_recipe(recipe).epochs
-    if record is None or record.epochs < asked:
-        display(Markdown(_status(record, recipe, asked)))
+    if record is None:
         return
     display(summary(record))
     if record.trained_epochs >= FEWEST_EPOCHS:
         display(Markdown(f"### Curves\n\n{CURVES} {curve_note}"), curves(record))
     display(Markdown(f"### Three selection rules\n\n{RULE_TEXT}"), rule_table(record))
     display(Markdown(f"### Which expressions are confused\n\n{confusion_note}"), confusion(record))
-
-
-def _status(record: RunRecord | None, recipe: str, asked: int) -> str:
-    longest = f"the longest recorded one has {record.epochs}" if record else "none is recorded"
-    return (
-        f"**No run of {recipe} has its {asked} epochs yet; {longest}.** So there is no curve, no table of selection "
-        f"rules and no confusion matrix here. `fer train {recipe}` trains one, and this page then shows it."
-    )
 
 
 def curves(record: RunRecord) -> Figure:

@@ -13,6 +13,39 @@ from fer_lib.recipe import get_recipe
 from fer_lib.training.balance import class_counts
 
 
+def class_sheet(dataset: FaceDataset, each: int = 2, seed: int = 0) -> Figure:
+    """A few pictures of each class, of its training part where the publisher made one.
+
+    Args:
+        dataset: where the pictures come from.
+        each: pictures of a class; all if it has fewer.
+        seed: chooses them.
+    """
+    rng, of_class = np.random.default_rng(seed), _shown_by_class(dataset)
+    picks = [rng.choice(found, min(each, len(found)), replace=False) for found in of_class.values()]
+    chosen = [pick[row] for row in range(each) for pick in picks if row < len(pick)]
+    return plots.pictures(dataset.images[chosen], [dataset.classes[label] for label in dataset.labels[chosen]])
+
+
+def mean_sheet(dataset: FaceDataset) -> Figure:
+    """The mean face of each class, of its training part where the publisher made one."""
+    of_class = _shown_by_class(dataset)
+    means = np.stack([dataset.images[found].mean(0) for found in of_class.values()])
+    return plots.pictures(means, [dataset.classes[label] for label in of_class])
+
+
+def _shown(dataset: FaceDataset) -> np.ndarray:
+    """Positions of the training part's pictures, or of all where the publisher made no parts."""
+    train = dataset.indices("train")
+    return train if len(train) else np.arange(len(dataset))
+
+
+def _shown_by_class(dataset: FaceDataset) -> dict[int, np.ndarray]:
+    """The same for each class that has any."""
+    shown = _shown(dataset)
+    return {int(label): shown[dataset.labels[shown] == label] for label in np.unique(dataset.labels[shown])}
+
+
 def leak_sheet(dataset: FaceDataset, pairs: int = 7, seed: int = 0) -> Figure:
     """Test pictures above the training picture that is equal to them in every pixel, with the label of each.
 
@@ -120,15 +153,19 @@ def epoch_counts(recipe: str, dataset: FaceDataset) -> dict[str, dict[str, int]]
 
     Args:
         recipe: name of the recipe.
-        dataset: where the pictures come from.
+        dataset: where the pictures come from; a class that the recipe balances and that has none is left out.
 
     Returns:
         ``{"published" or the recipe's name: {class: pictures}}``, as :func:`fer_lib.plots.class_counts` takes it.
     """
     wanted = get_recipe(recipe)
-    labels = torch.from_numpy(dataset.labels[split_indices(dataset, wanted.protocol, 0, wanted.leave_out).train])
+    parted = len(dataset.indices("train")) and len(dataset.indices("test"))
+    train = split_indices(dataset, wanted.protocol, 0, wanted.leave_out).train if parted else _shown(dataset)
+    labels = torch.from_numpy(dataset.labels[train])
     published = torch.bincount(labels, minlength=len(dataset.classes)).tolist()
-    shown = dict(enumerate(published)) | class_counts(wanted.balance, dataset.classes, labels)
+    here = [name for name, count in zip(dataset.classes, published, strict=True) if count]
+    balance = {name: often for name, often in wanted.balance.items() if name in here}
+    shown = dict(enumerate(published)) | class_counts(balance, dataset.classes, labels)
     return {
         "published": dict(zip(dataset.classes, published, strict=True)),
         recipe: {name: shown[label] for label, name in enumerate(dataset.classes)},
@@ -142,22 +179,22 @@ def augmentation_sheet(recipe: str, dataset: FaceDataset, seed: int = 0, rows: i
         recipe: name of the recipe.
         dataset: where the pictures come from.
         seed: chooses the pictures and the draws.
-        rows: pictures.
+        rows: pictures; all if there are fewer.
         draws: augmented versions of each.
     """
     augmentation = Augmentation.from_dict(get_recipe(recipe).augment)
     generator = torch.Generator().manual_seed(seed)
-    train = dataset.indices("train")
-    chosen = train[torch.randperm(len(train), generator=generator)[:rows].numpy()]
+    shown = _shown(dataset)
+    chosen = shown[torch.randperm(len(shown), generator=generator)[:rows].numpy()]
     images = torch.from_numpy(dataset.images[chosen])
     side = images.shape[-1]
     repeated = images.repeat_interleave(draws, 0)
     augmented = augmentation.apply(repeated, augmentation.draw(len(repeated), side, generator))
-    shown = ((augmented * STD + MEAN) * 255).clamp(0, 255)[:, 0].numpy().reshape(rows, draws, *augmented.shape[-2:])
+    drawn = ((augmented * STD + MEAN) * 255).clamp(0, 255)[:, 0].numpy()
     sheet = []
-    for original, versions in zip(images.numpy(), shown, strict=True):
+    for original, versions in zip(images.numpy(), drawn.reshape(-1, draws, *drawn.shape[1:]), strict=True):
         sheet += [original, *(_framed(version, side) for version in versions)]
-    titles = ["as it is", *[f"draw {i + 1}" for i in range(draws)]] * rows
+    titles = ["as it is", *[f"draw {i + 1}" for i in range(draws)]] * len(chosen)
     return plots.pictures(np.stack(sheet), titles, columns=draws + 1)
 
 

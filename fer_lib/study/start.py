@@ -44,7 +44,7 @@ def start_table(study: Study, paper: str = "narrow") -> pd.DataFrame:
     recipes = [get_recipe(name) for name in table["recipe"]]
     table.insert(4, "attention", [bool(parse(recipe.model)[1]) for recipe in recipes])
     sizes = [
-        study.starts(f"{recipe.model} {options}", partial(branch_size, recipe.model, options))
+        study.kept(f"branch size of {recipe.model} {options}", partial(branch_size, recipe.model, options))
         for recipe in recipes
         for options in [json.dumps(recipe.model_options, sort_keys=True)]
     ]

@@ -13,7 +13,9 @@ not seen, in a stand-in.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,13 +88,18 @@ def _millions(count: int) -> str:
 
 def _optimiser_memory(claim: Claim, study: Study) -> tuple[str, str]:
     """Numbers that an optimiser keeps for every weight."""
-    kept = {}
-    for name, options in (("Adam", {}), ("SGD", {}), ("SGD with momentum", {"momentum": 0.9})):
-        weights = [torch.nn.Parameter(torch.zeros(1000))]
-        state = create_optimizer({"name": name.split()[0].lower(), "lr": 0.01} | options, weights).state[weights[0]]
-        kept[name] = sum(x.numel() for x in state.values() if isinstance(x, torch.Tensor)) // 1000
+    named = {"Adam": {"name": "adam"}, "SGD": {"name": "sgd"}, "SGD with momentum": {"name": "sgd", "momentum": 0.9}}
+    kept = {
+        name: study.kept(f"numbers a weight of {name}", partial(_numbers, options)) for name, options in named.items()
+    }
     word = "holds" if kept["Adam"] < kept["SGD"] else "contradicted"
     return word, "numbers kept for each weight: " + ", ".join(f"{n} {k}" for k, n in kept.items())
+
+
+def _numbers(options: dict[str, Any]) -> int:
+    weights = [torch.nn.Parameter(torch.zeros(1000))]
+    state = create_optimizer({"lr": 0.01} | options, weights).state[weights[0]]
+    return sum(x.numel() for x in state.values() if isinstance(x, torch.Tensor)) // 1000
 
 
 def _best_of_its_table(claim: Claim, study: Study) -> tuple[str, str]:

@@ -9,21 +9,28 @@ from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.errors import UserError, unknown
-from fer_lib.paths import ROOT, results_dir, write_atomically
+from fer_lib.paths import ROOT, own_papers, results_dir, write_atomically
 from fer_lib.progress import track
 from fer_lib.recipe import get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
 from fer_lib.study import audits
 from fer_lib.study.answer import answer
-from fer_lib.study.claim_table import BRIEF, claim_table, headline_claims, readable_claims
+from fer_lib.study.claim_table import (
+    BRIEF,
+    claim_figure,
+    claim_table,
+    gain_figure,
+    headline_claims,
+    readable_claims,
+)
 from fer_lib.study.columns import csv_text, markdown, rounded, table_of
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import module_figure
-from fer_lib.study.precision import precision_table
+from fer_lib.study.precision import precision_table, readable_precision
 from fer_lib.study.protocols import (
     protocol_audit,
     protocol_figure,
@@ -123,6 +130,7 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "ablations": lambda table: markdown(readable_gains(table)),
     "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
     "cleaning": lambda table: markdown(readable_gains(table)),
+    "precision": lambda table: markdown(readable_precision(table)),
     "protocols": lambda table: markdown(readable_protocols(table)),
     "reach": lambda table: markdown(readable_reach(table)),
     "cost": lambda table: markdown(readable_costs(table)),
@@ -131,14 +139,14 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
 """How a table reads in Markdown, where :func:`rounded` is not enough."""
 
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
-    "claims": ("claims", plots.claims),
-    "gain_claims": ("claims", plots.gain_claims),
+    "claims": ("claims", claim_figure),
+    "gain_claims": ("claims", gain_figure),
     "modules": ("control", module_figure),
     "control": ("control", plots.gains),
     "start": ("start", plots.start),
     "ablations": ("ablations", plots.gains),
     "protocols": ("protocols", protocol_figure),
-    "reliability": ("reliability", plots.reliability),
+    "reliability": ("reliability", audits.reliability_figure),
 }
 """Every figure by name: the table it shows, and what draws it."""
 
@@ -189,7 +197,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     for name, (shown, draw) in FIGURES.items():
         written[results / "figures" / f"{name}.svg"] = plots.svg(draw(tables[shown]))
     readme = ROOT / "README.md"
-    if results.resolve() == ROOT / "results" and readme.exists():
+    if results.resolve() == ROOT / "results" and readme.exists() and not own_papers():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
         text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(study) + "\n")
         written[readme] = _replace_section(text, "claims", headline).encode()

@@ -148,7 +148,9 @@ def _faults_of_pictures(records: list[RunRecord], checked: set[Path]) -> Faults:
             continue
         if record.path in checked:
             continue
-        labels, pictures = _expected(dataset, *_pictures(record)[1:])
+        labels, pictures, train = _expected(dataset, *_pictures(record)[1:])
+        if (said := record.content["data"]["counts"]["train"]) != train:
+            faults[record.path].append(f"run.json: data.counts.train is {said}, the spec's training part has {train}")
         if kept is None and not _splits_as_then(dataset, _protocol(record)):
             faults[record.path].append(f"protocol {_protocol(record)} splits {dataset} otherwise than it did then")
         for part in pictures if kept else ():
@@ -163,12 +165,13 @@ def _faults_of_pictures(records: list[RunRecord], checked: set[Path]) -> Faults:
 
 
 @cache
-def _expected(dataset: str, *split: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Labels of the val and test pictures, and the digests of all parts."""
+def _expected(dataset: str, *split: Any) -> tuple[dict[str, np.ndarray], dict[str, str], int]:
+    """Labels of the val and test pictures, the digests of all parts, and how many pictures are trained on."""
     faces = load_facts(dataset).faces
     folds = run_parts(faces, *split)
     chosen = {part: np.concatenate([getattr(fold, part) for fold in folds]) for part in ("val", "test")}
-    return {part: faces.labels[positions] for part, positions in chosen.items()}, picture_digests(folds)
+    labels = {part: faces.labels[positions] for part, positions in chosen.items()}
+    return labels, picture_digests(folds), sum(len(fold.train) for fold in folds)
 
 
 @cache

@@ -13,7 +13,7 @@ from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
 from fer_lib.models.export import export_onnx
 from fer_lib.nets import is_classical
-from fer_lib.paths import results_dir
+from fer_lib.paths import study_results
 from fer_lib.runs import RunRecord
 
 
@@ -118,7 +118,7 @@ def _export(
 def trained_models() -> dict[str, list[str]]:
     """Name of a model to the names of its weight files in ``results/checkpoints``, of whatever options."""
     found: dict[str, list[str]] = {}
-    for path in sorted((results_dir() / "checkpoints").glob("*.safetensors")):
+    for path in sorted((study_results() / "checkpoints").glob("*.safetensors")):
         with safetensors.safe_open(path, "pt") as file:
             found.setdefault((file.metadata() or {}).get("model", ""), []).append(path.stem)
     return found

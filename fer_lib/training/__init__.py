@@ -2,7 +2,7 @@
 
 from fer_lib.training.device import autocast_dtype, choose_device, device_name, precision_name
 from fer_lib.training.evaluate import predict_probabilities
-from fer_lib.training.loop import Diverged, Outcome, first_step, fit
+from fer_lib.training.loop import Diverged, Outcome, Watch, first_step, fit
 from fer_lib.training.stop import Interrupted, Stop
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Interrupted",
     "Outcome",
     "Stop",
+    "Watch",
     "autocast_dtype",
     "choose_device",
     "device_name",

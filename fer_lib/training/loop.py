@@ -43,6 +43,8 @@ from fer_lib.training.stop import Interrupted, Stop
 
 CHECKPOINT_SECONDS = 120.0
 PARTS = ("val", "test")
+Watch = Callable[[int, int, list[dict[str, float]]], None]
+"""Is told after every step: the steps made of this epoch, the steps of an epoch, and the rows of the epochs before."""
 
 
 class Diverged(UserError):
@@ -110,6 +112,7 @@ def fit(
     device: str = "auto",
     stop: Stop | None = None,
     say: Callable[[str], None] = print,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Train a run, or continue it from the checkpoint in its folder.
 
@@ -120,6 +123,7 @@ def fit(
         device: see :func:`fer_lib.training.device.choose_device`.
         stop: asks the loop to end early; None for never.
         say: receives one line per epoch.
+        watch: see :data:`Watch`.
 
     Raises:
         Interrupted: stopped early; the checkpoint continues the training.
@@ -133,7 +137,7 @@ def fit(
         raise Diverged(f"{spec.run_id}: {failure}, when it was last tried; delete {folder} to train it again")
     # The caller's own random numbers go on as if no training had happened.
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []), _memory_named(spec):
-        return _Trainer(spec, dataset, folder, target, stop or Stop(), say).run()
+        return _Trainer(spec, dataset, folder, target, stop or Stop(), say, watch).run()
 
 
 def first_step(spec: RunSpec, dataset: FaceDataset, device: torch.device) -> TrainStep:
@@ -166,10 +170,11 @@ class _Trainer:
         device: torch.device,
         stop: Stop,
         say: Callable[[str], None],
+        watch: Watch | None = None,
     ) -> None:
         recipe = spec.recipe
         self.spec, self.recipe, self.folder = spec, recipe, folder
-        self.device, self.stop, self.say = device, stop, say
+        self.device, self.stop, self.say, self.watch = device, stop, say, watch
         self.can_record = device.type == "cuda"
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
@@ -258,6 +263,8 @@ class _Trainer:
             at.step += 1
             at.images += self.batch
             at.epoch_seconds = spent + time.monotonic() - started
+            if self.watch:
+                self.watch(at.step, self.steps, at.history)
             if self.device.type == "cpu":  # elsewhere it would stall the device
                 self._check_loss()
             reason = self.stop.reason

@@ -6,8 +6,10 @@ import time
 from types import FrameType
 from typing import Any
 
+from fer_lib.errors import Told
 
-class Interrupted(Exception):
+
+class Interrupted(Told):
     """A training ended before its last epoch; its checkpoint continues it."""
 
 

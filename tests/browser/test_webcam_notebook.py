@@ -3,6 +3,7 @@
 import io
 from urllib.parse import urlparse
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -153,6 +154,95 @@ def upload(visit, name, content):
     )
 
 
+# After every answer: the line read aloud, the words drawn on the boxes, the bars, and how many boxes there are.
+WATCH = """root => {
+  window.seen = [];
+  new MutationObserver(() => window.seen.push({
+    status: root.querySelector('[role=status]').textContent,
+    words: JSON.parse(root.dataset.words),
+    boxes: Number(root.dataset.boxes),
+    bars: [...root.querySelectorAll('.fer-share')].map(share => share.textContent),
+    names: [...root.querySelectorAll('.fer-bars > :nth-child(3n + 1)')].map(name => name.textContent),
+  })).observe(root, { attributeFilter: ['data-answered'] });
+}"""
+
+
+def test_words_bars_and_boxes_agree_in_a_hundred_pictures(visit):
+    visit.page.get_by_label("not sure below").evaluate("input => { input.value = 0.2; input.onchange() }")
+    visit.page.locator(".fer-camera").evaluate(WATCH)
+    visit.start()
+    visit.wait("window.seen.length >= 100")
+    visit.press("Stop")
+    seen = visit.page.evaluate("window.seen")
+    assert {bool(one["boxes"]) for one in seen} == {True, False}, "the film shows faces and an empty wall"
+    for one in seen:
+        assert len(one["words"]) == one["boxes"]
+        if not one["boxes"]:
+            assert one["status"].startswith("No face found")
+            assert set(one["bars"]) == {"–"}
+            continue
+        shares = [int(share.removesuffix(" %")) for share in one["bars"]]
+        first = one["words"][0]
+        assert first.startswith("not sure") == (max(shares) < 20) or abs(max(shares) - 20) <= 1
+        if not first.startswith("not sure"):
+            name, share, _ = first.split()
+            assert shares[one["names"].index(name)] == int(share) == max(shares)
+        said = one["status"].rpartition("faces: ")[2].split(", ")
+        assert said == [words.rstrip("0123456789 %") for words in one["words"]]
+    visit.until("[...root.querySelectorAll('.fer-share')].every(share => share.textContent === '–')")
+    visit.until("root.dataset.boxes === '0'")
+
+
+def test_a_visit_is_recorded_as_csv(visit):
+    visit.start()
+    visit.press("Record")
+    visit.until("Number(root.dataset.boxes) >= 2")
+    with visit.page.expect_download() as download:
+        visit.press("Stop recording")
+    visit.press("Stop")
+    head, *rows = download.value.path().read_text().splitlines()
+    assert head == "time,face,word,left,top,width,height,angry,disgust,fear,happy,sad,surprise,neutral"
+    assert all(len(row.split(",")) == 14 for row in rows)
+    assert rows
+
+
+def test_a_large_photo_is_reduced_in_the_browser(visit):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (3000, 4000, 3), np.uint8)
+    noise[800:2240, 1000:2920] = np.asarray(Image.fromarray(example_picture()).resize((1920, 1440)))
+    large = io.BytesIO()
+    Image.fromarray(noise).save(large, "JPEG", quality=97)
+    assert len(large.getvalue()) > 8e6
+    upload(visit, "phone.jpg", large.getvalue())
+    visit.until("root.querySelector('.fer-still').textContent.match(/faces|face|sure/)")
+    visit.until("root.querySelector('.fer-still img').naturalWidth === 1280")
+    heic = b"\0\0\0\x18ftypheic" + bytes(9_000_000)
+    upload(visit, "phone.heic", heic)
+    visit.status("phone.heic is a HEIC picture, which is not read here: save it as JPEG")
+
+
+def test_a_video_file_is_looked_at_like_a_camera(visit):
+    film = io.BytesIO()
+    with av.open(film, "w", format="webm") as container:
+        stream = container.add_stream("libvpx", rate=2, width=640, height=480)
+        for _ in range(50):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(example_picture(), format="rgb24")))
+        container.mux(stream.encode())
+    before = visit.page.evaluate("Number(document.querySelector('.fer-camera').dataset.answered ?? 0)")
+    visit.page.locator(".fer-camera input[type=file]").set_input_files(
+        {"name": "clip.webm", "mimeType": "video/webm", "buffer": film.getvalue()}
+    )
+    visit.until("Number(root.dataset.answered) > argument && root.dataset.boxes === '3'", before)
+    visit.press("Take photo")
+    visit.until("root.querySelectorAll('.fer-gallery button').length >= 2")
+    visit.page.locator(".fer-gallery button").first.focus()
+    visit.page.keyboard.press("Enter")
+    shown = "root.querySelector('.fer-still img').src === root.querySelector('.fer-gallery img').src"
+    visit.until(shown)
+    visit.status("clip.webm has ended")
+    visit.until("root.dataset.boxes === '0'")
+
+
 def test_a_chosen_picture(visit):
     png = io.BytesIO()
     Image.fromarray(np.pad(example_picture(), ((10, 10), (0, 0), (0, 0)))).save(png, "PNG")
@@ -245,6 +335,8 @@ def test_the_camera_stops_when_the_kernel_goes(visit):
     visit.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     visit.released()
     visit.status("The kernel was restarted")
+    visit.kernel_idle()
+    visit.status("The kernel was restarted")  # and it stays until the cell is run again
     visit.run_all()
     visit.start()
     visit.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")

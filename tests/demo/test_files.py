@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,8 +16,9 @@ from tiny import tiny_dataset
 from fer_lib.checkpoints import read_checkpoint
 from fer_lib.cli import main
 from fer_lib.demo.example import example_picture
-from fer_lib.frames import read_frames
-from fer_lib.predict import Predictor
+from fer_lib.demo.files import write_csv
+from fer_lib.frames import Frame, read_frames
+from fer_lib.predict import Face, Predictor, Reading
 
 
 @pytest.fixture
@@ -135,6 +137,16 @@ def test_names_are_text_to_terminals_and_spreadsheets(fer, tmp_path):
     assert [row["file"] for row in csv.DictReader(io.StringIO(out))] == ["'=1+1.png", "\\x1b[31mred.png"]
     assert "\x1b" not in out + err
     assert err.startswith("fer: \\x1b[2Jbroken.png: not a readable picture")
+
+
+def test_a_nets_own_words_are_text_to_spreadsheets():
+    frame = Frame(Path("a.png"), None, None, np.zeros((9, 9, 3), np.uint8))
+    face = Reading(Face((0.0, 0.0, 9.0, 9.0), (0.0, 0.0, 9.0)), {"=1+1": 0.75, "happy": 0.25})
+    table = io.StringIO()
+    write_csv([(frame, [face])], table, face.probabilities, "@net")
+    head, row = csv.reader(table.getvalue().splitlines())
+    assert head[-3:] == ["'=1+1", "happy", "net"]
+    assert row[-4:] == ["'=1+1", "0.75", "0.25", "'@net"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fer_lib.demo.example import example_picture
 from fer_lib.demo.faces import create_detector
-from fer_lib.demo.service import MAX_FACES, Service
+from fer_lib.demo.service import KEPT_STILLS, MAX_FACES, Service
 from fer_lib.errors import UserError
 from fer_lib.predict import Face
 
@@ -22,12 +22,14 @@ def encoded(picture, form="JPEG", **options):
 
 
 FACES = encoded(example_picture(), quality=92)
+SMALL = encoded(Image.new("L", (8, 8)))
 
 
 @pytest.fixture
 def service(weight_files, tmp_path):
     made = Service(create_detector("mtcnn"), tmp_path / "photos", weight_files)
     made.choose_model("tiny")
+    made.sure = 0.0
     return made
 
 
@@ -39,16 +41,51 @@ def test_a_live_picture(service):
     answer, buffers = frame(service, FACES)
     assert (answer["type"], answer["id"], answer["size"], buffers) == ("answer", 7, [640, 480], [])
     assert (len(answer["faces"]), answer["net"]) == (3, "tiny")
+    assert [face["number"] for face in answer["faces"]] == [1, 2, 3]
     for face in answer["faces"]:
         assert sum(face["probabilities"]) == pytest.approx(1, abs=1e-3)
-        assert face["label"] == service.predictor.classes[int(np.argmax(face["probabilities"]))]
+        best = int(np.argmax(face["probabilities"]))
+        sure = face["probabilities"][best] >= service.sure
+        assert face["label"] == (service.predictor.classes[best] if sure else "not sure")
     assert set(answer["ms"]) == {"decode", "detector", "net"}
 
 
-def test_reasons_come_with_the_faces_when_asked_for(service):
+def test_reasons_come_with_the_faces_when_asked_for_and_the_camera_does_not_wait_for_them(service):
     answer, heats = frame(service, FACES, explain=True)
+    assert (answer["loading"], heats, len(answer["faces"])) == (True, [], 3)
+    assert service._heat.wait(120)
+    answer, heats = frame(service, FACES, explain=True)
+    assert "loading" not in answer
     assert [len(heat) for heat in heats] == [48 * 48] * len(answer["faces"])
     assert any(np.frombuffer(heat, np.uint8).max() == 255 for heat in heats)
+
+
+def test_below_the_stated_confidence_no_expression_is_named(service):
+    service.sure = 1.0
+    assert {face["label"] for face in frame(service, FACES)[0]["faces"]} == {"not sure"}
+    answer, _ = service.answer({"type": "photo", "id": "a"}, FACES)
+    assert {face["label"] for face in answer["faces"]} == {"not sure"}
+
+
+def test_a_second_net_reads_the_same_faces(service):
+    assert "second" not in frame(service, FACES)[0]["faces"][0]
+    service.choose_second("tiny")
+    for face in frame(service, FACES)[0]["faces"]:
+        assert face["second"]["probabilities"] == pytest.approx(face["probabilities"], abs=0.2)
+    service.predictor.classes = ("other",)
+    with pytest.raises(UserError, match="knows other expressions"):
+        service.choose_second("tiny")
+    service.choose_second("")
+    assert service.second is None
+
+
+def test_photos_taken_before_can_still_be_saved(service, tmp_path):
+    for name in "ab":
+        service.answer({"type": "photo", "id": name}, FACES)
+    assert service.answer({"type": "save", "id": "c", "still": "a"})[0]["type"] == "saved"
+    for name in range(KEPT_STILLS):
+        service.answer({"type": "photo", "id": str(name)}, SMALL)
+    assert "take it again" in service.answer({"type": "save", "id": "c", "still": "a"})[0]["text"]
 
 
 def test_two_threads_are_answered_one_after_the_other(service):

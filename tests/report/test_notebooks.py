@@ -126,6 +126,14 @@ def test_a_parameter_of_another_type_is_refused_before_anything_runs(house, give
     assert not (house / "results").exists()
 
 
+def test_a_list_takes_one_text_or_several():
+    assert notebooks._like([], "optimizer.lr=0.05") == ["optimizer.lr=0.05"]
+    assert notebooks._like([], "['optimizer.lr=0.05', 'ema=0.9']") == ["optimizer.lr=0.05", "ema=0.9"]
+    for bad in ("[1]", "[", [1]):
+        with pytest.raises(ValueError):  # noqa: PT011
+            notebooks._like([], bad)
+
+
 def test_scales_are_held_to_the_same_types(house):
     scales = house / "notebooks" / "scales.toml"
     scales.write_text(SCALES.replace("NUMBER = 3", 'RATE = "fast"'))

@@ -51,10 +51,14 @@ def problems(text: str) -> list[str]:
 @pytest.fixture
 def executed(tmp_path) -> Path:
     figure = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
+    table = nbformat.v4.new_output(
+        "display_data", {"text/html": "<table><thead><tr><th>a</th></tr></thead><tbody></tbody></table>"}
+    )
     stderr = nbformat.v4.new_output("stream", name="stderr", text="a warning of this machine")
     cells = [
         nbformat.v4.new_markdown_cell("# Title\n\nLead.\n\n## Part *one*\n\n### Sub & part"),
         nbformat.v4.new_code_cell("show()", outputs=[figure, stderr], metadata={"alt": "one grey pixel"}),
+        nbformat.v4.new_code_cell("show()", outputs=[table], metadata={"caption": "a < b"}),
     ]
     notebook = nbformat.v4.new_notebook(
         cells=cells, metadata={"fer": {"source": "notebooks/x.ipynb", "scale": "smoke"}}
@@ -79,6 +83,8 @@ def test_page_stands_alone(executed, site):
     assert "<title>Title ·" in text
     assert "smoke scale" in text
     assert "a warning of this machine" not in text
+    assert '<p class="figcaption" aria-hidden="true">one grey pixel</p>' in text
+    assert "<caption>a &lt; b</caption><thead>" in text
 
 
 LIVE = "<script>alert(1)</script>"

@@ -72,3 +72,4 @@ if __name__ == "__main__":
         write_runs(MINI / "runs")
         write_tables(MINI)
     shutil.rmtree(MINI / "figures")  # its bytes change with matplotlib's version
+    shutil.rmtree(MINI / "logs")

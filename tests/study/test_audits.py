@@ -188,21 +188,26 @@ def test_costs_are_those_of_the_recorded_runs(tmp_path):
 
 def test_without_runs_every_table_has_its_header():
     for name in ("rules", "leaks", "ferplus", "ceiling", "protocols", "classes", "calibration", "reliability", "cost"):
-        table = TABLES[name]([])
+        table = TABLES[name](Study())
         assert len(table.columns) > 1, name
         assert page(name, table)
-    for figure in (protocol_figure(protocol_audit(Study())), plots.reliability(audits.reliability_table(Study()))):
+    for figure in (
+        protocol_figure(protocol_audit(Study())),
+        audits.reliability_figure(audits.reliability_table(Study())),
+    ):
         assert figure.axes
 
 
 def test_two_nets_are_two_rows(tmp_path):
     records = [write_fake(tmp_path, RunSpec(get_recipe(name))) for name in (NET, OTHER)]
     for build in (audits.rule_audit, audits.leak_audit, audits.class_audit, audits.calibration_audit):
-        assert build(records)["recipe"].tolist() == [name for name in list_recipes() if name in (NET, OTHER)]
+        assert build(Study(records))["recipe"].tolist() == [name for name in list_recipes() if name in (NET, OTHER)]
     short = dataclasses.replace(get_recipe("control/se/fer2013"), epochs=7)
     table = audits.reliability_table(Study([*records, write_fake(tmp_path, RunSpec(short))]))
     assert table.groupby("recipe")["epochs"].first().to_dict() == {NET: 60, OTHER: 60, short.name: 7}
-    lines = plots.reliability(table).axes[0].get_lines()
+    (axes, *_) = audits.reliability_figure(table).axes
+    assert axes.get_title() == "A controlled comparison of\nattention modules, FER2013"
+    lines = axes.get_lines()
     assert [line.get_label() for line in lines] == [
         "confidence = accuracy", "one recipe", "one recipe, fewer epochs", "one recipe", "all together"
     ]  # fmt: skip
@@ -210,4 +215,4 @@ def test_two_nets_are_two_rows(tmp_path):
     weighed = full.assign(hits=full["pictures"] * full["accuracy"]).groupby(np.ceil(full["confidence"] / 10)).sum()
     assert lines[-1].get_ydata() == pytest.approx((weighed["hits"] / weighed["pictures"]).to_numpy())
     few = table.assign(pictures=table["pictures"].where(table["confidence"] > 50, plots.FEW - 1))
-    assert min(min(line.get_xdata()) for line in plots.reliability(few).axes[0].get_lines()[1:]) > 50
+    assert min(min(line.get_xdata()) for line in audits.reliability_figure(few).axes[0].get_lines()[1:]) > 50

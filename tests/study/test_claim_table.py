@@ -69,7 +69,7 @@ def test_a_gain_tested_on_other_pictures_says_so():
     with demo_paper():
         row = claim_table(Study(read_records(MINI / "runs")[0])).set_index("claim").loc["demo/own/ours_gain"]
     assert row["verdict"] == "undecidable from the paper's own data"
-    assert row["note"] == "ours on synthetic, the paper's pictures are not public"
+    assert row["note"] == "ours on drawn faces, the paper's pictures are not public"
     assert len(row["runs"].split()) == 6
 
 

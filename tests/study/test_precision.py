@@ -58,3 +58,15 @@ def test_too_few_seeds_are_said_and_other_lengths_or_one_precision_have_no_row(t
     assert precision_table(Study(both))["reading"].tolist() == ["too few: 2 of 3 seeds"]
     short = trained(tmp_path, DRAWN, "float32", FLOAT) + trained(tmp_path, DRAWN, "bfloat16", SHORT, epochs=7)
     assert precision_table(Study(short)).empty
+
+
+def test_over_recipes_the_type_s_effect_is_the_paired_mean_of_their_splits(tmp_path):
+    other, counts, short = "ckplus/w16_picture_2to1/ckplus", (390, 395, 380), (391, 388, 379)
+    records = trained(tmp_path, DRAWN, "float32", FLOAT) + trained(tmp_path, DRAWN, "bfloat16", SHORT)
+    records += trained(tmp_path, other, "float32", counts) + trained(tmp_path, other, "bfloat16", short)
+    row = precision_table(Study(records)).iloc[-1]
+    ours, theirs = np.array(SHORT + short) / 4, np.array(FLOAT + counts) / 4
+    expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    assert row["recipe"] == ""
+    assert row["difference"] == pytest.approx((ours - theirs).mean())
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))

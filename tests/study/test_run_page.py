@@ -1,4 +1,4 @@
-"""A notebook's run: loaded, trained or replaced by the longest there is, and always said which."""
+"""A notebook's run: loaded, trained, or said what it would take; mistakes and stops in the notebook's words."""
 
 import numpy as np
 import pytest
@@ -6,30 +6,93 @@ import pytest
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe, with_changes
 from fer_lib.study import run_page
+from fer_lib.training import Interrupted
 from tests.tiny import write_run
 
 NAME = "zhang/cbam_ends/fer2013"
 
 
-def test_the_run_asked_for_is_loaded_and_else_the_longest(tmp_path):
-    said = []
+@pytest.fixture
+def said(tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_RESULTS", str(tmp_path))  # where the costs of nets are kept
+    return []
+
+
+def test_the_run_asked_for_is_loaded_and_another_only_when_asked_for(tmp_path, said):
     options = {"results": tmp_path, "say": said.append, "dataset": "synthetic"}
-    assert run_page.open_run(NAME, **options) is None
     recipe = with_changes(get_recipe(NAME), dataset="synthetic")
-    assert f"TRAIN_MISSING = True trains {RunSpec(recipe).run_id} (500 epochs)" in said.pop()
-    for epochs in (2, 5):
-        write_run(tmp_path / "runs", RunSpec(with_changes(recipe, epochs=epochs)), correct=9)
+    records = [
+        write_run(tmp_path / "runs", RunSpec(with_changes(recipe, epochs=epochs)), correct=9) for epochs in (2, 5)
+    ]
     assert run_page.open_run(NAME, epochs=2, **options).epochs == 2
     assert not said
-    assert run_page.open_run(NAME, **options).epochs == 5
-    assert "below is the recipe's longest run" in said.pop()
+    assert run_page.open_run(NAME, records=records, **options) is None
+    missing, other = said
+    assert missing.startswith(f"{RunSpec(recipe).run_id} (500 epochs) is not recorded")
+    assert missing.endswith(f"\n    fer train {NAME} --seed 0 --dataset synthetic")
+    assert "minutes on this device" in missing
+    assert f"SHOW_OTHER = True shows the recipe's longest run, {records[1].id}" in other
+    assert run_page.open_run(NAME, records=records, show_other=True, **options).epochs == 5
 
 
-def test_a_fold_is_needed_where_the_recipe_has_folds(tmp_path):
-    with pytest.raises(UserError, match="needs a fold from 0 to 9"):
-        run_page.open_run("zhang/cbam_ends/ckplus", results=tmp_path)
-    with pytest.raises(UserError, match="takes no fold"):
-        run_page.open_run(NAME, fold=1, results=tmp_path)
+def test_the_command_has_what_the_parameters_changed(tmp_path, said):
+    run_page.open_run(NAME, seed=3, epochs=7, limit_train=64, limit_test=14, results=tmp_path, say=said.append)
+    assert said.pop().endswith(f"fer train {NAME} --seed 3 --epochs 7 --limit-train 64 --limit-test 14")
+    run_page.open_run(NAME, width=16, results=tmp_path, say=said.append)  # which the command line does not offer
+    assert said.pop().endswith("\n    TRAIN_MISSING = True")
+
+
+def test_a_run_is_named_by_what_it_was_trained_on(tmp_path):
+    drawn = with_changes(get_recipe(NAME), dataset="synthetic")
+    assert RunSpec(drawn).run_id.startswith("zhang-cbam_ends-synthetic-s0-")
+    assert RunSpec(get_recipe(NAME)).run_id.startswith("zhang-cbam_ends-fer2013-s0-")
+    own = with_changes(get_recipe(NAME), dataset=f"folder:{tmp_path}/a b")
+    assert RunSpec(own).run_id.startswith("zhang-cbam_ends-folder-s0-")
+
+
+@pytest.mark.parametrize(("minutes", "asked"), [(11, True), (9, False), (None, False)])
+def test_a_long_training_is_begun_when_the_reader_says_yes(tmp_path, said, monkeypatch, minutes, asked):
+    questions = []
+    monkeypatch.setattr(run_page, "expected_minutes", lambda *_: minutes)
+    monkeypatch.setattr(run_page, "train_run", lambda spec, **_: "trained")
+    options = {"train_missing": True, "results": tmp_path, "say": said.append}
+
+    def ask(question):
+        questions.append(question)
+        return False
+
+    found = run_page.open_run(NAME, ask=ask, **options)
+    assert found == (None if asked else "trained")
+    assert bool(questions) == asked
+    assert run_page.open_run(NAME, ask=lambda _: True, **options) == "trained"
+
+
+def test_an_interrupted_training_says_where_it_stopped_and_how_to_go_on(tmp_path, said, monkeypatch):
+    def stopped(spec, **_):
+        raise Interrupted("stopped by SIGINT at epoch 2 of 9, step 3 of 4; start it again to continue")
+
+    monkeypatch.setattr(run_page, "train_run", stopped)
+    monkeypatch.setattr(run_page, "expected_minutes", lambda *_: 1)
+    with pytest.raises(Interrupted) as caught:
+        run_page.open_run(NAME, train_missing=True, results=tmp_path, say=said.append)
+    where, how = caught.value._render_traceback_()
+    assert where.startswith("stopped by SIGINT at epoch 2 of 9, step 3 of 4")
+    assert how == "Run this cell again to go on from there."
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("zhang/cbam_ends/ckplus", {}, "FOLD = -1: protocol 'subject_10fold' needs a fold from 0 to 9"),
+        (NAME, {"fold": 1}, f"FOLD = 1: a run of {NAME} takes no fold; leave it out"),
+        (NAME, {"seed": -2}, "SEED = -2: must be 0 or more"),
+        (NAME, {"limit_train": -3}, "LIMIT_TRAIN = -3: must be 1 or more"),
+    ],
+)
+def test_a_mistake_is_told_in_the_notebooks_words(tmp_path, name, given, words):
+    with pytest.raises(UserError) as caught:
+        run_page.open_run(name, results=tmp_path, **given)
+    assert caught.value._render_traceback_() == [words]
 
 
 def test_summary_and_confusion_say_what_the_record_says(tmp_path):

@@ -18,9 +18,9 @@ def shown(figure):
     return [(np.asarray(axes.images[0].get_array()), axes.get_title()) for axes in figure.axes if axes.images]
 
 
-def numbered(n, **fields):
+def numbered(n, side=8, **fields):
     """A dataset whose picture k has the grey level k everywhere."""
-    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None], (n, 8, 8)).copy()
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None], (n, side, side)).copy()
     return FaceDataset(images=images, source="test", **fields)
 
 
@@ -74,6 +74,27 @@ def test_an_epochs_counts_are_those_the_training_draws():
     drawn = balance_indices(labels, torch.Generator().manual_seed(0), counts={1: balanced["disgust"]})
     assert torch.bincount(labels[drawn], minlength=7).tolist() == list(balanced.values())
     assert balanced["disgust"] > 10
+
+
+@pytest.mark.parametrize("split", ["train", "test", ""])
+def test_folders_with_few_pictures_are_shown_too(split):
+    """Angry twice, happy once, disgust not at all in what is shown; and only test pictures, or no parts."""
+    dataset = numbered(
+        4,
+        side=48,
+        name="x",
+        labels=np.array([0, 0, 0, 2], np.int64),
+        classes=("angry", "disgust", "happy"),
+        split=np.full(4, split),
+    )
+    assert sorted(title for _, title in shown(sheets.class_sheet(dataset))) == ["angry", "angry", "happy"]
+    assert [(float(face[0, 0]), title) for face, title in shown(sheets.mean_sheet(dataset))] == [
+        (1, "angry"),
+        (3, "happy"),
+    ]
+    assert len(shown(sheets.augmentation_sheet("zhang/cbam_ends/fer2013", dataset, rows=9, draws=2))) == 4 * 3
+    counts = sheets.epoch_counts("gu/psa_joint_weighted/fer2013", dataset)
+    assert list(counts.values()) == [{"angry": 3, "disgust": 0, "happy": 1}] * 2
 
 
 @pytest.mark.data

@@ -1,0 +1,1 @@
+"""What a reader can turn in the notebooks: runs, pictures, data, attention and power, and a training watched live."""

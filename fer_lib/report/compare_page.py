@@ -1,0 +1,90 @@
+"""The page of a comparison of your own modules with the recorded ones: one file, static and offline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from fer_lib import plots
+from fer_lib.paths import write_atomically
+from fer_lib.report import words
+from fer_lib.report.pages import inline_figure, page_css, render_template
+from fer_lib.runs import RunRecord
+from fer_lib.study.compare import Comparison, Outcome, cautions, sentences
+from fer_lib.study.gains import readable_gains
+
+COLUMNS = ("net", "accuracy, %", "gain, points", "95 % interval", "smallest gain seen", "reading", "parameters")
+
+
+def write_page(comparison: Comparison, found: Outcome, records: Sequence[RunRecord], results: Path) -> Path:
+    """Write ``index.html`` into a comparison's folder.
+
+    Args:
+        comparison: what is compared.
+        found: its gains.
+        records: of its results folder.
+        results: the folder that holds ``compare/``.
+    """
+    wanted = {spec.run_id for spec in comparison.specs}
+    ours = [record for record in records if record.id in wanted]
+    names = " and ".join(recipe.title.rsplit(" + ", 1)[-1] for recipe in comparison.modules)
+    recipe = comparison.baseline
+    training = f"{recipe.epochs} epochs on {words.dataset(recipe.dataset)}, {words.protocol(recipe.protocol)}"
+    families = [_family("Yours", found.yours, training)]
+    if len(found.recorded):
+        plain = found.recorded["system"].iloc[0]
+        families.append(_family("Recorded in the study", found.recorded, f"over {plain}"))
+    told = sentences(found)
+    text = render_template(
+        "compare",
+        {"title": words.TITLE, "study": words.STUDY, "css": Markup(page_css()), "nav": (), "stamp": _stamp(ours)},
+        "index.html",
+        title=f"{names} beside the recorded modules",
+        description=told[0],
+        sentences=told,
+        figure=inline_figure(plots.svg(plots.gains(found.table)).decode(), " ".join(told)),
+        families=families,
+        cautions=cautions(comparison, found),
+        facts=_facts(comparison, ours),
+    )
+    path = results / "compare" / comparison.name / "index.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(text.encode()))
+    return path
+
+
+def _family(title: str, table: pd.DataFrame, caption: str) -> dict[str, Any]:
+    shown = readable_gains(table)[list(COLUMNS)]
+    rows = [(first, rest) for first, *rest in shown.itertuples(index=False)]
+    return {"title": title, "caption": caption, "head": COLUMNS, "rows": rows}
+
+
+def _facts(comparison: Comparison, records: Sequence[RunRecord]) -> dict[str, str]:
+    def of_records(*keys: str) -> str:
+        found = set()
+        for record in records:
+            value: Any = record.content
+            for key in keys:
+                value = value[key]
+            found.add(str(value))
+        return ", ".join(sorted(found)) or "no run yet"
+
+    recipe = comparison.baseline
+    code = [f"{part} {digest[:16]}" for net in comparison.modules for part, digest in net.code.items()]
+    return {
+        "starts from": comparison.base.name,
+        "nets": ", ".join(net.model for net in (recipe, *comparison.modules)),
+        "options": str(recipe.model_options),
+        "optimiser": str(recipe.optimizer),
+        "runs": f"{len(records)} of {len(comparison.specs)}, {comparison.seeds} seeds each",
+        "code of yours": ", ".join(code) or "none",
+        "machine": of_records("environment", "device"),
+        "precision": of_records("environment", "precision"),
+        "data": of_records("data", "source"),
+    }
+
+
+def _stamp(records: Sequence[RunRecord]) -> str:
+    return f"{len(records)} runs of yours; they are no part of the study. {words.STUDY}."

@@ -1,0 +1,122 @@
+"""Modules of one's own: what is planned, what it could show, and the outcome beside the recorded modules."""
+
+import re
+
+import numpy as np
+import pytest
+from tiny import write_run
+
+from fer_lib.errors import UserError
+from fer_lib.recipe import RunSpec, get_recipe, list_recipes
+from fer_lib.report.compare_page import write_page
+from fer_lib.study.compare import cautions, outcome, plan_comparison, power_words, sentences, write_outcome
+from fer_lib.study.results import Study
+
+DRAWN = {"dataset": "synthetic"}
+
+
+@pytest.fixture(autouse=True)
+def recipes_as_before():
+    before = dict(list_recipes())
+    yield
+    list_recipes().clear()
+    list_recipes().update(before)
+
+
+def test_the_same_net_without_and_with_each_module():
+    planned = plan_comparison(["se", "eca"])
+    assert [recipe.model for recipe in planned.modules] == ["resnet18_se", "resnet18_eca"]
+    assert planned.baseline.training() | {"name": planned.base.name} == planned.base.training()
+    for recipe in planned.modules:
+        changed = {"name": planned.baseline.name, "model": "resnet18"}
+        assert recipe.training() | changed == planned.baseline.training()
+        assert recipe.name.startswith("own/")
+    assert len(planned.specs) == 3 * 5
+    assert planned.specs[0].run_id != RunSpec(planned.base).run_id  # never the study's own run
+
+
+def test_drawn_faces_take_a_small_net_and_changes_come_after():
+    planned = plan_comparison(["se"], changes=DRAWN | {"epochs": 2, "settings": ["model_options.width=24"]})
+    assert planned.baseline.model_options == {"width": 24, "layers": [1, 1, 1, 1], "stem": "imagenet"}
+    assert (planned.baseline.epochs, planned.seeds) == (2, 3)
+
+
+def test_a_setting_of_the_module_is_the_module_s_alone():
+    settings = ["model_options.se.reduction=2", "optimizer.lr=0.05"]
+    planned = plan_comparison(["se", "eca"], changes={"settings": settings})
+    assert [recipe.model_options.get("se") for recipe in planned.modules] == [{"reduction": 2}, None]
+    assert "se" not in planned.baseline.model_options
+    assert {recipe.optimizer["lr"] for recipe in (planned.baseline, *planned.modules)} == {0.05}
+
+
+def test_places():
+    assert plan_comparison(["se"], at="ends").modules[0].model == "resnet18_se_ends"
+    assert plan_comparison(["bam"], at="after_stage").modules[0].model == "resnet18_bam"
+    with pytest.raises(UserError, match="--at after_stage: se stands at its own place, branch"):
+        plan_comparison(["se"], at="after_stage")
+    with pytest.raises(UserError, match="unknown place 'stage': did you mean after_stage"):
+        plan_comparison(["se"], at="stage")
+    with pytest.raises(UserError, match="zhang/cbam_ends/fer2013: its net resnet34_cbam_ends has no free place"):
+        plan_comparison(["se"], "zhang/cbam_ends/fer2013")
+    with pytest.raises(UserError, match=r"unknown module .see.: .*FILE:CLASS"):
+        plan_comparison(["see"])
+    with pytest.raises(UserError, match="two modules are called 'se'"):
+        plan_comparison(["se", "se"])
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Three seeds of plain net and SE on drawn faces, and of the study's own plain net and ECA."""
+    planned = plan_comparison(["se"], changes=DRAWN)
+    for spec in planned.specs:
+        correct = (40 if "se" in spec.recipe.name else 30) + spec.seed
+        write_run(tmp_path / "own" / "runs", spec, correct=correct, test=100, val=10)
+    for name, correct in (("narrow/none/fer2013", 50), ("narrow/eca/fer2013", 45)):
+        for seed in range(3):
+            spec = RunSpec(get_recipe(name), seed)
+            write_run(tmp_path / "study" / "runs", spec, correct=correct + seed, test=100, val=10)
+    return planned, Study.load(tmp_path / "own"), Study.load(tmp_path / "study")
+
+
+def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):
+    planned, own, study = written
+    found = outcome(planned, [*own.records, *study.records], study)
+    plain, ours = found.yours.to_dict("records")
+    assert (plain["seeds"], ours["seeds"]) == (3, 3)
+    assert ours["gain"] == pytest.approx(100 * 10 / 110)  # ten more of 110 held-out pictures
+    assert ours["standing"] == "yours"
+    assert list(found.recorded["recipe"]) == ["narrow/none/fer2013", "narrow/eca/fer2013"]
+    assert "yours" not in set(found.recorded["standing"])
+    first, second = sentences(found)
+    assert first.startswith("SE: +9.1 (")
+    assert second.startswith("Recorded, over narrow ResNet18 on FER2013: ECA")
+    assert "says nothing about faces" in cautions(planned, found)[0]
+    assert all(path.stat().st_size for path in write_outcome(planned, found, tmp_path))
+    page = write_page(planned, found, own.records, tmp_path).read_text(encoding="utf-8")
+    for shown in (
+        "SE beside the recorded modules",
+        "says nothing about faces",
+        "+9.09",
+        "narrow ResNet18 + ECA",
+        "<svg",
+    ):
+        assert shown in page
+    assert "http" not in re.sub(r"http://www.w3.org/\S+|http://purl.org/\S+|http://creativecommons.org/\S+", "", page)
+
+
+def test_other_people_s_runs_are_not_counted(written):
+    _, own, study = written
+    shorter = plan_comparison(["se"], changes=DRAWN | {"epochs": 1})
+    found = outcome(shorter, own.records, study)
+    assert set(found.yours["reading"]) == {"not run"}
+    assert sentences(found)[0] == "SE: not run."
+
+
+def test_power_is_told_before_the_first_run(written):
+    planned, _, study = written
+    words = power_words(planned, study)
+    assert "a standard deviation of 0.91 points" in words  # of 50, 51, 52 and 45, 46, 47 of 110, in points
+    assert np.std([50, 51, 52], ddof=1) / 1.1 == pytest.approx(0.91, abs=0.005)
+    assert "of the changed recipe the spread is not known" in words
+    assert power_words(planned._replace(seeds=2), study) == "2 seeds of each: a reading needs 3"
+    assert "no spread of seeds is recorded" in power_words(planned, Study())
