@@ -66,8 +66,9 @@ test: env  ## the tests, the notebooks' marked outputs included
 heavy: env  ## the tests that need minutes: every net trained, exported and compared
 	$(PARALLEL) -m heavy
 
-lint: env  ## what pre-commit checks
+lint: env  ## what pre-commit checks, and the types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/mypy
 
 format: env  ## let ruff and nbstripout rewrite
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/nbstripout notebooks/*.ipynb

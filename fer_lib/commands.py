@@ -420,7 +420,7 @@ def compare(
     dry_run: Annotated[bool, Option("say what would be trained and what it could show, and train nothing")] = False,
     device: Device = "auto",
     time_limit: TimeLimit = None,
-    jobs: Annotated[int, Option("processes that share the device and the runs", metavar="N")] = 1,
+    jobs: Annotated[int, Option("processes that share the device and the runs", parse=whole(1, 1000), metavar="N")] = 1,
     results: Annotated[Path | None, Option("folder for runs/ and compare/ (default: results/own)")] = None,
 ) -> int:
     """Train a net without and with attention modules of your own, and show them beside the recorded ones.
@@ -442,18 +442,18 @@ def compare(
     from fer_lib.study.results import Study
     from fer_lib.training import choose_device
 
-    changed = changes.of_recipe()
-    if not check:
-        changed["dataset"] = changed["dataset"] or choose_dataset(recipe)
+    changed, target = changes.of_recipe(), choose_device(device)
     comparison = plan_comparison(module, recipe, at=at, seeds=seeds, changes=changed)
     if check:
         return _check_modules(comparison.modules)
+    if not changed["dataset"] and (data := choose_dataset(recipe)) != comparison.base.dataset:
+        comparison = plan_comparison(module, recipe, at=at, seeds=seeds, changes=changed | {"dataset": data})
     place, study = results or results_dir("own"), Study.load(study_results())
     if comparison.baseline.dataset == "synthetic":
         _warn("drawn faces and a tiny net: shows that everything works, says nothing about faces")
     statuses = [run_status(spec, place / "runs") for spec in comparison.specs]
     known = [*study.records, *Study.load(place).records]
-    pace = device_pace(known, study_results(), choose_device(device))
+    pace = device_pace(known, study_results(), target)
     print(plan_text(statuses, goals(statuses, pace), [], pace))
     _say(power_words(comparison, study))
     if dry_run:

@@ -1,6 +1,5 @@
 """Where files lie, and how they are written: whole or not at all, and the same content as the same bytes."""
 
-import fcntl
 import glob
 import io
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from filelock import FileLock
 
 from fer_lib.errors import UserError
 
@@ -215,8 +215,7 @@ def _partial(target: Path) -> Path:
 
 def _fill(partial: Path, write: Callable[[BinaryIO], object], old: os.stat_result | None = None) -> None:
     """Write an unfinished file down to the disk, with the mode and the owner of what it will replace."""
-    with open(partial, "wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(partial), open(partial, "wb") as file:
         if old:
             os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
             with suppress(PermissionError):  # only root may give files away
@@ -232,8 +231,7 @@ def _sweep(target: Path) -> None:
         pid = stale.name.rpartition(".")[2]
         if not pid.isdecimal() or _alive(int(pid)):
             continue
-        with suppress(OSError), open(stale) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused where another machine is writing it
+        with suppress(OSError), FileLock(stale, timeout=0):  # refused where another machine is writing it
             stale.unlink()
 
 

@@ -69,8 +69,12 @@ def load_file(path: Path) -> ModuleType:
     Raises:
         UserError: there is no such file, or it fails.
     """
-    path = path.resolve()
-    if path.suffix != ".py" or not path.is_file():
+    try:
+        path = path.resolve()
+        found = path.suffix == ".py" and path.is_file()
+    except (OSError, RuntimeError, ValueError):
+        found = False
+    if not found:
         raise UserError(f"{path}: no Python file")
     name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     sources = _run(lambda: _sources(path, name), str(path))

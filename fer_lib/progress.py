@@ -21,4 +21,5 @@ def track(items: Collection[T], what: str) -> Iterable[T]:
     except ModuleNotFoundError:  # a machine that only trains
         return items
     # The stream itself: what the command line puts in its place shows a bar's carriage returns and does not obey them.
-    return tqdm(items, desc=what, leave=False, delay=1, file=sys.__stderr__)
+    bar: Iterable[T] = tqdm(items, desc=what, leave=False, delay=1, file=sys.__stderr__)
+    return bar

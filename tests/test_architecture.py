@@ -56,7 +56,7 @@ NOT_FOR_TRAINING = {
     "cv2", "ipykernel", "matplotlib", "nbformat", "onnx", "onnxruntime", "pandas", "papermill", "scipy", "seaborn",
     "skimage", "sklearn", "timm", "typer", "yaml",
 }  # fmt: skip
-FOR_TRAINING = {"torch", "torchvision", "PIL", "msgspec", "numpy", "safetensors", "fer_lib"} | set(
+FOR_TRAINING = {"torch", "torchvision", "PIL", "filelock", "msgspec", "numpy", "safetensors", "fer_lib"} | set(
     sys.stdlib_module_names
 )
 

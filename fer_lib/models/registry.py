@@ -111,12 +111,11 @@ def register_file(reference: str, slot: str = "branch") -> str:
     file, _, name = reference.rpartition(":")
     if not file or not name:
         raise UserError(f"{reference}: write FILE:CLASS, as in my_module.py:MyAttention")
-    path = user_path(file).resolve()
-    found = vars(load_file(path))
+    found = vars(load_file(user_path(file)))
     classes = [key for key, value in found.items() if isinstance(value, type) and issubclass(value, nn.Module)]
     if name not in classes:
         raise UserError(f"{file}: {unknown('class', name, classes)}")
     register_block(found[name], slot=slot)
-    if (entry := (f"{path}:{name}", slot)) not in FROM_FILES:
+    if (entry := (f"{found['__file__']}:{name}", slot)) not in FROM_FILES:
         FROM_FILES.append(entry)
     return default_name(found[name])

@@ -1,16 +1,17 @@
 """One process a run: a lock on the run's unfinished folder, which the system releases however the process ends.
 
-The lock is ``flock``: on one machine it holds between all processes, on NFS (Linux 2.6.12 or newer) between all
-machines, unless the share is mounted with ``nolock`` or ``local_lock``. Should it fail all the same, two processes
-waste their time and the record of the first stays: a record appears by renaming a folder, which no rename replaces.
+The lock is the system's own, which filelock takes. On one machine it holds between all processes; with ``flock`` on NFS
+(Linux 2.6.12 or newer) it holds between all machines, unless the share is mounted with ``nolock`` or ``local_lock``.
+Should it fail all the same, two processes waste their time and the record of the first stays: a record appears by
+renaming a folder, which no rename replaces.
 """
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from fer_lib.errors import UserError
 
@@ -28,24 +29,26 @@ def locked(partial: Path) -> Iterator[None]:
     Raises:
         Busy: another process holds it.
     """
-    with _open(partial) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(f"{partial.name.removesuffix('.partial')}: another process is training this run") from None
+    lock = _taken(partial)
+    if lock is None:
+        raise Busy(f"{partial.name.removesuffix('.partial')}: another process is training this run")
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def is_locked(partial: Path) -> bool:
     """Whether a process is training this run at the moment."""
-    try:
-        with open(partial / FILE) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    if not (partial / FILE).exists():
         return False
-    except BlockingIOError:
+    try:
+        with FileLock(partial / FILE, timeout=0):
+            return False
+    except FileNotFoundError:  # the run was finished meanwhile, and its folder removed
+        return False
+    except Timeout:
         return True
-    return False
 
 
 def sweep(runs: Path) -> None:
@@ -55,10 +58,15 @@ def sweep(runs: Path) -> None:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _open(partial: Path) -> TextIO:
+def _taken(partial: Path) -> FileLock | None:
+    """The lock of a run; None where another process holds it."""
     while True:
         partial.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(partial / FILE, timeout=0)
         try:
-            return open(partial / FILE, "w")
+            lock.acquire()
+            return lock
         except FileNotFoundError:  # another process finished the run and removed the folder between the two lines
             continue
+        except Timeout:
+            return None

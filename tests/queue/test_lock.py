@@ -69,4 +69,4 @@ def test_a_folder_that_vanishes_meanwhile_is_made_again(partial, monkeypatch):
     monkeypatch.setattr(type(partial), "mkdir", mkdir)
     with locked(partial):
         assert is_locked(partial)
-    assert len(made) == 2
+    assert len(made) > 1

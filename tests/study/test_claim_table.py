@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, recall_score
 from tiny import write_run
 
 from fer_lib.claims import NUMBERS, list_claims
-from fer_lib.recipe import RunSpec, get_recipe
+from fer_lib.recipe import RunSpec, get_recipe, list_recipes
 from fer_lib.runs import read_records
 from fer_lib.study.claim_table import BRIEF, anchor, claim_table, headline_claims, readable_claims
 from fer_lib.study.results import Study
@@ -82,7 +82,7 @@ def test_a_fitted_pipeline_is_judged_by_one_run(tmp_path):
         by_chance = claim_table(Study([r for r in trained if r.recipe == "demo/lonely/synthetic"])).set_index("claim")
         assert by_chance["verdict"]["demo/synthetic/lonely"] == "undecided"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(claim_table.__globals__["list_recipes"](), fitted.name, fitted)
+            patch.setitem(list_recipes(), fitted.name, fitted)
             table = claim_table(Study(read_records(tmp_path)[0])).set_index("claim")
     assert table["verdict"]["demo/synthetic/good"] == "consistent"  # 30 of 40 are the printed 75 %
     assert pd.isna(table["sd"]["demo/synthetic/good"])

@@ -9,6 +9,7 @@ from tiny import write_run
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes
 from fer_lib.report.compare_page import write_page
+from fer_lib.runs import read_records
 from fer_lib.study.compare import cautions, outcome, plan_comparison, power_words, sentences, write_outcome
 from fer_lib.study.results import Study
 
@@ -75,7 +76,7 @@ def written(tmp_path):
         for seed in range(3):
             spec = RunSpec(get_recipe(name), seed)
             write_run(tmp_path / "study" / "runs", spec, correct=correct + seed, test=100, val=10)
-    return planned, Study.load(tmp_path / "own"), Study.load(tmp_path / "study")
+    return planned, *(Study(read_records(tmp_path / name / "runs")[0]) for name in ("own", "study"))
 
 
 def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):

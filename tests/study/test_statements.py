@@ -18,13 +18,14 @@ def statement(name):
 
 def run(recipe, seed, limit=None, predictions=None, started="2026-12-01T00:00:00+00:00", **history):
     """A full-length run with these columns in its history."""
-    spec = {"recipe": get_recipe(recipe).training(), "seed": seed, "limit_train": limit}
+    spec = {"recipe": get_recipe(recipe).training(), "seed": seed, "fold": None, "limit_train": limit}
     columns = {name: np.array(values, float) for name, values in history.items()}
     classes = ("angry", "disgust")
     return SimpleNamespace(
         id=f"{recipe}-{seed}",
         spec=spec,
         recipe=recipe,
+        epochs=spec["recipe"]["epochs"],
         history=columns,
         predictions=predictions,
         classes=classes,
@@ -108,7 +109,7 @@ def test_short_trainings_and_trainings_on_part_of_the_data_say_nothing():
     claim = statement("li/statements/no_overfitting")
     records = [run(claim.recipe, seed, limit=100, val_loss=[1, 1]) for seed in range(3)]
     short = run(claim.recipe, 3, val_loss=[1, 1])
-    short.spec["recipe"] = short.spec["recipe"] | {"epochs": 4}
+    short.spec["recipe"], short.epochs = short.spec["recipe"] | {"epochs": 4}, 4
     assert statement_finding(claim, Study([*records, short])).word == "not run"
     same_seed = [run(claim.recipe, 0, val_loss=[1, 1]) for _ in range(3)]
     assert statement_finding(claim, Study(same_seed)).word == "not run"
