@@ -243,7 +243,7 @@ def _of_kind(level: str, gain: str) -> Callable[[Row], str]:
 
 
 SHOWN = (
-    Column("paper", "{paper}"),
+    Column("paper", "{paper:paper}"),
     Column("system", "{system}"),
     Column("measure", "{measure}"),
     Column("data", lambda row: "{dataset:data}" + ", validation" * (row["split"] == "val")),

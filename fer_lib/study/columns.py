@@ -16,7 +16,7 @@ import pandas as pd
 
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
-from fer_lib.recipe import get_recipe
+from fer_lib.recipe import get_recipe, paper_names
 from fer_lib.texts import signed, spreadsheet_cell
 
 DASH = "–"
@@ -43,6 +43,7 @@ class Column:
 
 WORDS: dict[str, Callable[[Any], str]] = {
     "data": dataset_title,
+    "paper": lambda name: paper_names().get(name, name),
     "recipe": lambda name: get_recipe(name).title if name else "",
     "split": lambda protocol: PROTOCOL_WORDS[kind_of(protocol)],
     "system": lambda title: title.split(",")[0],

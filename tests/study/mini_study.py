@@ -41,13 +41,15 @@ BEST = {  # the first picture that each net is right about
 @contextlib.contextmanager
 def demo_paper() -> Iterator[None]:
     """Let ``mini/*.toml`` be the only papers."""
-    caches = (recipe.load_papers, recipe.list_recipes, recipe.headlines, claims.list_claims)
-    with mock.patch.object(recipe, "PAPERS_DIR", MINI):
+    caches = (recipe.load_papers, recipe.paper_names, recipe.list_recipes, recipe.headlines, claims.list_claims)
+    try:
+        with mock.patch.object(recipe, "PAPERS_DIR", MINI):
+            for cached in caches:
+                cached.cache_clear()
+            yield
+    finally:
         for cached in caches:
             cached.cache_clear()
-        yield
-    for cached in caches:
-        cached.cache_clear()
 
 
 def write_runs(runs: Path) -> None:
