@@ -25,10 +25,8 @@ def test_rows_hold_sizes_and_costs():
 
 
 def test_rows_come_one_by_one_and_a_wrong_name_is_named():
-    rows = describe(["microexpnet", "microexpnett"])
-    assert next(rows).name == "microexpnet"
     with pytest.raises(UserError, match="did you mean microexpnet"):
-        next(rows)
+        next(describe(["microexpnet", "microexpnett"]))  # before any row
     names = [*list_models(), *list_models(classical=True)]
     assert [row.name for row in itertools.islice(describe(), 2)] == names[:2]
 

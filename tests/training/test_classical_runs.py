@@ -71,7 +71,12 @@ def test_every_seed_gives_one_outcome_and_says_so(record, results):
 
 def test_a_drawn_cross_validation_is_one_run_of_all_folds(tmp_path):
     films = synthetic_films(persons=14)
-    changes = {"protocol": "subject_10fold_drawn", "model_options": {"dual": True}, "name": "classical/films/synthetic"}
+    changes = {
+        "protocol": "subject_10fold_drawn",
+        "model_options": {"dual": True},
+        "name": "classical/films/synthetic",
+        "dataset": "synthetic_films",
+    }
     drawn = dataclasses.replace(recipe("hog_svm"), **changes)
     runs = [train_run(RunSpec(drawn, seed), results=tmp_path, dataset=films, say=lambda line: None) for seed in (0, 1)]
     model = create_model("hog_svm", num_classes=7, dual=True)
