@@ -25,7 +25,7 @@ from fer_lib.models.describe import meta_net
 from fer_lib.paths import results_dir
 from fer_lib.predict import cut_faces, face_heat
 
-MOST_ROWS = 12
+MOST_ROWS = 5
 """Maps in one figure; of a deep net they are taken evenly from its depth."""
 
 
@@ -115,7 +115,7 @@ def attention_figure(checkpoint: Checkpoint, faces: np.ndarray, titles: Sequence
     margin = round((FACE_SIDE - checkpoint.view_pixels) / 2)
     shown = faces[:, margin : FACE_SIDE - margin, margin : FACE_SIDE - margin]
     columns = 1 + len(faces)
-    figure = Figure(figsize=(2.1 + 1.25 * len(faces), 1.25 * (1 + len(picked))), layout="constrained")
+    figure = Figure(figsize=(2.1 + len(faces), 1 + len(picked)), layout="constrained")
     grid = figure.subplots(1 + len(picked), columns, squeeze=False, width_ratios=[1.7, *[1.0] * len(faces)])
     for axes, face, title in zip(grid[0, 1:], shown, titles, strict=True):
         axes.imshow(face, cmap="gray", vmin=0, vmax=255)
