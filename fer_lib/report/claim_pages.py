@@ -13,9 +13,8 @@ from fer_lib.report import words
 from fer_lib.report.material import Material
 from fer_lib.report.run_pages import pages_of
 from fer_lib.study.tables import recipe_table
-from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
+from fer_lib.study.verdicts import FROM_RUNS, OPEN
 
-OPEN = (NOT_TESTABLE, NOT_RUN)
 """Verdicts that say nothing, which stand last."""
 
 

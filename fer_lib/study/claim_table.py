@@ -281,11 +281,10 @@ def gain_figure(table: pd.DataFrame) -> Figure:
 
 
 def open_sentence(table: pd.DataFrame) -> str:
-    """How many rows of a claim table have a verdict, and how many wait for runs."""
-    waiting = int((table["verdict"] == NOT_RUN).sum())
-    return (
-        f"{len(table)} rows: {len(table) - waiting} below, {waiting} that no run of the paper's length has tested yet."
-    )
+    """How many rows of a claim table have a verdict, how many wait for runs, and how many nobody can test."""
+    waiting, never = (int((table["verdict"] == word).sum()) for word in (NOT_RUN, NOT_TESTABLE))
+    sentence = f"{len(table)} rows: {len(table) - waiting - never} below, {waiting} that no run of the paper's length"
+    return f"{sentence} has tested yet" + (f", {never} that cannot be tested." if never else ".")
 
 
 def anchor(heading: str) -> str:

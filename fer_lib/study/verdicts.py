@@ -11,6 +11,8 @@ HIGHER = "excluded: ours is higher"
 EXCEEDED = "exceeded"
 NOT_TESTABLE = "not testable"
 NOT_RUN = "not run"
+OPEN = (NOT_TESTABLE, NOT_RUN)
+"""What no run and no calculation has said anything about."""
 FROM_RUNS = (CONSISTENT, EXCEEDED, LOWER, HIGHER, UNDECIDED)
 """What our runs say; other verdicts need none."""
 
