@@ -243,6 +243,20 @@ def protocol_figure(table: pd.DataFrame) -> Figure:
 # ---------------------------------------------------------------- any dataset, on the spot
 
 
+TRIED = (
+    Column("split", "{protocol:split}"),
+    Column("same film, %", "{same_sequence:.0f}"),
+    Column("same person, %", "{same_subject:.0f}"),
+    Column("accuracy ± sd, %", "{accuracy:.1f}[ ± {accuracy_sd:.1f}]"),
+    Column("95 %, other persons", "{low:.1f} to {high:.1f}"),
+)
+
+
+def readable_measure(table: pd.DataFrame) -> pd.DataFrame:
+    """What :func:`measure` gives of one pipeline, for a reader."""
+    return readable(table, TRIED)
+
+
 def measure(dataset: FaceDataset, models: Sequence[str] = ("pixels_nn",), draws: int = 3) -> pd.DataFrame:
     """Classical pipelines under the drawn protocols, on pictures at hand: nothing is recorded.
 
