@@ -10,7 +10,7 @@ import time
 import pytest
 
 pytestmark = pytest.mark.heavy
-PATIENCE = 900_000  # ms
+PATIENCE = 150_000  # ms
 
 
 @pytest.fixture
