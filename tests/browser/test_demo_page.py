@@ -53,7 +53,7 @@ def test_one_button_starts_the_camera(browser, address):
     page.goto(address)
     page.get_by_role("button", name="Start camera").click()
     page.wait_for_function("Number(document.querySelector('.fer-camera').dataset.answered) >= 5")
-    assert page.locator(".jp-InputArea, .input_area").count() == 0
+    assert page.locator(".jp-CodeCell .jp-InputArea, .highlight").count() == 0
     assert "import" not in page.locator("body").inner_text()
     page.get_by_role("button", name="Stop", exact=True).click()
     context.close()
