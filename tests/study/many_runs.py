@@ -95,7 +95,8 @@ def _shares(rng: np.random.Generator, part: str, truth: np.ndarray, skill: float
 
 def many_specs() -> Iterator[RunSpec]:
     """Runs of the whole study's nets, a seed at a time."""
-    nets = [recipe for recipe in list_recipes().values() if recipe.optimizer]  # pipelines are fitted, without epochs
+    # Pipelines are fitted, without epochs; what leaves pictures out has other counts.
+    nets = [recipe for recipe in list_recipes().values() if recipe.optimizer and not recipe.leave_out]
     for seed in itertools.count():
         for recipe in nets:
             for fold in range(recipe.folds) if recipe.folds > 1 else (None,):
