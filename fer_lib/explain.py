@@ -19,7 +19,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from fer_lib.errors import UserError, unknown
-from fer_lib.models.base import Classifier
+from fer_lib.models.base import Classifier, kept_modes
 
 
 class OrientedEigenCAM(EigenCAM):
@@ -116,14 +116,12 @@ def heat_maps(
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
     """Freeze a net's weights, and give modes, gradients and flags back as they were."""
-    modes = [(module, module.training) for module in model.modules()]
     weights = [(weight, weight.requires_grad, weight.grad) for weight in model.parameters()]
     try:
-        model.requires_grad_(False)
-        yield
+        with kept_modes(model):
+            model.requires_grad_(False)
+            yield
     finally:
-        for module, training in modes:
-            module.training = training
         for weight, needed, gradient in weights:
             weight.requires_grad_(needed)
             weight.grad = gradient

@@ -33,10 +33,10 @@ def svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def png(figure: Figure) -> bytes:
-    """A figure as PNG, at 150 points an inch."""
+def png(figure: Figure, dpi: int = 150) -> bytes:
+    """A figure as PNG, with so many points an inch."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 

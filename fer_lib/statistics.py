@@ -233,9 +233,12 @@ def smallest_gain(sd: float, runs: int, nets: int = 1, picture_variance: float =
         nets: how many are compared with the baseline at once.
         picture_variance: see :func:`picture_variance`.
     """
-    correlation = (np.eye(nets) + 1) / 2
-    family = Dunnett(tuple(map(tuple, correlation)), (nets + 1) * (runs - 1))
-    return family.detectable * math.sqrt(2 * sd**2 / runs + picture_variance)
+    return balanced_family(runs, nets).detectable * math.sqrt(2 * sd**2 / runs + picture_variance)
+
+
+def balanced_family(runs: int, nets: int) -> "Dunnett":
+    """The comparisons of so many nets with a baseline, as many trainings of each."""
+    return Dunnett(tuple(map(tuple, (np.eye(nets) + 1) / 2)), (nets + 1) * (runs - 1))
 
 
 def picture_variance(ours: ArrayLike, baseline: ArrayLike) -> float:

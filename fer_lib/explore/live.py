@@ -1,17 +1,17 @@
 """A training watched in a notebook: how far the epoch is, and the curves so far."""
 
-import io
 import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from fer_lib import plots
 
 BAR_SECONDS, CURVE_SECONDS = 0.2, 3.0
 """Between two looks at the bar, and between two drawings of the curves, which take a part of a second."""
+SCREEN_DPI = 80
+"""Points an inch of a figure in a widget."""
 
 
 def reader_is_there() -> bool:
@@ -24,13 +24,6 @@ def reader_is_there() -> bool:
 def ask_reader(question: str) -> bool:
     """Ask a question that is answered by yes or no; yes where nobody is there to be asked."""
     return not reader_is_there() or input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-
-
-def png(figure: Figure, dpi: int = 80) -> bytes:
-    """A figure as a picture for a widget."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
 
 
 class Live:
@@ -65,7 +58,7 @@ class Live:
         if len(history) > max(1, self._rows) and now - self._drawn_at >= CURVE_SECONDS:
             self._drawn_at, self._rows = now, len(history)
             columns = {name: np.array([row[name] for row in history]) for name in history[0]}
-            self.picture.value = png(plots.curves({"so far": columns}))
+            self.picture.value = plots.png(plots.curves({"so far": columns}), SCREEN_DPI)
             self.picture.layout.visibility = "visible"
 
     def close(self) -> None:

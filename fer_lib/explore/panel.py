@@ -1,5 +1,6 @@
 """Controls and what they choose: the frame of every widget of the notebooks but the camera."""
 
+import html
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ import traitlets
 from matplotlib.figure import Figure
 from PIL import Image
 
+from fer_lib import plots
 from fer_lib.errors import UserError
-from fer_lib.explore.live import png, reader_is_there
+from fer_lib.explore.live import SCREEN_DPI, reader_is_there
 
 
 class Shelf(anywidget.AnyWidget):
@@ -149,7 +151,7 @@ class Panel:
             self._show_figures(closer.figures)
 
     def _show_figures(self, figures: Sequence[Figure]) -> None:
-        self.figures.show([png(figure) for figure in figures], [self.label] * len(figures))
+        self.figures.show([plots.png(figure, SCREEN_DPI) for figure in figures], [self.label] * len(figures))
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         if not reader_is_there():
@@ -173,7 +175,7 @@ def told(act: Callable[[], Shown]) -> Shown:
 
 def escaped(words: str) -> str:
     """Words as HTML, with a status that is read aloud when it changes."""
-    safe = words.replace("&", "&amp;").replace("<", "&lt;").replace("\n", "<br>")
+    safe = html.escape(words, quote=False).replace("\n", "<br>")
     return f'<div role="status">{safe}</div>'
 
 

@@ -10,18 +10,12 @@ from scipy import stats
 
 from fer_lib import plots
 from fer_lib.explore.panel import Panel, Shown
-from fer_lib.statistics import Dunnett
+from fer_lib.statistics import balanced_family, smallest_gain
 
 SEEDS = (3, 5, 10, 20)
 """Seeds of each net whose curves are drawn."""
 WIDEST = 4.0
 """Points of gain up to which they are drawn."""
-
-
-def family(seeds: int, modules: int) -> Dunnett:
-    """The family of so many modules and a baseline with so many seeds each."""
-    correlation = (np.eye(modules) + 1) / 2
-    return Dunnett(tuple(map(tuple, correlation.round(6))), (modules + 1) * (seeds - 1))
 
 
 def power(gain: float | np.ndarray, seeds: int, sd: float, modules: int = 4) -> float | np.ndarray:
@@ -36,16 +30,11 @@ def power(gain: float | np.ndarray, seeds: int, sd: float, modules: int = 4) -> 
         sd: standard deviation of a seed, in points.
         modules: compared with one baseline together.
     """
-    of = family(seeds, modules)
+    of = balanced_family(seeds, modules)
     shift = np.asarray(gain) / (sd * math.sqrt(2 / seeds))
     above, below = stats.nct.sf(of.quantile, of.freedom, shift), stats.nct.cdf(-of.quantile, of.freedom, shift)
     # SciPy has no number where the gain is many standard errors and is found for certain.
     return np.nan_to_num(above, nan=1.0) + np.nan_to_num(below, nan=0.0)
-
-
-def smallest_gain(seeds: int, sd: float, modules: int = 4) -> float:
-    """The true gain, in points, that is found in 80 of 100 studies."""
-    return family(seeds, modules).detectable * sd * math.sqrt(2 / seeds)
 
 
 def power_figure(sd: float, modules: int = 4, seeds: Sequence[int] = SEEDS, gain: float | None = None) -> Figure:
@@ -81,7 +70,7 @@ def power_words(gain: float, seeds: int, sd: float, modules: int = 4) -> str:
     found = 100 * float(power(gain, seeds, sd, modules))
     return (
         f"With {seeds} seeds a net that spread by {sd:.2f} points, a true gain of {gain:.1f} points is found in "
-        f"{found:.0f} of 100 studies. The smallest gain found in 80 of 100 is {smallest_gain(seeds, sd, modules):.1f} "
+        f"{found:.0f} of 100 studies. The smallest gain found in 80 of 100 is {smallest_gain(sd, seeds, modules):.1f} "
         "points."
     )
 

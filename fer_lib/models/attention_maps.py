@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fer_lib.errors import UserError
 from fer_lib.models import attention, convolution, fusion
-from fer_lib.models.base import Classifier
+from fer_lib.models.base import Classifier, kept_modes
 
 Gates = dict[str, Tensor]
 """Weights by kind, each with a side of 1 where the module does not tell numbers apart: ``channel`` [B, C, 1, 1],
@@ -114,14 +114,11 @@ def attention_maps(model: nn.Module, inputs: Tensor) -> list[AttentionMap]:
         for name, module in model.named_modules()
         if type(module) in MODULES
     ]
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        with torch.inference_mode():
+        with kept_modes(model), torch.inference_mode():
             model.eval()
             model(inputs)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes:
-            module.training = training
     return found

@@ -1,5 +1,8 @@
 """What every net of the study has in common."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
 
 from fer_lib.errors import UserError
@@ -107,3 +110,14 @@ def check_share(argument: str, value: float) -> None:
     """Raise a UserError naming the argument unless it lies in [0, 1)."""
     if not 0 <= value < 1:
         raise UserError(f"{argument} must lie in [0, 1): got {value!r}")
+
+
+@contextmanager
+def kept_modes(model: nn.Module) -> Iterator[None]:
+    """Give every module of a net its mode, training or evaluation, back as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

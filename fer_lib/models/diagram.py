@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import nn
 
-from fer_lib.models.base import Classifier
+from fer_lib.models.base import Classifier, kept_modes
 from fer_lib.models.describe import count_parameters
 from fer_lib.models.grammar import MODULES
 from fer_lib.plots import OURS, PAPER, QUIET
@@ -90,16 +90,14 @@ def _record(model: Classifier, picture: torch.Tensor) -> dict[nn.Module, tuple[t
     def note(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
         calls.setdefault(module, (tuple(inputs[0].shape[1:]), tuple(output.shape[1:])))
 
-    modes = [(module, module.training) for module in model.modules()]
     hooks = [module.register_forward_hook(note) for module in model.modules()]
     try:
-        model.eval()
-        model(picture.to(next(model.parameters()).device))
+        with kept_modes(model):
+            model.eval()
+            model(picture.to(next(model.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes:
-            module.training = training
     return calls
 
 

@@ -238,27 +238,27 @@ def _spread(study: Study, recipe: str) -> dict[str, object]:
     }
 
 
-def _numbers(measured: dict[Measure, Gain]) -> dict[str, object]:
-    row: dict[str, object] = {}
-    if gain := measured.get(HELD_OUT):
-        row |= {
-            "gain": 100 * gain.gain,
-            "low": 100 * gain.low,
-            "high": 100 * gain.high,
-            "low_90": 100 * gain.low_sameness,
-            "high_90": 100 * gain.high_sameness,
-            "low_single": 100 * gain.low_single,
-            "high_single": 100 * gain.high_single,
-            "p": gain.p,
-            "smallest": 100 * gain.smallest,
-        }
+def in_points(gain: Gain) -> dict[str, float]:
+    """A comparison as the columns of a table."""
+    return {
+        "gain": 100 * gain.gain,
+        "low": 100 * gain.low,
+        "high": 100 * gain.high,
+        "low_90": 100 * gain.low_sameness,
+        "high_90": 100 * gain.high_sameness,
+        "low_single": 100 * gain.low_single,
+        "high_single": 100 * gain.high_single,
+        "p": gain.p,
+        "smallest": 100 * gain.smallest,
+    }
+
+
+def _numbers(measured: dict[Measure, Gain]) -> dict[str, float]:
+    row = in_points(measured[HELD_OUT]) if HELD_OUT in measured else {}
     for measure, name in ((CHOSEN, "chosen"), (BRIER, "brier")):
-        if gain := measured.get(measure):
-            row |= {
-                f"{name}_gain": 100 * gain.gain,
-                f"{name}_low": 100 * gain.low,
-                f"{name}_high": 100 * gain.high,
-            }
+        if measure in measured:
+            found = in_points(measured[measure])
+            row |= {f"{name}_{column}": found[column] for column in ("gain", "low", "high")}
     return row
 
 

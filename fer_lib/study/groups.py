@@ -232,6 +232,22 @@ def _joined(records: Sequence[RunRecord], name: str) -> np.ndarray:
     return np.concatenate([record.predictions[name] for record in records])
 
 
+def as_published(record: RunRecord, but: Sequence[str] = ()) -> bool:
+    """Whether a run is its recipe as the paper's file has it, or a shorter training of it.
+
+    Args:
+        record: of a recipe that a paper's file defines.
+        but: parts of the recipe that may differ.
+    """
+    recipe, spec = list_recipes()[record.recipe], record.spec
+    trained, published = (
+        {key: value for key, value in training.items() if key not in ("epochs", *but)}
+        for training in (spec["recipe"], recipe.training())
+    )
+    whole = spec["limit_train"] is None and "limit_test" not in spec
+    return whole and trained == published and record.epochs <= recipe.epochs
+
+
 def group_records(records: Iterable[RunRecord]) -> list[Group]:
     """Sort records into groups, in the order of the recipes; longer trainings first.
 
@@ -241,13 +257,7 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
     found = defaultdict(list)
     for record in records:
         if record.recipe in recipes:
-            published = recipes[record.recipe].training() | {"epochs": record.epochs}
-            same = (
-                record.spec["recipe"] == published
-                and record.epochs <= recipes[record.recipe].epochs
-                and record.spec["limit_train"] is None
-                and "limit_test" not in record.spec
-            )
+            same = as_published(record)
             key = (
                 record.recipe,
                 same,

@@ -13,8 +13,8 @@ from fer_lib.data import is_drawn
 from fer_lib.recipe import get_recipe
 from fer_lib.statistics import Fit, fit, sample_sd
 from fer_lib.study.columns import DASH, Column, readable, table_of
-from fer_lib.study.gains import reading_of
-from fer_lib.study.groups import HELD_OUT, Group
+from fer_lib.study.gains import in_points, reading_of
+from fer_lib.study.groups import HELD_OUT, as_published
 from fer_lib.study.results import MIN_SEEDS, Study
 
 REFERENCE = "float32"
@@ -101,13 +101,8 @@ def _difference(fitted: Fit, ours: Hashable, reference: Hashable, seeds: int) ->
     row: dict[str, object] = {"reading": f"too few: {seeds} of {MIN_SEEDS} seeds" if seeds < MIN_SEEDS else "undecided"}
     if fitted.sd is not None and fitted.comparable(ours, reference):
         gain = fitted.gains([ours], reference)[0]
-        row |= {
-            "difference": 100 * gain.gain,
-            "low": 100 * gain.low_single,
-            "high": 100 * gain.high_single,
-            "low_90": 100 * gain.low_sameness,
-            "high_90": 100 * gain.high_sameness,
-        }
+        numbers = in_points(gain)  # of a family of one, whose simultaneous interval is its own
+        row |= {"difference": numbers["gain"]} | {end: numbers[end] for end in ("low", "high", "low_90", "high_90")}
         if seeds >= MIN_SEEDS:
             row["reading"] = reading_of(gain)
     return row
@@ -117,19 +112,12 @@ def _accuracies(study: Study) -> dict[str, dict[str, dict[int, float]]]:
     """Accuracy of the last epoch by recipe, precision and seed."""
     found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for group in study.groups:
-        if group.seeds and group.epochs == group.recipe_epochs and _differs_in_precision_only(group):
+        whole = group.seeds and group.epochs == group.recipe_epochs
+        if whole and as_published(group.records[0], but=("precision",)):
             scores = zip(group.precisions, group.seeds, group.scores(HELD_OUT), strict=True)
             for precision, seed, of_pictures in scores:
                 found[group.recipe][precision][seed] = float(np.mean(of_pictures))
     return found
-
-
-def _differs_in_precision_only(group: Group) -> bool:
-    """Whether the group is the recipe as its paper's file has it, its precision aside."""
-    spec = group.records[0].spec
-    trained = {key: value for key, value in spec["recipe"].items() if key != "precision"}
-    whole = spec["limit_train"] is None and "limit_test" not in spec
-    return whole and trained == get_recipe(group.recipe).training()
 
 
 def _shared(recipe: str, seed: int) -> Hashable:

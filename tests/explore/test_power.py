@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fer_lib.explore.power import power, power_figure, power_panel, power_words, smallest_gain
-from fer_lib.statistics import fit
+from fer_lib.explore.power import power, power_figure, power_panel, power_words
+from fer_lib.statistics import fit, smallest_gain
 
 
 @pytest.mark.parametrize(("gain", "seeds", "sd"), [(1.0, 3, 0.6), (1.0, 10, 0.6), (0.0, 3, 0.6)])
@@ -18,7 +18,7 @@ def test_as_many_studies_find_a_gain_as_is_said(gain, seeds, sd):
 
 
 def test_the_smallest_gain_is_found_in_80_of_100():
-    assert power(smallest_gain(5, 0.6), 5, 0.6) == pytest.approx(0.8, abs=1e-3)
+    assert power(smallest_gain(0.6, 5, 4), 5, 0.6) == pytest.approx(0.8, abs=1e-3)
     assert f"a true gain of 1.0 points is found in {100 * power(1.0, 3, 0.6):.0f} of 100 studies" in power_words(
         1.0, 3, 0.6
     )
