@@ -106,7 +106,7 @@ class Augmentation(Augment, frozen=True):
         """Draw the parameters of `n` pictures, each picture's by itself.
 
         Only what the augmentation asks for becomes a column: ``left``, ``top`` (pixels), ``window`` (side in
-        pixels), ``flip``, ``vertical_flip`` (0 or 1), ``rotate``, ``shear``, ``scale``, ``shift_x``,
+        pixels), ``flip`` (0 or 1), ``rotate``, ``shear``, ``scale``, ``shift_x``,
         ``shift_y``, ``brightness``, ``contrast``, ``gamma``, ``noise`` (as the field says, or the value that
         changes nothing), ``noise_seed`` (a whole number below 2^24), ``erase_top``, ``erase_left``,
         ``erase_height``, ``erase_width`` (pixels of the output; 0 high without a box) and ``mixup`` (the
@@ -137,9 +137,8 @@ class Augmentation(Augment, frozen=True):
             room = size + 1 - columns.get("window", torch.full((n,), float(shown)))
             columns["left"] = whole(room)
             columns["top"] = whole(room)
-        for name in ("flip", "vertical_flip"):
-            if p := getattr(self, name):
-                columns[name] = (uniform() < p).float()
+        if self.flip:
+            columns["flip"] = (uniform() < self.flip).float()
         for name, neutral in _NEUTRAL.items():
             if not (asked := getattr(self, name)):
                 continue
@@ -215,9 +214,9 @@ def _warp(images: Tensor, draws: Draws, shown: int, out: int) -> Tensor:
     """
     batch, size, _ = images.shape
     # x and y: where the window's columns and rows lie in the picture, in pixels, [B, out].
-    steps = torch.arange(out, device=images.device, dtype=torch.float32).expand(batch, out)
-    x = _mirrored(steps, draws, "flip")
-    y = _mirrored(steps, draws, "vertical_flip")
+    x = y = steps = torch.arange(out, device=images.device, dtype=torch.float32).expand(batch, out)
+    if "flip" in draws:
+        x = torch.where(draws["flip"][:, None] > 0, out - 1 - steps, steps)
     resampled = "window" in draws or shown != out
     if resampled:
         # Half a pixel along the rim has no outer neighbour; it repeats the rim, as a resize does.
@@ -249,12 +248,6 @@ def _warp(images: Tensor, draws: Draws, shown: int, out: int) -> Tensor:
     x, y = x * unit, y * unit
     grid = torch.stack((x * xx + y * xy, x * yx + y * yy), -1)
     return F.grid_sample(images.unsqueeze(1).float(), grid, padding_mode="zeros", align_corners=False)
-
-
-def _mirrored(steps: Tensor, draws: Draws, column: str) -> Tensor:
-    if column not in draws:
-        return steps
-    return torch.where(draws[column][:, None] > 0, steps.shape[-1] - 1 - steps, steps)
 
 
 def gaussian_noise(seeds: Tensor, size: int) -> Tensor:

@@ -72,7 +72,6 @@ class Augment(Part):
             the data have. Left out, the output is as large as the window of `crop`.
         area: the window is a square that holds this share of the picture's area, resized to the output.
         flip: probability of swapping left and right.
-        vertical_flip: probability of swapping top and bottom.
         rotate: degrees, counter-clockwise.
         shear: degrees along the rows, before rotation.
         scale: factor of the size.
@@ -89,7 +88,6 @@ class Augment(Part):
     resize: Count | None = None
     area: Range[_between(0.01, 1)] | None = None
     flip: Share = 0.0
-    vertical_flip: Share = 0.0
     rotate: Range[_between(-360, 360)] | None = None
     shear: Range[_between(-80, 80)] | None = None
     scale: Range[_between(0.1, 10)] | None = None
@@ -189,10 +187,7 @@ class Adam(Part):
     """Options of ``torch.optim.Adam``."""
 
     lr: Positive
-    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
-    eps: Positive = 1e-8
     weight_decay: NotNegative = 0.0
-    amsgrad: bool = False
 
 
 class AdamW(Adam):
@@ -232,28 +227,25 @@ class Step(Constant):
 
 
 class Cosine(Constant):
-    """To ``floor`` at the end, after a linear warm-up of ``warmup`` epochs."""
+    """To 0 at the end, after a linear warm-up of ``warmup`` epochs."""
 
     warmup: NotNegative = 0
-    floor: Share = 0.0
 
     def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
         if progress < self.warmup:
             return (progress + 1e-3) / (self.warmup + 1e-3)
         done = (progress - self.warmup) / max(epochs - self.warmup, 1e-9)
-        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
+        return (1 + math.cos(math.pi * done)) / 2
 
 
 class OneCycle(Constant):
-    """Linear from 1/25 to 1 at ``peak`` of the way, then cosine to 1/10,000."""
-
-    peak: BelowOne = 0.3
+    """Linear from 1/25 to 1 at three tenths of the way, then cosine to 1/10,000."""
 
     def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
-        done = progress / epochs
-        if done < self.peak:
-            return 1 / 25 + (1 - 1 / 25) * done / self.peak
-        return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (done - self.peak) / (1 - self.peak))) / 2
+        done, peak = progress / epochs, 0.3
+        if done < peak:
+            return 1 / 25 + (1 - 1 / 25) * done / peak
+        return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (done - peak) / (1 - peak))) / 2
 
 
 class Plateau(Constant):

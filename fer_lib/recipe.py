@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from msgspec import Meta
+from typing import Any, Literal
 
 from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of, known_dataset
@@ -62,12 +60,6 @@ class Recipe:
     model_options: dict[str, Any] = field(default_factory=dict)
     clamp_gradient: Positive | None = None
     """Every gradient element is clamped to plus or minus this."""
-    clip_norm: Positive | None = None
-    """The gradient of the net as a whole is scaled down to this Euclidean length, after the clamp."""
-    ema: Annotated[float, Meta(gt=0, lt=1)] | None = None
-    """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
-    early_stopping: Count | None = None
-    """End the training after this many epochs without a better validation accuracy."""
     pretrained: str | None = None
     """ImageNet weights the net starts from, a name of :func:`fer_lib.models.load_pretrained`."""
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -167,10 +159,9 @@ def _check_parts(recipe: Recipe) -> None:
         if side < net.least or side != (net.only or side):
             takes = f"{net.only} pixels only" if net.only else f"{net.least} pixels or more"
             raise UserError(f"model {recipe.model} takes pictures of {takes}, augment makes {side}")
-        if (isinstance(schedule, Plateau) or recipe.early_stopping) and recipe.protocol != "official":
-            reader = "early_stopping" if recipe.early_stopping else "the plateau schedule"
+        if isinstance(schedule, Plateau) and recipe.protocol != "official":
             raise UserError(
-                f"{reader} reads the validation accuracy, and protocol {recipe.protocol!r} has no such part"
+                f"the plateau schedule reads the validation accuracy, and protocol {recipe.protocol!r} has no such part"
             )
     _check_data(recipe)
 

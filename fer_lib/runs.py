@@ -28,7 +28,7 @@ from fer_lib.metrics import expected_calibration_error, negative_log_likelihood,
 from fer_lib.paths import ROOT, npz_bytes, write_atomically
 from fer_lib.recipe import Recorded, spec_name
 from fer_lib.schema import Count, Digest, Name, NotNegative, Share, Text, Whole, check
-from fer_lib.selection import RULES, is_exhausted
+from fer_lib.selection import RULES
 
 SCHEMA = 1
 KINDS = ("plain", "tta")
@@ -152,13 +152,8 @@ class RunRecord:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the spec; with ``early_stopping`` the most there may be, see :attr:`trained_epochs`."""
+        """Epochs that were trained."""
         return self.spec["recipe"]["epochs"]
-
-    @property
-    def trained_epochs(self) -> int:
-        """Epochs that were trained, fewer than :attr:`epochs` where early stopping ended the training."""
-        return self.content["metrics"]["last"]["epoch"]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -491,9 +486,7 @@ def _faults_of_history(record: RunRecord) -> list[str]:
     except Exception as error:
         return [f"{HISTORY}: unreadable ({type(error).__name__})"]
     # Accuracies are rounded in the file, which can only move the best epoch to an earlier one.
-    patience = record.spec["recipe"].get("early_stopping")
-    ended_early = rows < record.epochs and is_exhausted(list(history["val_accuracy"]), patience)
-    if rows != record.epochs and not ended_early:
+    if rows != record.epochs:
         return [f"{HISTORY}: {rows} epochs, the spec has {record.epochs}"]
     faults = []
     for name, column in history.items():

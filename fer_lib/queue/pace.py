@@ -104,7 +104,7 @@ class Pace:
             passes = PASSES * counts["train"] + counts.get("val", 0) + counts.get("test", 0)
             spent = record.content["time"]["seconds"] * (_cores(environment["device"])[1] or 1)
             key = environment["precision"], record.recipe
-            seconds[key].append(spent / (record.trained_epochs * passes))
+            seconds[key].append(spent / (record.epochs * passes))
             recipes[key] = record.spec["recipe"]
         own = {key: statistics.median(values) for key, values in seconds.items()}
         for (precision, name), recipe in recipes.items():

@@ -89,7 +89,7 @@ def training_context(records: Sequence[RunRecord], material: Material) -> dict[s
 
 
 def _epochs(record: RunRecord, recipe: Any) -> str:
-    trained = record.trained_epochs
+    trained = record.epochs
     return f"{trained} of the recipe's {recipe.epochs}" if recipe and recipe.epochs else str(trained)
 
 

@@ -203,7 +203,7 @@ def show(record: RunRecord | None, *, curve_note: str = "", confusion_note: str 
     if record is None:
         return
     display(summary(record))
-    if record.trained_epochs >= FEWEST_EPOCHS:
+    if record.epochs >= FEWEST_EPOCHS:
         display(Markdown(f"### Curves\n\n{CURVES} {curve_note}"), curves(record))
     display(Markdown(f"### Three selection rules\n\n{RULE_TEXT}"), rule_table(record))
     display(Markdown(f"### Which expressions are confused\n\n{confusion_note}"), confusion(record))

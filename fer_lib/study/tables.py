@@ -61,7 +61,7 @@ def run_table(study: Study) -> pd.DataFrame:
             "fold": record.spec["fold"],
             "dataset": data["name"],
             "train_pictures": data["counts"]["train"],
-            "epochs": record.trained_epochs,
+            "epochs": record.epochs,
             "recipe_epochs": list_recipes()[record.recipe].epochs if record.recipe in list_recipes() else None,
             "views": recipe["test_views"],
             "val_accuracy": 100 * record.accuracy("val"),

@@ -64,7 +64,7 @@ def export_run(record: RunRecord, path: Path) -> None:
     provenance = {
         "run": record.id,
         "recipe": record.recipe,
-        "epochs": record.trained_epochs,
+        "epochs": record.epochs,
         "dataset": content["data"]["name"],
         "fingerprint": content["data"]["fingerprint"],
         "test_accuracy": content["metrics"]["val_selected"]["test"]["plain"]["accuracy"],

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from fer_lib.augment import Augmentation, Draws, mix
 from fer_lib.losses import Loss
 from fer_lib.recipe import Recipe
-from fer_lib.training.averaging import MovingAverage
 from fer_lib.training.randomness import get_random, set_random
 
 ALIKE = 0.1
@@ -32,11 +31,10 @@ class TrainStep:
         graph: the recorded step, on a GPU, once :meth:`record` has been called.
 
     Args:
-        recipe: gradient clamp and clip are read from it.
+        recipe: the gradient clamp is read from it.
         model: the net, in channels-last layout.
         loss: the loss, on the net's device.
         optimizer: moves the net's weights, and the loss's if it has any.
-        average: follows the net; None for none.
         augmentation: of the pictures.
         images: uint8 [N, H, H], all pictures, on the device.
         labels: int64 [N].
@@ -52,7 +50,6 @@ class TrainStep:
         model: nn.Module,
         loss: Loss,
         optimizer: torch.optim.Optimizer,
-        average: MovingAverage | None,
         augmentation: Augmentation,
         images: Tensor,
         labels: Tensor,
@@ -60,7 +57,7 @@ class TrainStep:
         dtype: torch.dtype,
     ) -> None:
         self.recipe, self.augmentation, self.batch, self.dtype = recipe, augmentation, batch, dtype
-        self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
+        self.model, self.loss, self.optimizer = model, loss, optimizer
         self.images, self.labels, self.device = images, labels, images.device
         self.graph: torch.cuda.CUDAGraph | None = None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
@@ -114,13 +111,9 @@ class TrainStep:
         self.scaler.unscale_(self.optimizer)
         if self.recipe.clamp_gradient is not None:
             nn.utils.clip_grad_value_(self.model.parameters(), self.recipe.clamp_gradient, foreach=True)
-        if self.recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm, foreach=True)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.loss.update_centers(features.detach().float(), targets)
-        if self.average:
-            self.average.follow()
         self._count(loss.detach(), (logits.detach().argmax(1) == targets).sum())
 
     def _forward(self, chosen: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
@@ -202,6 +195,5 @@ class TrainStep:
         if self.scaler.is_enabled():
             own += [self.scaler._scale, self.scaler._growth_tracker]
         state = [value for slots in self.optimizer.state.values() for value in slots.values()]
-        average = self.average.tensors() if self.average else []
         modules = [tensor for m in (self.model, self.loss) for tensor in (*m.parameters(), *m.buffers())]
-        return own + [value for value in state if isinstance(value, Tensor)] + average + modules
+        return own + [value for value in state if isinstance(value, Tensor)] + modules
