@@ -5,7 +5,7 @@ import errno
 from collections.abc import Iterable
 
 MANY = 20
-"""Names that an error still lists."""
+"""Names that an error still lists; more are counted."""
 
 
 class Told(Exception):

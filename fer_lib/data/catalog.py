@@ -10,13 +10,14 @@ from typing import NamedTuple
 from fer_lib.data.ckplus import read_ck48, read_original
 from fer_lib.data.dataset import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset
 from fer_lib.data.fer2013 import read_csv, read_folders, read_train_test
-from fer_lib.data.ferplus import TREE, add_votes, read_tree, with_majority_labels
-from fer_lib.data.folder import innermost, read_folder, split_folders, subfolders
+from fer_lib.data.ferplus import TREE, add_votes, has_pictures, read_tree, with_majority_labels
+from fer_lib.data.folder import holds_classes, innermost, read_folder, split_folders, subfolders
 from fer_lib.data.folds import PROTOCOLS
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.data.jaffe import read_jaffe
 from fer_lib.data.rafdb import read_rafdb
 from fer_lib.data.synthetic import synthetic, synthetic_films
+from fer_lib.data.walk import NAMED, is_regular
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import setting_path, user_path
 from fer_lib.plugins import look_up, register
@@ -106,7 +107,8 @@ _KAGGLE = "challenges-in-representation-learning-facial-expression-recognition-c
 _FER2013_FOLDERS = ("fer2013", "fer2013/fer2013", f"fer2013/{_KAGGLE}", _KAGGLE, "")
 _CK48_FOLDERS = ("ckplus/CK+48", "CK+48", "ckplus/ck/CK+48", "ck/CK+48")
 _CK_ORIGINAL_FOLDERS = ("ckplus", "ckplus/CK+", "CK+", "")
-_FERPLUS_FOLDERS = ("ferplus", "ferplus/data", "fer2013", "fer2013/data", "")
+_FERPLUS_FOLDERS = ("ferplus", "ferplus/data", "FERPlus-master", "FERPlus-master/data", "fer2013", "fer2013/data", "")
+_FERPLUS_LIST = f"{TREE[0]}/label.csv"
 _WRAPPERS = ("archive", "images", "data")  # folders that archives leave about their content
 
 
@@ -186,6 +188,7 @@ def _load_fer2013(root: Path) -> FaceDataset:
         "fer2013.csv, icml_face_data.csv, train.csv + test.csv or folders train + test",
         _FER2013_FOLDERS,
         "fetch it with `fer data download fer2013`",
+        ("pixels", "fer2013.csv"),
     )
 
 
@@ -208,22 +211,25 @@ def find_votes(root: Path) -> Path | None:
 
 
 def _load_ferplus(root: Path) -> FaceDataset:
-    for name in _FERPLUS_FOLDERS:
-        folder = _find(root, name)
-        if folder and _find(folder, f"{TREE[0]}/label.csv"):
-            return read_tree(folder)
+    trees = [folder for name in _FERPLUS_FOLDERS if (folder := _find(root, name)) and _find(folder, _FERPLUS_LIST)]
+    tree = max(trees, key=has_pictures, default=None)
+    if tree and has_pictures(tree):
+        return read_tree(tree)
     votes = find_votes(root)
     dataset = _load_fer2013(root) if votes else None
     if dataset is not None and dataset.votes is not None:
         return with_majority_labels(dataset)
     if dataset is not None:
         raise UserError(f"{votes}: {_UNORDERED}; put fer2013.csv into {root / 'fer2013'}")
+    if tree:
+        return read_tree(tree)  # which says what is missing
     raise _missing(
         "FER+",
         root,
         f"fer2013new.csv beside fer2013.csv, or {TREE[0]} with its label.csv",
         _FERPLUS_FOLDERS,
         "`fer data download ferplus` says where to get it",
+        ("Image name", "fer2013new.csv"),
     )
 
 
@@ -246,6 +252,10 @@ def _load_ckplus(root: Path) -> FaceDataset:
         images, emotions = (folder and _find(folder, part) for part in ("cohn-kanade-images", "Emotion"))
         if images and emotions:
             return read_original(images, emotions)
+    for name in _CK_ORIGINAL_FOLDERS[:-1]:
+        folder = _find(root, name)
+        if folder and holds_classes(folder):
+            return read_ck48(folder)
     raise _missing(
         "CK+",
         root,
@@ -257,27 +267,34 @@ def _load_ckplus(root: Path) -> FaceDataset:
 
 def _load_folder(path: Path) -> FaceDataset:
     inner = innermost(path)
-    if (inner / TREE[0] / "label.csv").is_file():
+    if (inner / _FERPLUS_LIST).is_file():
         return replace(read_tree(inner), name=f"folder:{path.resolve().name}")
     return read_jaffe(inner) or read_rafdb(path) or read_folder(path)
 
 
 def _find(root: Path, name: str) -> Path | None:
-    """A file or folder below the root, whatever its capitals; None if there is none."""
+    """A file or folder below the root, whatever its capitals, spaces and dashes; None if there is none."""
     for part in Path(name).parts:
         exact = root / part
         if not exact.exists():
             folder = root.iterdir() if root.is_dir() else []
-            exact = min((path for path in folder if path.name.lower() == part.lower()), default=None)
+            exact = min((path for path in folder if _plain(path.name) == _plain(part)), default=None)
             if exact is None:
                 return None
         root = exact
     return root if root.exists() else None
 
 
-def _missing(title: str, root: Path, wanted: str, folders: tuple[str, ...], remedy: str) -> MissingData:
+def _plain(name: str) -> str:
+    """A name as all ways to write it have it: FER-2013 is fer2013, CK48 is CK+48."""
+    return re.sub(r"[^\w.]|_", "", name.lower())
+
+
+def _missing(
+    title: str, root: Path, wanted: str, folders: tuple[str, ...], remedy: str, table: tuple[str, str] = ("", "")
+) -> MissingData:
     places = ", ".join(f"{name}/" if name else "the folder itself" for name in folders)
-    instead = "".join(f"; {words}" for words in _instead(root, folders))
+    instead = "".join(f"; {words}" for words in _instead(root, folders, *table))
     return MissingData(
         f"{title} not found in {root.absolute()}: looked for {wanted} in {places}{instead}; {remedy}, set FER_DATA to"
         ' the folder of the datasets, or take the drawn faces: DATASET = "synthetic" in a notebook, --dataset synthetic'
@@ -285,22 +302,51 @@ def _missing(title: str, root: Path, wanted: str, folders: tuple[str, ...], reme
     )
 
 
-_ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|bz2|xz|7z|rar)$", re.IGNORECASE)
+_DATA_FILE = re.compile(
+    r"\.(zip|tar|tgz|gz|bz2|xz|7z|rar|zst|csv|tsv|txt|xlsx?|ods|json|parquet|arrow|npy|npz|h5|hdf5|pkl)$", re.IGNORECASE
+)
+_UNFINISHED = re.compile(r"\.(part|partial|crdownload|download)$", re.IGNORECASE)
+_CK_EXTENDED = re.compile(r"ck\W*extended", re.IGNORECASE)
 
 
-def _instead(root: Path, folders: tuple[str, ...]) -> Iterator[str]:
-    """What lies where data were looked for and could be them: archives, and tables under another name."""
-    there = [folder for name in folders if (folder := _find(root, name)) and folder.is_dir()]
-    for file in sorted({file for folder in there for file in folder.iterdir() if file.is_file()}):
-        shown = file.relative_to(root)
-        if file.name.lower().startswith("ckextended"):
-            yield (
-                f"{shown} is CK+ with neutral and without subjects, by whom this study parts the pictures: get the"
-                " folders CK+48"
-            )
-        elif file.suffix.lower() == ".csv":
-            with open(file, "rb") as opened:
-                if b"pixels" in opened.readline(200):
-                    yield f"{shown} may be it: name it fer2013.csv"
-        elif _ARCHIVE.search(file.name):
-            yield f"{shown} is {what_it_is(beginning_of(file)) or 'an archive: unpack it first'}"
+def _instead(root: Path, folders: tuple[str, ...], column: str, name: str) -> Iterator[str]:
+    """What lies where data were looked for and could be them.
+
+    Args:
+        root: the data root.
+        folders: that were looked into.
+        column: a column of the dataset's table, if it has one.
+        name: how that table is called.
+    """
+    if not root.is_dir():
+        kind = what_it_is(beginning_of(root)) or "a file, not a folder" if is_regular(root) else "no folder"
+        yield f"it is {kind}" if root.exists() else "there is no such folder"
+        return
+    there = {folder for name in folders if (folder := _find(root, name)) and folder.is_dir()}
+    for folder in sorted(there):
+        inside = [below.name for below in subfolders(folder) if below not in there]
+        if inside:
+            more = f" and {len(inside) - NAMED} more" if len(inside) > NAMED else ""
+            place = "it" if folder == root else f"{folder.relative_to(root)}/"
+            yield f"{place} holds the folder{'s' * (len(inside) > 1)} {', '.join(inside[:NAMED])}{more}"
+        for file in sorted(folder.iterdir()):
+            if not file.is_dir() and (words := _what_else(file, column, name)):
+                yield f"{file.relative_to(root)} {words}"
+
+
+def _what_else(file: Path, column: str, name: str) -> str:
+    """What a file beside which a dataset was missed is, or nothing; see `_instead`."""
+    if _UNFINISHED.search(file.name):
+        return "is a download that has not ended: fetch it again"
+    if not _DATA_FILE.search(file.name):
+        return ""
+    if not is_regular(file):
+        return "is a link that leads nowhere" if file.is_symlink() else "is a pipe or a device, not a file"
+    if _CK_EXTENDED.match(file.name):
+        return "is CK+ with neutral and without subjects, by whom this study parts the pictures: get the folders CK+48"
+    beginning = beginning_of(file)
+    if foreign := what_it_is(beginning):
+        return f"is {foreign}"
+    if column and column.encode() in beginning.partition(b"\n")[0]:
+        return f"may be it: name it {name}"
+    return ""

@@ -8,7 +8,8 @@ contests", ICONIP 2013. 35,887 grey pictures of 48 x 48 pixels, published by Kag
 * ``train.csv`` + ``test.csv``: Usage is the file. The challenge's own test.csv has no labels and is refused.
 * folders ``train`` and ``test`` of class folders: see `read_folders`.
 
-Columns may be parted by semicolons or tabs, and labels be written as 3.0, as spreadsheets do. Every row is checked.
+Columns may be parted by semicolons or tabs, names have capitals or not, and labels be written as 3.0, as spreadsheets
+do. Every row is checked.
 What is not checked here is the total: a file that holds fewer rows, each of them complete, is read as it is, and
 ``fer data check`` says what is missing.
 """
@@ -38,8 +39,10 @@ PUBLISHED = {
 
 _CACHE_FORMAT = 1
 _BATCH_ROWS = 256  # 2 MB of text: enough for NumPy to pay off, little enough for a processor's cache
-_EMOTIONS = {f"{i}{point}".encode(): i for i in range(7) for point in ("", ".0")}
-_USAGES = {usage.encode(): i for i, usage in enumerate(USAGES)}
+_EMOTIONS = {f"{i}{point}".encode(): i for i in range(7) for point in ("", ".0", ",0")}
+_USAGES = {usage.lower().encode(): i for i, usage in enumerate(USAGES)}
+_COLUMNS = ("emotion", "pixels", "Usage")
+_SHOWN = 60  # characters of a foreign line that a message quotes
 
 
 def read_csv(path: Path, cache: Path | None = None) -> FaceDataset:
@@ -81,9 +84,9 @@ def read_train_test(train: Path, test: Path, cache: Path | None = None) -> FaceD
 def _part_public(labels: np.ndarray, usages: np.ndarray) -> None:
     """Mark the first half of the merged test rows as PublicTest, in place, if the published counts say so."""
     half = sum(PUBLISHED["val"])
-    merged = len(labels) == 2 * half and (usages == _USAGES[b"PrivateTest"]).all()
+    merged = len(labels) == 2 * half and (usages == _USAGES[b"privatetest"]).all()
     if merged and tuple(np.bincount(labels[:half], minlength=7)) == PUBLISHED["val"]:
-        usages[:half] = _USAGES[b"PublicTest"]
+        usages[:half] = _USAGES[b"publictest"]
 
 
 def read_folders(path: Path) -> FaceDataset:
@@ -170,12 +173,17 @@ def _read_rows(path: Path, usage: str | None) -> tuple[np.ndarray, np.ndarray, n
         line = file.readline()
         comma = max((b",", b";", b"\t"), key=line.count)
         header = [name.strip(b' "\r\n\xef\xbb\xbf').decode(errors="replace") for name in line.split(comma)]
-        columns = {name: header.index(name) for name in ("emotion", "pixels", "Usage") if name in header}
+        plain = [name.lower() for name in header]
+        columns = {name: plain.index(name.lower()) for name in _COLUMNS if name.lower() in plain}
         needed = ["pixels", "emotion", *([] if usage else ["Usage"])]
         for name in needed:
             if name not in columns:
-                hint = "; a test.csv without labels cannot be used, take fer2013.csv" if name == "emotion" else ""
-                raise UserError(f"{path}, line 1: no column {name!r} in {', '.join(header)!r}{hint}")
+                found = ", ".join(header)
+                found = repr(found if len(found) <= _SHOWN else f"{found[:_SHOWN]}…")
+                hint = f"; the first line must name the columns {', '.join(_COLUMNS)}"
+                if name == "emotion":
+                    hint = "; a test.csv without labels cannot be used, take fer2013.csv"
+                raise UserError(f"{path}, line 1: no column {name!r} in {found}{hint}")
         batches = list(_batches(file, path, comma, len(header), columns, usage))
     if not batches:
         raise UserError(f"{path}: no rows after the header")
@@ -195,10 +203,11 @@ def _batches(file, path: Path, comma: bytes, width: int, columns: dict[str, int]
             fields = [field.strip(b' "\r\n') for field in line.split(comma)]
             place = f"{path}, line {number}"
             if len(fields) != width:
-                raise UserError(f"{place}: {len(fields)} fields instead of {width}; is the file truncated?")
+                hint = "; is the file truncated?" if len(fields) < width else ""
+                raise UserError(f"{place}: {len(fields)} fields instead of {width}{hint}")
             texts.append(fields[pixels_at])
             places.append(place)
-            labels.append(_lookup(_EMOTIONS, fields[emotion_at], place, "emotion", "0 to 6"))
+            labels.append(_lookup(_EMOTIONS, fields[emotion_at], place, "emotion", "0 to 6, the classes of FER2013"))
             name = usage.encode() if usage_at is None else fields[usage_at]
             usages.append(_lookup(_USAGES, name, place, "Usage", ", ".join(USAGES)))
         if texts:
@@ -206,9 +215,10 @@ def _batches(file, path: Path, comma: bytes, width: int, columns: dict[str, int]
 
 
 def _lookup(table: dict[bytes, int], field: bytes, place: str, column: str, allowed: str) -> int:
-    if field not in table:
-        raise UserError(f"{place}: {column} {field.decode(errors='replace')!r} is not one of {allowed}")
-    return table[field]
+    if field.lower() not in table:
+        shown = field[:_SHOWN].decode(errors="replace")
+        raise UserError(f"{place}: {column} {shown!r} is not one of {allowed}")
+    return table[field.lower()]
 
 
 def _parse_pixels(texts: list[bytes], places: list[str]) -> np.ndarray:
@@ -247,6 +257,6 @@ def _parse_row(text: bytes, place: str) -> list[int]:
         raise UserError(f"{place}: {len(words):,} pixels instead of {PIXELS:,}{hint}")
     for i, word in enumerate(words):
         if not (word.isdigit() and int(word) <= 255):
-            shown = word.decode(errors="replace")
+            shown = word[:_SHOWN].decode(errors="replace")
             raise UserError(f"{place}: pixel {i} is {shown!r}, not a whole number from 0 to 255")
     return [int(word) for word in words]

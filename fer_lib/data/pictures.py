@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fer_lib.data.foreign import beginning_of, is_heic, what_it_is
-from fer_lib.errors import UserError
+from fer_lib.errors import MANY, UserError
 
 MAX_PIXELS = 50_000_000
 """Larger pictures are refused before they are unpacked; an 8K picture has 33 million pixels."""
@@ -148,7 +148,7 @@ def read_pictures(files: list[Path], size: int, crop: bool = False) -> np.ndarra
     """Read picture files as grey squares, uint8 [N, size, size]; arguments as of `grey_square`.
 
     Raises:
-        UserError: naming all files that are no readable pictures, at once.
+        UserError: naming the files that are no readable pictures, at once, the first of them if they are many.
     """
     images = np.empty((len(files), size, size), np.uint8)
     bad = []
@@ -160,7 +160,9 @@ def read_pictures(files: list[Path], size: int, crop: bool = False) -> np.ndarra
     if len(bad) == 1:
         raise UserError(f"{bad[0]}; mend or remove it")
     if bad:
-        raise UserError(f"{len(bad)} of {len(files)} pictures cannot be read, mend or remove them: {'; '.join(bad)}")
+        more = f"; and {len(bad) - MANY} more" if len(bad) > MANY else ""
+        named = "; ".join(bad[:MANY])
+        raise UserError(f"{len(bad)} of {len(files)} pictures cannot be read, mend or remove them: {named}{more}")
     return images
 
 

@@ -1,5 +1,6 @@
 """Finding datasets by name, checking them, and fetching them."""
 
+import os
 import re
 import shutil
 import sys
@@ -103,6 +104,7 @@ def test_capitals_make_no_difference(tmp_path):
         ("fer2013/images/train fer2013/images/validation", ["train", "val"]),
         ("fer2013/Train fer2013/Test", ["train", "test"]),
         ("archive/train archive/test", ["train", "test"]),
+        ("FER-2013/training_set FER-2013/Public_Test FER-2013/private-test", ["train", "val", "test"]),
         ("fer2013/archive/Training fer2013/archive/PublicTest fer2013/archive/PrivateTest", ["train", "val", "test"]),
     ],
 )
@@ -118,21 +120,43 @@ def test_folder_copies_lie_in_other_folders_under_other_names(tmp_path, folders,
     [
         ("fer2013/fer2013.csv.zip", b"PK\x03\x04", r"fer2013/fer2013\.csv\.zip is a zip archive: unpack it first"),
         ("archive.7z", b"7z\xbc\xaf\x27\x1c", r"archive\.7z is a 7-Zip archive"),
+        ("fer2013/fer2013.csv.txt", b"emotion,pixels,Usage\n", r"fer2013\.csv\.txt may be it: name it fer2013\.csv"),
+        (
+            "fer2013/fer2013.xlsx",
+            b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml",
+            r"xlsx is a document of an office",
+        ),
+        ("fer2013/train.parquet", b"PAR1", r"train\.parquet is a Parquet table"),
+        ("fer2013.csv.crdownload", b"emotion", "is a download that has not ended"),
+        ("fer2013/angry/1.png", b"", "fer2013/ holds the folder angry"),
         ("fer2013/fer2013.tar.gz", b"\x1f\x8b", r"fer2013\.tar\.gz is a gzip archive"),
         ("fer2013/fer2013 (1).csv", b"emotion,pixels,Usage\n", r"fer2013 \(1\)\.csv may be it: name it fer2013\.csv"),
     ],
 )
 def test_what_lies_there_instead_is_named(tmp_path, name, content, words):
-    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(content + bytes(100))
     with pytest.raises(UserError, match=f"FER2013 not found.*; .*{words}.*FER_DATA"):
         load_dataset("fer2013", tmp_path)
 
 
-def test_ckextended_is_named(tmp_path):
-    write(tmp_path / "ckplus/ckextended.csv", "emotion,pixels,Usage", f"{ROW},Training")
-    with pytest.raises(UserError, match=r"ckextended\.csv is CK\+ with neutral and without subjects"):
+@pytest.mark.parametrize("name", ["ckextended.csv", "CK+Extended.csv"])
+def test_ckextended_is_named(tmp_path, name):
+    write(tmp_path / "ckplus" / name, "emotion,pixels,Usage", f"{ROW},Training")
+    with pytest.raises(UserError, match=re.escape(f"{name} is CK+ with neutral and without subjects")):
         load_dataset("ckplus", tmp_path)
+
+
+def test_a_data_root_that_is_no_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none: .*; there is no such folder"):
+        load_dataset("fer2013", tmp_path / "none")
+    (tmp_path / "data.zip").write_bytes(b"PK\x03\x04" + bytes(60))
+    with pytest.raises(UserError, match=r"data\.zip: .*; it is a zip archive: unpack it first"):
+        load_dataset("ckplus", tmp_path / "data.zip")
+    os.mkfifo(tmp_path / "fer2013.csv")
+    (tmp_path / "train.csv").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"fer2013\.csv is a pipe.*; train\.csv is a link that leads nowhere"):
+        load_dataset("fer2013", tmp_path)
 
 
 def test_votes_beside_a_folder_copy_are_not_called_missing(tmp_path):
