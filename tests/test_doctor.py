@@ -83,6 +83,7 @@ def gpu(monkeypatch):
 
     def gpu(name, major, minor, made_for=("sm_75", "sm_80", "sm_90")):
         properties = SimpleNamespace(name=name, major=major, minor=minor, total_memory=24 * 2**30)
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
         monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: made_for)
         monkeypatch.setattr(torch.version, "cuda", "13.2")

@@ -69,9 +69,11 @@ def run_queue(
     with Stop(time_limit) as stop, _free_devices(device) as devices:
         if len(devices) > 1:
             say(f"{len(devices)} GPUs at work: {', '.join(devices)}")
-        if len(devices) == jobs == 1:
-            return _work(specs, results, devices[0], stop, say)
-        return _share(specs, results, [place for place in devices for _ in range(jobs)], stop, time_limit, say)
+        open_runs = sum(run_status(spec, results / "runs").state not in ("done", "failed") for spec in specs)
+        places = (devices * jobs)[: max(1, open_runs)]  # no more workers than runs
+        if len(places) == 1:
+            return _work(specs, results, places[0], stop, say)
+        return _share(specs, results, places, stop, time_limit, say)
 
 
 def worker_threads(jobs: int) -> int:

@@ -63,9 +63,11 @@ def why_unusable(gpu: torch.device) -> str:
     A GPU runs what was compiled for itself, for an earlier one of its generation (``sm_75``), or in a general form
     (``compute_75``) for any earlier one.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch says the same in eight lines
-        properties = torch.cuda.get_device_properties(gpu)
+    if not torch.cuda.is_initialized():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says in eight lines what is said here
+            torch.cuda.init()
+    properties = torch.cuda.get_device_properties(gpu)
     made_for = torch.cuda.get_arch_list()
     if torch.version.cuda is None or not made_for:  # AMD's GPUs are counted otherwise
         return ""

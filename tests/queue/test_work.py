@@ -152,7 +152,7 @@ def test_of_two_gpus_the_one_that_is_free(two_gpus, tmp_path):
         assert free == ["cuda:1"]
 
 
-@pytest.mark.parametrize(("jobs", "devices"), [(1, ["cuda:0", "cuda:1"]), (2, ["cuda:0"] * 2 + ["cuda:1"] * 2)])
+@pytest.mark.parametrize(("jobs", "devices"), [(1, ["cuda:0", "cuda:1"]), (2, ["cuda:0", "cuda:1"] * 2), (3, ["cuda:0", "cuda:1"] * 2)])
 def test_every_gpu_gets_its_workers(two_gpus, monkeypatch, tmp_path, jobs, devices):
     started = []
 
@@ -176,8 +176,12 @@ def test_every_gpu_gets_its_workers(two_gpus, monkeypatch, tmp_path, jobs, devic
     lines = []
     report = run_queue(SPECS, results=tmp_path, jobs=jobs, say=lines.append)
     assert started == devices
-    assert sorted(report.trained) == [f"run on {device}" for device in devices]
+    assert sorted(report.trained) == sorted(f"run on {device}" for device in devices)
     assert lines == ["2 GPUs at work: cuda:0, cuda:1"]
+    started.clear()
+    monkeypatch.setattr(work, "_work", lambda specs, results, device, *_: started.append(device))
+    run_queue(SPECS[:1], results=tmp_path, jobs=jobs, say=lines.append)
+    assert started == ["cuda:0"]  # no worker for a single run
 
 
 # ---------------------------------------------------------------- real processes

@@ -29,6 +29,7 @@ def machine(monkeypatch):
             SimpleNamespace(name=name, major=GPUS[name][0], minor=GPUS[name][1], total_memory=2**34) for name in names
         ]
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(found))
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda gpu: found[gpu.index])
         monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: MADE_FOR)
         monkeypatch.setattr(torch.version, "cuda", "13.2")

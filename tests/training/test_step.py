@@ -117,6 +117,7 @@ def test_a_step_on_a_gpu_never_waits_for_the_host(changes, monkeypatch):
 @pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.1, "momentum": 0.9}, {"name": "adamw", "lr": 0.1}])
 def test_scaled_losses_never_wait_for_the_host(optimizer, monkeypatch):
     """Where there is no bfloat16: whether gradients overflowed is asked and answered on the device."""
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     step = take_two_steps(WITH_EVERYTHING | {"optimizer": optimizer}, torch.float16, monkeypatch)
     assert step.scaler.is_enabled()
     assert len(step._changed()) > 4 + len(list(step.model.parameters()))
@@ -317,9 +318,10 @@ def stand_in(monkeypatch):
     return graph
 
 
-def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in):
+@pytest.mark.parametrize("precision", [None, "float16"])
+def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in, precision):
     """All of a GPU's way but CUDA itself: rehearsed, recorded once, replayed for every step of every epoch."""
-    spec = RunSpec(tiny_recipe(ema=0.9, epochs=2))
+    spec = RunSpec(tiny_recipe(ema=0.9, epochs=2, precision=precision))
     plain = fit(spec, dataset, tmp_path, device="cpu", say=print)
     (again := tmp_path / "again").mkdir()
     trainer = loop._Trainer(spec, dataset, again, torch.device("cpu"), Stop(), print)
