@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import MISSING, fields, is_dataclass
@@ -78,7 +79,8 @@ class _AsText:
 
 @contextmanager
 def _as_text() -> Iterator[None]:
-    with redirect_stdout(_AsText(sys.stdout)), redirect_stderr(_AsText(sys.stderr)):
+    with redirect_stdout(_AsText(sys.stdout)), redirect_stderr(_AsText(sys.stderr)), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"fer: {one_line(str(message))}", file=sys.stderr)
         yield
 
 
