@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
+from fer_lib.data.catalog import dataset_terms
 from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
@@ -251,14 +252,6 @@ def _halve(value: Tensor) -> Tensor:
     return half if torch.isfinite(half).all() else value
 
 
-_TERMS = {
-    "fer2013": "FER2013's pictures were gathered from the web for a research competition (Goodfellow et al. 2013) and"
-    " belong to their owners: use the weights for research and teaching.",
-    "ckplus": "CK+ is free for non-commercial research under its agreement (Lucey et al. 2010): so are these weights.",
-    "synthetic": "The pictures were drawn by this repository's own code.",
-}
-
-
 def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, size: int) -> str:
     recipe, data, metrics = content["recipe"], content["data"], record.content["metrics"]["val_selected"]
     rows = [
@@ -306,7 +299,7 @@ def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, 
             "",
             "## Licence",
             "",
-            "MIT for what is ours. " + _TERMS.get(data["name"], "The pictures' own terms hold for them."),
+            "MIT for what is ours. " + dataset_terms(data["name"]),
             "",
         ]
     )

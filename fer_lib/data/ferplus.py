@@ -145,8 +145,8 @@ def read_tree(path: Path) -> FaceDataset:
             split.append(part)
     if not has_pictures(path):
         raise UserError(
-            f"{path}: FER+'s lists without the pictures; run its script generate_training_data.py, which makes them of"
-            " fer2013.csv, or put fer2013.csv into the folder fer2013 of the data and fer2013new.csv beside it"
+            f"{path}: FER+'s lists without the pictures, which its script generate_training_data.py makes of"
+            " fer2013.csv; run it, or put fer2013.csv into the folder fer2013 of the data and fer2013new.csv beside it"
         )
     dataset = FaceDataset(
         name="ferplus",

@@ -55,6 +55,11 @@ def is_drawn(protocol: str) -> bool:
     return protocol.endswith("_drawn")
 
 
+def protocol_title(protocol: str) -> str:
+    """A protocol in words."""
+    return PROTOCOL_WORDS[kind_of(protocol)] + (", drawn with the seed" if is_drawn(protocol) else "")
+
+
 def kind_of(protocol: str) -> str:
     """The protocol whether fixed or drawn, a key of :data:`PROTOCOL_WORDS`."""
     return protocol.removesuffix("_drawn")
