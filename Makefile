@@ -75,7 +75,7 @@ format: env  ## let ruff and nbstripout rewrite
 
 pins: env  ## compile requirements.txt from pyproject.toml's ranges
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --no-header --no-annotate --quiet \
-	  pyproject.toml -o requirements.txt
+	  --extra all pyproject.toml -o requirements.txt
 
 clean:  ## remove what smoke runs and interrupted work left behind
 	rm -rf "$(RESULTS)/smoke" "$(RESULTS)/logs" .snakemake build
