@@ -152,7 +152,9 @@ def test_of_two_gpus_the_one_that_is_free(two_gpus, tmp_path):
         assert free == ["cuda:1"]
 
 
-@pytest.mark.parametrize(("jobs", "devices"), [(1, ["cuda:0", "cuda:1"]), (2, ["cuda:0", "cuda:1"] * 2), (3, ["cuda:0", "cuda:1"] * 2)])
+@pytest.mark.parametrize(
+    ("jobs", "devices"), [(1, ["cuda:0", "cuda:1"]), (2, ["cuda:0", "cuda:1"] * 2), (3, ["cuda:0", "cuda:1"] * 2)]
+)
 def test_every_gpu_gets_its_workers(two_gpus, monkeypatch, tmp_path, jobs, devices):
     started = []
 
