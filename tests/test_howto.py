@@ -25,15 +25,17 @@ def follow(tmp_path):
     fer.chmod(0o755)
 
     def follow(page, **environment):
-        script = ["set -euo pipefail"]
-        for kind, text in FENCE.findall((HOWTO / f"{page}.md").read_text()):
+        script, program = ["set -euo pipefail"], ""
+        for kind, text in [*FENCE.findall((HOWTO / f"{page}.md").read_text()), ("end", "")]:
             if name := NAMED.match(text):
                 (tmp_path / name[1]).parent.mkdir(exist_ok=True)
                 (tmp_path / name[1]).write_text(text)
             elif kind == "python":
-                script.append(f"{sys.executable} - <<'PYTHON'\n{text}PYTHON")
-            elif kind == "sh":
-                script.append(text)
+                program += text  # blocks that follow each other share a process
+            else:
+                script += [f"{sys.executable} - <<'PYTHON'\n{program}PYTHON"] if program else []
+                script += [text] if kind == "sh" else []
+                program = ""
         defaults = {
             "PATH": f"{fer.parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(Path(fer_lib.__file__).parents[1]),
