@@ -9,6 +9,7 @@ from tiny import tiny_dataset, tiny_recipe
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fer_lib import cli
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec
 from fer_lib.training import autocast_dtype, choose_device, device_name, fit, step, usable_gpus
@@ -69,6 +70,15 @@ def test_a_gpu_that_this_torch_cannot_run_is_named_in_one_line(machine):
     machine("P100")
     with pytest.raises(UserError, match="device 'cuda': P100 is sm_60"), pytest.warns(UserWarning, match="passed over"):
         choose_device("cuda")
+
+
+def test_the_command_says_it_in_one_line(machine, capsys):
+    machine("P100")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "narrow/none/fer2013", "--dry-run"])
+    assert ended.value.code == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fer: cuda:0 is passed over: P100 is sm_60")
 
 
 def test_apples_gpu_is_found_where_there_is_no_other(machine):
