@@ -25,7 +25,7 @@ from fer_lib.data.catalog import dataset_terms
 from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
-from fer_lib.paths import study_results, write_atomically
+from fer_lib.paths import shipped, study_results, write_atomically
 from fer_lib.recipe import Recorded
 from fer_lib.runs import Counts, RunRecord
 from fer_lib.schema import Digest, Name, Part, Share, Text, check
@@ -95,17 +95,24 @@ class _Content(Part, frozen=True):
 
 
 def checkpoints_dir() -> Path:
-    """Where weight files lie."""
+    """Where weight files are written."""
     return study_results() / "checkpoints"
+
+
+def _weight_files(folder: Path | None) -> dict[str, Path]:
+    """Weight files by name: of a folder; else of :func:`checkpoints_dir`, before those that the library brings."""
+    folders = [folder] if folder else [shipped("results/checkpoints"), checkpoints_dir()]
+    found = {path.stem: path for place in folders for path in place.glob("*.safetensors")}
+    return dict(sorted(found.items()))
 
 
 def list_checkpoints(folder: Path | None = None) -> list[str]:
     """Names of the weight files, sorted.
 
     Args:
-        folder: None for :func:`checkpoints_dir`.
+        folder: None for :func:`checkpoints_dir` and for those that the library brings.
     """
-    return sorted(path.stem for path in (folder or checkpoints_dir()).glob("*.safetensors"))
+    return list(_weight_files(folder))
 
 
 def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
@@ -116,7 +123,7 @@ def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
     them before the others; of other nets the one that saw most training pictures.
 
     Args:
-        folder: None for :func:`checkpoints_dir`.
+        folder: as of :func:`list_checkpoints`.
 
     Raises:
         UserError: see :func:`read_checkpoint`.
@@ -138,15 +145,14 @@ def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
 
     Args:
         name: a name of :func:`list_checkpoints`.
-        folder: None for :func:`checkpoints_dir`.
+        folder: as of :func:`list_checkpoints`.
 
     Raises:
         UserError: no such file, no card, another checksum than the card's, or a file of another origin.
     """
-    folder = folder or checkpoints_dir()
-    if name not in (names := list_checkpoints(folder)):
-        raise unknown("weight file", name, names) if names else UserError(f"{name}: {NO_CHECKPOINT}")
-    path, card = folder / f"{name}.safetensors", folder / f"{name}.md"
+    if name not in (files := _weight_files(folder)):
+        raise unknown("weight file", name, files) if files else UserError(f"{name}: {NO_CHECKPOINT}")
+    path, card = files[name], files[name].with_name(f"{name}.md")
     stated = _CHECKSUM.search(card.read_text(encoding="utf-8")) if card.exists() else None
     if not stated:
         raise UserError(f"{card}: missing or without a line 'sha256: ...'; the weights are not used without it")

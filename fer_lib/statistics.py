@@ -12,7 +12,11 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+
+from fer_lib.extras import from_extra
+
+with from_extra("analysis"):
+    from scipy import optimize, stats
 
 CONFIDENCE = 0.95
 SAMENESS = 0.90

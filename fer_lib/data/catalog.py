@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fer_lib.data import ckplus, fer2013
 from fer_lib.data.ckplus import read_ck48, read_original
 from fer_lib.data.dataset import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset
-from fer_lib.data.fer2013 import read_csv, read_folders, read_train_test
+from fer_lib.data.fer2013 import holds_fer2013, read_csv, read_folders, read_train_test
 from fer_lib.data.ferplus import TREE, add_votes, has_pictures, read_tree, with_majority_labels
 from fer_lib.data.folder import holds_classes, innermost, read_folder, split_folders, subfolders
 from fer_lib.data.folds import PROTOCOLS
@@ -122,9 +122,24 @@ class MissingData(UserError):
     """The files of a dataset are not in the data root."""
 
 
+KAGGLE = Path("/kaggle/input")
+"""Where a notebook of Kaggle finds what is attached to it."""
+_MOUNTS = ("*", "datasets/*/*", "competitions/*")  # below it: by name alone, or by owner and name
+
+
 def data_root(root: str | Path | None = None) -> Path:
-    """The folder of the datasets: the argument, else the variable FER_DATA, else ``data`` of the checkout."""
-    return user_path(root) if root else setting_path(os.environ.get("FER_DATA") or "data")
+    """The folder of the datasets: the argument, else the variable FER_DATA, else ``data`` of the checkout, else what is
+    attached to a notebook of Kaggle."""
+    if root:
+        return user_path(root)
+    usual = setting_path(os.environ.get("FER_DATA") or "data")
+    return KAGGLE if KAGGLE.is_dir() and not os.environ.get("FER_DATA") and not usual.is_dir() else usual
+
+
+def _bases(root: Path) -> list[Path]:
+    """The data root; on Kaggle also what is attached, under whatever name."""
+    attached = (folder for mount in _MOUNTS for folder in root.glob(mount)) if root == KAGGLE else ()
+    return [root, *sorted(folder for folder in attached if folder.is_dir())]
 
 
 def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
@@ -153,15 +168,15 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
 
 
 def _load_fer2013(root: Path) -> FaceDataset:
-    cache = root / ".cache"
-    for folder in _fer2013_folders(root):
+    cache = root / ".cache" if root != KAGGLE else None  # where nothing can be written
+    for folder in (folder for base in _bases(root) for folder in _fer2013_folders(base)):
         names = {file.name.lower(): file for file in sorted(folder.iterdir(), reverse=True) if file.is_file()}
         single = names.get("fer2013.csv") or names.get("icml_face_data.csv")
         if single:
             dataset = read_csv(single, cache)
         elif "train.csv" in names and "test.csv" in names:
             dataset = read_train_test(names["train.csv"], names["test.csv"], cache)
-        elif {split for split, _ in split_folders(folder)} > {"train"}:
+        elif {split for split, _ in split_folders(folder)} > {"train"} and (root != KAGGLE or holds_fer2013(folder)):
             return read_folders(folder)
         else:
             continue
@@ -172,7 +187,7 @@ def _load_fer2013(root: Path) -> FaceDataset:
         root,
         "fer2013.csv, icml_face_data.csv, train.csv + test.csv or folders train + test",
         _FER2013_FOLDERS,
-        "fetch it with `fer data download fer2013`",
+        "attach it to the notebook (Add Input)" if root == KAGGLE else "fetch it with `fer data download fer2013`",
         ("pixels", "fer2013.csv"),
     )
 
@@ -192,11 +207,13 @@ def _fer2013_folders(root: Path) -> Iterator[Path]:
 def find_votes(root: Path) -> Path | None:
     """The FER+ file ``fer2013new.csv`` in the data root, or None."""
     places = (*_FER2013_FOLDERS, *_FERPLUS_FOLDERS)
-    return next((file for name in places if (file := _find(root, f"{name}/fer2013new.csv")) and file.is_file()), None)
+    found = (_find(base, f"{name}/fer2013new.csv") for base in _bases(root) for name in places)
+    return next((file for file in found if file and file.is_file()), None)
 
 
 def _load_ferplus(root: Path) -> FaceDataset:
-    trees = [folder for name in _FERPLUS_FOLDERS if (folder := _find(root, name)) and _find(folder, _FERPLUS_LIST)]
+    folders = (_find(base, name) for base in _bases(root) for name in _FERPLUS_FOLDERS)
+    trees = (folder for folder in folders if folder and _find(folder, _FERPLUS_LIST))
     tree = max(trees, key=has_pictures, default=None)
     if tree and has_pictures(tree):
         return read_tree(tree)
@@ -228,12 +245,10 @@ def unordered_votes(dataset: FaceDataset, root: Path) -> str:
 
 
 def _load_ckplus(root: Path) -> FaceDataset:
-    for name in _CK48_FOLDERS:
-        folder = _find(root, name)
+    for folder in (_find(base, name) for base in _bases(root) for name in _CK48_FOLDERS):
         if folder and folder.is_dir():
             return read_ck48(folder)
-    for name in _CK_ORIGINAL_FOLDERS:
-        folder = _find(root, name)
+    for folder in (_find(base, name) for base in _bases(root) for name in _CK_ORIGINAL_FOLDERS):
         images, emotions = (folder and _find(folder, part) for part in ("cohn-kanade-images", "Emotion"))
         if images and emotions:
             return read_original(images, emotions)

@@ -16,7 +16,7 @@ from fer_lib.data.audit import identities
 from fer_lib.data.catalog import MissingData, load_dataset
 from fer_lib.data.dataset import SPLITS, FaceDataset
 from fer_lib.errors import UserError
-from fer_lib.paths import npz_bytes, write_atomically
+from fer_lib.paths import in_checkout, npz_bytes, write_atomically
 
 FACTS_DIR = Path(__file__).parent / "facts"
 DATASETS = ("fer2013", "ckplus")
@@ -141,8 +141,11 @@ def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path 
         The files written.
 
     Raises:
-        UserError: no dataset is at hand, or FER2013 is without the votes of FER+.
+        UserError: no dataset is at hand, FER2013 is without the votes of FER+, or the facts would be written into an
+            installed library.
     """
+    if folder == FACTS_DIR and not in_checkout():
+        raise UserError(f"{folder}: of an installed library; run `fer data facts` in a checkout, which it is part of")
     written = []
     for name in DATASETS:
         try:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
 from fer_lib.data.folder import list_pictures
@@ -118,6 +119,21 @@ def read_folders(path: Path) -> FaceDataset:
         source=path.name,
         notes=notes,
     )
+
+
+def holds_fer2013(path: Path) -> bool:
+    """Whether folders of splits look like FER2013's, by their seven classes and the size of a first picture.
+
+    Other collections of faces are passed around in folders of the same names: RAF-DB's pictures have 100 pixels a
+    side, AffectNet's 96 or more.
+    """
+    try:
+        found, _ = list_pictures(path, FER2013_CLASSES)
+        with Image.open(found[0][2]) as picture:
+            is_small = picture.size == (FACE_SIDE, FACE_SIDE)
+        return is_small and len({label for _, label, _ in found}) == len(FER2013_CLASSES)
+    except (OSError, UserError):
+        return False
 
 
 def _cached(sources: list[Path], cache: Path | None, read: Callable[[], Rows]) -> FaceDataset:

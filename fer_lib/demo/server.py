@@ -17,8 +17,5 @@ def open_demo(*, browser: bool = True, port: int = 8866) -> NoReturn:
     Args:
         browser: open the page in the browser; else the server prints its address.
         port: where to listen; the next free one where it is taken.
-
-    Raises:
-        UserError: Voilà is not installed.
     """
     serve("voila", [str(APP), f"--port={port}", "--token"], browser=browser)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_lib.errors import UserError
+from fer_lib.extras import MissingExtra, from_extra
 from fer_lib.models.describe import count_parameters, meta_net
 from fer_lib.models.export import export_onnx
 from fer_lib.models.grammar import MODULES
@@ -162,9 +163,10 @@ def _counting(name: str, model: str, options: dict) -> str:
 
 def _export(name: str, model: str, options: dict) -> str:
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise _NotTried(f"needs the package {error.name}: pip install onnx onnxscript onnxruntime") from None
+        with from_extra("onnx"):
+            import onnxruntime
+    except MissingExtra as error:
+        raise _NotTried(str(error)) from None
     net = create_model(model, **_net_options(name, options)).eval()
     x = torch.rand(3, 1, PIXELS, PIXELS)
     with tempfile.TemporaryDirectory() as folder:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import torch
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import nn
 
+from fer_lib.extras import from_extra
 from fer_lib.models.base import Classifier, kept_modes
 from fer_lib.models.describe import count_parameters
 from fer_lib.models.grammar import MODULES
 from fer_lib.plots import OURS, PAPER, QUIET
+
+with from_extra("analysis"):
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyBboxPatch, Rectangle
 
 # Where a module stands in a residual block, by its attribute.
 PLACES = {

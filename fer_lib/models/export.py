@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fer_lib.errors import UserError
+from fer_lib.extras import from_extra
 from fer_lib.models.base import Classifier
 from fer_lib.paths import check_output, write_atomically
 
@@ -48,11 +49,9 @@ def export_onnx(
         raise UserError(f"classes must be {model.num_classes} names: got {len(classes)}")
     path = Path(path)
     check_output(path)
-    try:
+    with from_extra("onnx"):
         import onnx
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"ONNX export needs the package {error.name}: pip install onnx onnxscript") from None
     # A batch of two: a dimension of one would be taken for a constant.
     device = next(model.parameters()).device
     pictures = torch.zeros(2, model.in_channels, size, size, device=device)

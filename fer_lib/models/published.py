@@ -5,11 +5,9 @@ about 32-48 px; ``stem="imagenet"`` the publishers' own. torchvision is imported
 it takes seconds, and residual nets do without.
 """
 
-import sys
-
 from torch import Tensor, nn
 
-from fer_lib.errors import UserError
+from fer_lib.extras import from_extra
 from fer_lib.models.attention import SE
 from fer_lib.models.base import Classifier
 from fer_lib.models.resnet import PreActBlock, ResNet, Slots
@@ -282,12 +280,10 @@ def inceptionv4(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.0
         dropout: before the classifier.
 
     Raises:
-        UserError: timm is not installed.
+        MissingExtra: timm is not installed.
     """
-    try:
+    with from_extra("study"):
         import timm
-    except ImportError:
-        raise UserError(f"model 'inceptionv4' needs timm: {sys.executable} -m pip install timm") from None
     net = timm.create_model("inception_v4", num_classes=1, in_chans=in_channels)
     classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1536, num_classes))
     return Published(net.features, _average(), classifier, num_classes, in_channels, 1536, min_size=75, input_size=299)

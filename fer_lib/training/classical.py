@@ -14,6 +14,7 @@ import torch
 
 from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
 from fer_lib.errors import UserError
+from fer_lib.extras import from_extra
 from fer_lib.models import create_model
 from fer_lib.models.classical import ClassicalModel
 from fer_lib.recipe import RunSpec
@@ -112,8 +113,9 @@ def fit_classical(
 
 def classical_environment() -> dict[str, str]:
     """What a record says of a fit in addition to, or instead of, what it says of a training on a device."""
-    import skimage
-    import sklearn
+    with from_extra("study"):
+        import skimage
+        import sklearn
 
     return {"precision": "float64", "scikit-image": skimage.__version__, "scikit-learn": sklearn.__version__}
 

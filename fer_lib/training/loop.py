@@ -36,7 +36,7 @@ from fer_lib.training.checkpoint import load_checkpoint, mark_failed, read_failu
 from fer_lib.training.device import autocast_dtype, choose_device
 from fer_lib.training.evaluate import predict_probabilities
 from fer_lib.training.optimisers import create_optimizer, learning_rate
-from fer_lib.training.randomness import derive_seed, get_random, set_random
+from fer_lib.training.randomness import derive_seed, get_random, set_random, undisturbed_random
 from fer_lib.training.step import TrainStep
 from fer_lib.training.stop import Interrupted, Stop
 
@@ -135,7 +135,7 @@ def fit(
     if failure := read_failure(folder):
         raise Diverged(f"{spec.run_id}: {failure}, when it was last tried; delete {folder} to train it again")
     # The caller's own random numbers go on as if no training had happened.
-    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []), _memory_named(spec):
+    with undisturbed_random(target), _memory_named(spec):
         return _Trainer(spec, dataset, folder, target, stop or Stop(), say, watch).run()
 
 
@@ -345,7 +345,7 @@ class _Trainer:
                 if not probabilities.isfinite().all():
                     self._fail("predicted probabilities", self.steps - 1)
                 truth = self.labels[chosen]
-                row[f"{part}_accuracy"] = (probabilities.argmax(1) == truth).double().mean().item()
+                row[f"{part}_accuracy"] = (probabilities.argmax(1) == truth).sum().item() / len(truth)
                 if part == "val":
                     picked = probabilities.gather(1, truth[:, None]).clamp_min(1e-12)
                     row["val_loss"] = -picked.log().mean().item()

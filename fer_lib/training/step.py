@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fer_lib.augment import Augmentation, Draws, mix
 from fer_lib.losses import Loss
 from fer_lib.recipe import Recipe
+from fer_lib.training.device import sum_dtype
 from fer_lib.training.randomness import get_random, set_random
 
 ALIKE = 0.1
@@ -26,7 +27,8 @@ class TrainStep:
     """The step of one training: pictures in, weights moved.
 
     Attributes:
-        totals: float64 [2], on the device: loss times pictures, and right answers, summed over the epoch's steps.
+        totals: [2], on the device, of :func:`fer_lib.training.device.sum_dtype`: loss times pictures, and right
+            answers, summed over the epoch's steps.
         first_bad: int64 scalar, on the device: the epoch's first step with a NaN or infinite loss; -1 for none.
         graph: the recorded step, on a GPU, once :meth:`record` has been called.
 
@@ -62,7 +64,7 @@ class TrainStep:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         self.scaler.scale(torch.zeros((), device=self.device))  # makes its tensors, which a recorded step must find
-        self.totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.totals = torch.zeros(2, dtype=sum_dtype(self.device), device=self.device)
         self.first_bad = torch.full((), -1, device=self.device)
         self.rate = torch.zeros((), device=self.device)
         self._position = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -88,7 +90,7 @@ class TrainStep:
                 values = (there.values, new.values) if isinstance(there, Draws) else (there, new)
                 values[0].copy_(values[1])
         self._position.fill_(step)
-        self.totals.copy_(torch.tensor(totals, dtype=torch.float64))
+        self.totals.copy_(torch.tensor(totals, dtype=self.totals.dtype))
         self.first_bad.fill_(-1)
 
     def __call__(self) -> None:
@@ -129,7 +131,8 @@ class TrainStep:
         return self.loss(logits.float(), wanted, features.float()), features, logits
 
     def _count(self, loss: Tensor, correct: Tensor) -> None:
-        self.totals += torch.stack([loss.double() * self.batch, correct.double()])
+        loss_sum, correct = loss.to(self.totals.dtype) * self.batch, correct.to(self.totals.dtype)
+        self.totals += torch.stack([loss_sum, correct])
         is_first = (self.first_bad < 0) & ~loss.isfinite()
         self.first_bad.copy_(torch.where(is_first, self._position, self.first_bad))
         self._position += 1

@@ -77,7 +77,7 @@ def on_fake_gpu(module):
     return module
 
 
-def fake_gpu_step(recipe):
+def fake_gpu_step(recipe, dtype):
     """A TrainStep on a GPU that PyTorch pretends to have: shapes and devices are real, values are not."""
     model = on_fake_gpu(create_model(recipe.model, num_classes=7, **recipe.model_options))
     loss = on_fake_gpu(create_loss(**recipe.loss, num_classes=7, feature_dim=model.num_features))
@@ -90,7 +90,7 @@ def fake_gpu_step(recipe):
         images=torch.zeros(40, 48, 48, dtype=torch.uint8, device="cuda"),
         labels=torch.zeros(40, dtype=torch.int64, device="cuda"),
         batch=8,
-        dtype=torch.bfloat16,
+        dtype=dtype,
     )
 
 
@@ -107,13 +107,27 @@ def pretend_backward(step):
 @pytest.mark.filterwarnings("ignore:CUDA is not available")
 @pytest.mark.parametrize("changes", combinations())
 def test_a_step_on_a_gpu_never_waits_for_the_host(changes, monkeypatch):
+    take_two_steps(changes, torch.bfloat16, monkeypatch)
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.1, "momentum": 0.9}, {"name": "adamw", "lr": 0.1}])
+def test_scaled_losses_never_wait_for_the_host(optimizer, monkeypatch):
+    """Where there is no bfloat16: whether gradients overflowed is asked and answered on the device."""
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    step = take_two_steps(WITH_EVERYTHING | {"optimizer": optimizer}, torch.float16, monkeypatch)
+    assert step.scaler.is_enabled()
+    assert len(step._changed()) > 4 + len(list(step.model.parameters()))
+
+
+def take_two_steps(changes, dtype, monkeypatch):
     recipe = tiny_recipe(**changes)
     # Drawn outside the pretence, as draws are made of values.
     draws = Augmentation.from_dict(recipe.augment).draw(24, 48, torch.Generator().manual_seed(0))
     for name in ("sgd", "adam", "adamw"):  # kernels that PyTorch cannot pretend to run
         monkeypatch.setattr(torch, f"_fused_{name}_", lambda *lists, **options: None)
     with FakeTensorMode() as mode:
-        step = fake_gpu_step(recipe)
+        step = fake_gpu_step(recipe, dtype)
         draws = Draws(mode.from_tensor(draws.values), draws.columns)
         step.begin(torch.arange(24), draws, torch.ones(3), 0, [0.0, 0.0])
         monkeypatch.setattr(torch.Tensor, "backward", pretend_backward(step))
@@ -121,6 +135,7 @@ def test_a_step_on_a_gpu_never_waits_for_the_host(changes, monkeypatch):
             step.run()
             step.run()
         assert {tensor.device.type for tensor in step._changed()} == {"cuda"}
+    return step
 
 
 def test_the_watch_sees_what_it_is_there_for():
@@ -297,9 +312,10 @@ def stand_in(monkeypatch):
     return graph
 
 
-def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in):
+@pytest.mark.parametrize("precision", [None, "float16"])
+def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in, precision):
     """All of a GPU's way but CUDA itself: rehearsed, recorded once, replayed for every step of every epoch."""
-    spec = RunSpec(tiny_recipe(epochs=2))
+    spec = RunSpec(tiny_recipe(epochs=2, precision=precision))
     plain = fit(spec, dataset, tmp_path, device="cpu", say=print)
     (again := tmp_path / "again").mkdir()
     trainer = loop._Trainer(spec, dataset, again, torch.device("cpu"), Stop(), print)
