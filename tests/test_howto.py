@@ -96,6 +96,13 @@ def test_a_paper_of_ones_own(follow, tmp_path):
     assert len(list((tmp_path / "papers" / "results" / "runs").glob("*/run.json"))) == 2
 
 
+@pytest.mark.heavy
+def test_devices(follow):
+    printed = follow("devices")
+    assert re.search(r"^ok +step in float32 +losses", printed, re.MULTILINE)
+    assert "FAULT" not in printed
+
+
 def test_kaggles_cell_takes_over_what_an_earlier_session_trained(tmp_path):
     cell = next(
         text for kind, text in FENCE.findall((HOWTO / "colab_kaggle.md").read_text()) if "/kaggle/input" in text

@@ -8,7 +8,10 @@ from pathlib import Path
 NAMED = 5
 """Passed-over files that a line names; the others are counted."""
 # What systems put beside files: thumbnails, waste baskets, twins of macOS archives.
-_SYSTEM_FOLDERS = {"__macosx", "$recycle.bin", "@eadir", "lost+found", "system volume information", "__pycache__"}
+_SYSTEM_FOLDERS = {
+    "__macosx", "$recycle.bin", "recycler", "#recycle", "@recycle", "@eadir", "lost+found", "lost.dir",
+    "system volume information", "__pycache__",
+}  # fmt: skip
 
 
 def is_system_folder(folder: Path) -> bool:

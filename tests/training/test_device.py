@@ -97,6 +97,12 @@ def test_a_gpu_without_bfloat16_trains_in_float16(machine, name, dtype):
     assert autocast_dtype(torch.device("cuda:1"), "float32") == torch.float32
 
 
+def test_a_cpu_without_onednn_trains_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())  # as on a Mac: nothing to ask
+    assert autocast_dtype(torch.device("cpu")) == torch.float32
+
+
 class NoFloat64(TorchDispatchMode):
     """Refuses what Apple's GPUs refuse, on the CPU."""
 
