@@ -84,7 +84,7 @@ class _Data(Struct):
     counts: Counts
 
 
-class _Content(Part):
+class _Content(Part, frozen=True):
     """What the header of a weight file holds."""
 
     recipe: Recorded

@@ -7,6 +7,7 @@ logarithms, so that logits of any finite size give finite values and gradients.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from msgspec import structs
@@ -327,7 +328,7 @@ LOSSES: dict[str, tuple[type[Loss], type[CenterTerm] | None]] = {
 }
 
 
-def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **options) -> Loss:
+def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **options: Any) -> Loss:
     """Build a loss by name.
 
     ``cross_entropy``; ``focal`` (Lin et al.); ``focal_li`` (li eq. 4); and cross-entropy plus a term on the

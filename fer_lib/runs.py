@@ -112,6 +112,9 @@ class _Time(Struct):
     milliseconds_per_picture: Measured | None = None
 
 
+_Metrics: Any = defstruct("Metrics", [(rule, _Chosen) for rule in RULES])
+
+
 class _Content(Struct):
     """What ``run.json`` holds; more than that does no harm."""
 
@@ -119,7 +122,7 @@ class _Content(Struct):
     id: Name
     spec: _Spec
     classes: Annotated[list[Text], Meta(min_length=2)]
-    metrics: defstruct("Metrics", [(rule, _Chosen) for rule in RULES])
+    metrics: _Metrics
     data: _Data
     environment: _Environment
     code: _Code

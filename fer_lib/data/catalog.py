@@ -277,10 +277,10 @@ def _find(root: Path, name: str) -> Path | None:
     for part in Path(name).parts:
         exact = root / part
         if not exact.exists():
-            folder = root.iterdir() if root.is_dir() else []
-            exact = min((path for path in folder if _plain(path.name) == _plain(part)), default=None)
-            if exact is None:
+            alike = [path for path in (root.iterdir() if root.is_dir() else []) if _plain(path.name) == _plain(part)]
+            if not alike:
                 return None
+            exact = min(alike)
         root = exact
     return root if root.exists() else None
 

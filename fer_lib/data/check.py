@@ -126,6 +126,7 @@ def _describe_ckplus(dataset: FaceDataset, report: _Report) -> None:
         if found != published:
             report.figure(f"{name} pictures", found, published)
     report.figure("pictures in all", len(dataset), sum(ckplus.PUBLISHED))
-    report.figure("subjects (zhang says 123, which counts the unlabelled)", len(np.unique(dataset.subject)), 118)
-    report.figure("sequences", len(np.unique(dataset.sequence)), 327)
+    persons, films = (len({*names.tolist()}) for names in (dataset.subject, dataset.sequence) if names is not None)
+    report.figure("subjects (zhang says 123, which counts the unlabelled)", persons, 118)
+    report.figure("sequences", films, 327)
     report.own_figure("distinct pictures", audit(dataset).distinct, sum(ckplus.PUBLISHED))

@@ -45,7 +45,6 @@ class Facts:
 
 def facts_of(dataset: FaceDataset) -> Facts:
     """The facts of a dataset at hand."""
-    numbers = {name: _numbers(getattr(dataset, name)) for name in ("subject", "sequence")}
     first = np.unique(identities(dataset), return_index=True)[1]
     picture = first[identities(dataset)]
     faces = FaceDataset(
@@ -57,7 +56,8 @@ def facts_of(dataset: FaceDataset) -> Facts:
         source=dataset.source,
         votes=dataset.votes,
         vote_classes=dataset.vote_classes,
-        **numbers,
+        subject=_numbers(dataset.subject),
+        sequence=_numbers(dataset.sequence),
     )
     return Facts(faces, dataset.fingerprint, picture)
 

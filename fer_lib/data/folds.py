@@ -183,7 +183,7 @@ def picture_digests(parts: Iterable[Parts]) -> dict[str, str]:
     """
     folds = list(parts)
     joined = {name: np.concatenate([getattr(part, name) for part in folds]) for name in Parts._fields}
-    return {name: hashlib.sha256(positions.astype("<i8")).hexdigest() for name, positions in joined.items()}
+    return {name: hashlib.sha256(positions.astype("<i8").data).hexdigest() for name, positions in joined.items()}
 
 
 def protocol_digest(dataset: FaceDataset, protocol: str) -> str:
