@@ -1,4 +1,4 @@
-"""`fer bench attention`: a training step of CBAM beside PyTorch's maxima, beside averages, and beside a net without it."""
+"""`fer bench attention`: a step of CBAM beside PyTorch's maxima and beside averages, a net beside one without it."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -15,10 +15,10 @@ from PIL import Image
 from fer_lib import paths
 from fer_lib.data import catalog, load_dataset
 from fer_lib.data.audit import audit
-from fer_lib.data.facts import facts_of
 from fer_lib.data.check import check_report
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
 from fer_lib.data.download import COMPETITION, download
+from fer_lib.data.facts import facts_of
 from fer_lib.errors import UserError
 
 ROW = "3," + " ".join(["7"] * 2304)
