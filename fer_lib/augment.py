@@ -244,8 +244,11 @@ def _warp(images: Tensor, draws: Draws, shown: int, out: int) -> Tensor:
     drawn = {name: draws[name].view(-1, 1, 1) for name in draws.columns}
     if "shift_x" in draws:
         x, y = x - size * drawn["shift_x"], y - size * drawn["shift_y"]
-    xx: float | Tensor
-    xx, xy, yx, yy = 1.0, 0.0, 0.0, 1.0
+    # Numbers or [B, 1, 1].
+    xx: Any = 1.0
+    xy: Any = 0.0
+    yx: Any = 0.0
+    yy: Any = 1.0
     if "rotate" in draws:
         angle = drawn["rotate"].deg2rad()
         xx, xy, yx, yy = angle.cos(), -angle.sin(), angle.sin(), angle.cos()

@@ -247,8 +247,8 @@ def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | 
         )
     folder.mkdir(parents=True, exist_ok=True)
     card = _card(record, name, content, hashlib.sha256(data).hexdigest(), len(data))
-    write_atomically(path, lambda file: file.write(data))
-    write_atomically(folder / f"{name}.md", lambda file: file.write(card.encode()))
+    write_atomically(path, data)
+    write_atomically(folder / f"{name}.md", card.encode())
     return read_checkpoint(name, folder)
 
 

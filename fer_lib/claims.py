@@ -29,7 +29,8 @@ FIDELITY = {
 }
 """How much of a claim's test is the paper's own, which decides what the test can say of the paper."""
 if TYPE_CHECKING:  # a checker of types sees texts, as it cannot run the right-hand sides below
-    Kind = Fidelity = str
+    Kind = str
+    Fidelity = str
 else:
     Kind, Fidelity = Literal[KINDS], Literal[tuple(FIDELITY)]
 

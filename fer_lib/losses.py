@@ -65,6 +65,8 @@ class CrossEntropy(Loss):
         class_weights: C factors, one a class; the mean is then a weighted one, as in torch.
     """
 
+    class_weights: Tensor | None
+
     def __init__(self, num_classes: int, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None):
         super().__init__(num_classes)
         self.label_smoothing = label_smoothing
@@ -90,6 +92,8 @@ class Focal(Loss):
         label_smoothing: as for :class:`CrossEntropy`.
         class_weights: C factors of the classes' terms; the mean stays over the pictures.
     """
+
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -148,6 +152,8 @@ class CenterTerm(Loss):
         center_update: ``"published"``, the centers are a buffer that :meth:`update_centers` moves, or
             ``"gradient"``, they are a parameter for the optimiser.
     """
+
+    centers: Tensor
 
     def __init__(
         self,

@@ -165,7 +165,7 @@ class Joint(Island, frozen=True):
     lambda1: NotNegative = 0.1
 
 
-LOSSES = {
+LOSSES: dict[str, type[Any]] = {
     "cross_entropy": CrossEntropy,
     "focal": Focal,
     "focal_li": Focal,
@@ -203,7 +203,7 @@ class AdamW(Adam, frozen=True):
     weight_decay: NotNegative = 0.01
 
 
-OPTIMISERS = {"sgd": Sgd, "adam": Adam, "adamw": AdamW}
+OPTIMISERS: dict[str, type[Any]] = {"sgd": Sgd, "adam": Adam, "adamw": AdamW}
 
 # ---------------------------------------------------------------- schedules of the learning rate
 
@@ -270,7 +270,13 @@ class Plateau(Constant, frozen=True):
         return rate
 
 
-SCHEDULES = {"constant": Constant, "step": Step, "cosine": Cosine, "one_cycle": OneCycle, "plateau": Plateau}
+SCHEDULES: dict[str, type[Constant]] = {
+    "constant": Constant,
+    "step": Step,
+    "cosine": Cosine,
+    "one_cycle": OneCycle,
+    "plateau": Plateau,
+}
 
 # ---------------------------------------------------------------- balance
 
@@ -284,3 +290,7 @@ class Often(Part, frozen=True):
     def __post_init__(self) -> None:
         if (self.count is None) == (self.factor is None):
             raise ValueError("give a count or a factor")
+
+    def of(self, pictures: int) -> int:
+        """How often a class of so many pictures occurs."""
+        return round(self.factor * pictures) if self.factor is not None else self.count or 0

@@ -28,7 +28,9 @@ NO_PART = ("title", "seeds", "sources")
 """Fields that are no part of a run's identity."""
 PRECISIONS = ("float32", "bfloat16", "float16")
 if TYPE_CHECKING:  # a checker of types sees texts, as it cannot run the right-hand sides below
-    Protocol = Precision = Views = str
+    Protocol = str
+    Precision = str
+    Views = str
     Recorded = dict[str, Any]
 else:
     Protocol, Precision, Views = Literal[tuple(PROTOCOLS)], Literal[PRECISIONS], Literal[tuple(VIEWS)]
@@ -132,7 +134,7 @@ class Recipe:
 _Fields = checked_fields(Recipe, without=("code",))
 if not TYPE_CHECKING:
     Recorded = checked_fields(Recipe, without=NO_PART, strict=False)
-    """The values of :meth:`Recipe.training` in a record; an option that a later version took away does no harm there."""
+    """The values of :meth:`Recipe.training` in a record; an option that a later version took away does no harm."""
 
 
 def _own_code(recipe: Recipe) -> dict[str, str]:

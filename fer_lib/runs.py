@@ -339,7 +339,7 @@ def write_record(
     if weights is not None:
         files["weights.safetensors"] = weights
     for name, data in files.items():
-        write_atomically(draft / name, lambda file, data=data: file.write(data))
+        write_atomically(draft / name, data)
     os.rename(draft, folder)
     return RunRecord(folder, content)
 

@@ -97,8 +97,9 @@ class FaceDataset:
             indices: int [M], or a bool mask [N].
         """
         per_picture = ("images", "labels", "split", "subject", "sequence", "votes", "regions")
-        chosen: dict[str, Any] = {field: getattr(self, field) for field in per_picture}
-        return replace(self, **{f: v if v is None else v[indices] for f, v in chosen.items()})
+        values: dict[str, Any] = {field: getattr(self, field) for field in per_picture}
+        chosen: dict[str, Any] = {field: None if of is None else of[indices] for field, of in values.items()}
+        return replace(self, **chosen)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -126,7 +126,7 @@ def write_facts(facts: Facts, path: Path) -> None:
     }
     data = npz_bytes({name: array for name, array in arrays.items() if array is not None})
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(data))
+    write_atomically(path, data)
 
 
 def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path = FACTS_DIR) -> list[Path]:

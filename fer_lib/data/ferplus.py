@@ -169,7 +169,7 @@ def votes_of(dataset: FaceDataset) -> np.ndarray:
         UserError: it has none.
     """
     if dataset.votes is None:
-        raise UserError(f"{dataset.name}: there are no votes of FER+; `fer data download ferplus` says where to get them")
+        raise UserError(f"{dataset.name}: no votes of FER+; `fer data download ferplus` says where to get them")
     return dataset.votes
 
 

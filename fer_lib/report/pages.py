@@ -98,7 +98,7 @@ class Site:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = text.encode()
         if not path.exists() or path.read_bytes() != content:
-            write_atomically(path, lambda file: file.write(content))
+            write_atomically(path, content)
 
     def page(self, template: str, name: str, **context: Any) -> None:
         """Render one page from its template.

@@ -225,7 +225,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         path.parent.mkdir(parents=True, exist_ok=True)
         # An unchanged file keeps its time, so that nothing downstream is rebuilt.
         if not path.exists() or path.read_bytes() != content:
-            write_atomically(path, lambda file, content=content: file.write(content))
+            write_atomically(path, content)
     return list(written)
 
 
