@@ -725,7 +725,7 @@ def bench_train(
 
 @command
 def bench_attention(*, seconds: Seconds = 60.0, device: Device = "auto", results: Measured = None) -> None:
-    """Measure a training step of CBAM beside the same with PyTorch's maximum and with averages in its place.
+    """Measure a training step of CBAM beside PyTorch's maximum and averages in its place, and in a net beside none.
 
     Examples:
         fer bench attention
