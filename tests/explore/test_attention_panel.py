@@ -79,6 +79,10 @@ def test_a_face_is_chosen_and_ones_own_picture_joins(nets, faces):
     assert "cbam: resnet18_cbam_ends" in first
     panel.faces.chosen = 1
     assert panel.figures.count == 2
+    some = panel.figures.pictures[0]
+    panel.controls["layers"].value = "all"
+    assert panel.faces.chosen == 1, "the same faces, so the chosen one stays"
+    assert panel.figures.pictures[0] == some, "a net of four maps shows them all"
     png = io.BytesIO()
     Image.fromarray(example_picture()).save(png, "PNG")
     panel.controls["own"].value = (upload("me.png", png.getvalue()),)
