@@ -178,12 +178,13 @@ def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequ
         checkpoint = nets[controls["net"].value]
         shown, names = mine.first(faces, titles)
         face = shown[number][None]
+        pixels, size = checkpoint.view_pixels, checkpoint.input_pixels
+        net = net_of(checkpoint)  # not in inference mode, whose weights would give no heat map
         with torch.inference_mode():
-            pixels, size = checkpoint.view_pixels, checkpoint.input_pixels
-            scores = net_of(checkpoint)(test_views(torch.from_numpy(face), "one", pixels, size)[0]).softmax(1)[0]
+            scores = net(test_views(torch.from_numpy(face), "one", pixels, size)[0]).softmax(1)[0]
         best = int(scores.argmax())
         words = f"{checkpoint.title}. It says {checkpoint.classes[best]}, {float(scores[best]):.0%}."
-        heat = face_heat(net_of(checkpoint), face, np.array([best]), pixels, size)
+        heat = face_heat(net, face, np.array([best]), pixels, size)
         most = MOST_ROWS if controls["layers"].value == EVENLY else None
         maps = attention_figure(checkpoint, face, [names[number]], most)
         return Shown(words, figures=[maps, plots.heat(face, {"Grad-CAM": heat}, [checkpoint.classes[best]])])

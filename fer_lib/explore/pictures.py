@@ -279,9 +279,10 @@ def said(record: RunRecord, image: np.ndarray) -> np.ndarray | None:
     """
     if not has_net(record):
         return None
+    net = _net(record.path)  # not in inference mode, whose weights would give no heat map
     with torch.inference_mode():
         views = test_views(torch.from_numpy(image[None]), "one", *_sizes(record))
-        return _net(record.path)(views[0]).softmax(1)[0].numpy()
+        return net(views[0]).softmax(1)[0].numpy()
 
 
 def _heat(record: RunRecord, image: np.ndarray, target: int) -> np.ndarray:

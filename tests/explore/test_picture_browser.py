@@ -87,6 +87,7 @@ def upload(name, content):
 
 def test_ones_own_picture_stands_beside_them_and_is_not_kept_in_the_state(study, monkeypatch):
     monkeypatch.setattr(pictures, "_dataset", lambda name: f"{name} not found in /nowhere")
+    pictures._net.cache_clear()
     panel = picture_panel(study)
     panel.redraw()
     png = io.BytesIO()
