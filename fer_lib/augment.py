@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -56,6 +57,12 @@ class Draws:
     def __contains__(self, column: str) -> bool:
         return column in self.columns
 
+    @overload
+    def __getitem__(self, key: str) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, key: slice | Tensor) -> "Draws": ...
+
     def __getitem__(self, key: str | slice | Tensor) -> "Tensor | Draws":
         """One parameter ``[n]`` by its name, or the draws of the pictures that a slice or index picks."""
         if isinstance(key, str):
@@ -90,7 +97,7 @@ class Augmentation(Augment, frozen=True):
     """
 
     @classmethod
-    def from_dict(cls, values: Mapping) -> "Augmentation":
+    def from_dict(cls, values: Mapping[str, Any]) -> "Augmentation":
         """Read the plain values of a recipe.
 
         Args:
@@ -237,7 +244,11 @@ def _warp(images: Tensor, draws: Draws, shown: int, out: int) -> Tensor:
     drawn = {name: draws[name].view(-1, 1, 1) for name in draws.columns}
     if "shift_x" in draws:
         x, y = x - size * drawn["shift_x"], y - size * drawn["shift_y"]
-    xx, xy, yx, yy = 1.0, 0.0, 0.0, 1.0
+    # Numbers or [B, 1, 1].
+    xx: Any = 1.0
+    xy: Any = 0.0
+    yx: Any = 0.0
+    yy: Any = 1.0
     if "rotate" in draws:
         angle = drawn["rotate"].deg2rad()
         xx, xy, yx, yy = angle.cos(), -angle.sin(), angle.sin(), angle.cos()
@@ -341,7 +352,7 @@ def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) 
         side[:, top : top + size, left : left + size] for side in sides for top, left in [*corners, (middle, middle)]
     ]
     views = torch.stack(cut).float()
-    if resize not in (None, size):
+    if resize is not None and resize != size:
         views = F.interpolate(views, (resize, resize), mode="bilinear", align_corners=False)
     return normalize(views.unsqueeze(2).div_(255))
 
@@ -353,6 +364,6 @@ def _jittered(x: Tensor, size: int, out: int) -> Tensor:
     for share, down, right in itertools.product(JITTER_SIZES, (-off, off), (-off, off)):
         scale = share * size / x.shape[-1]
         window = torch.tensor([[scale, 0.0, right], [0.0, scale, down]], device=x.device)
-        grid = F.affine_grid(window.expand(len(x), -1, -1), (len(x), 1, out, out), align_corners=False)
+        grid = F.affine_grid(window.expand(len(x), -1, -1), [len(x), 1, out, out], align_corners=False)
         seen.append(F.grid_sample(x, grid, padding_mode="border", align_corners=False))
     return torch.stack(seen)

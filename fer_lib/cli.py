@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, NoReturn, TextIO, Union, get_args, g
 from fer_lib import __version__
 from fer_lib.commands import GROUPS
 from fer_lib.errors import UserError, is_out_of_memory
+from fer_lib.extras import MissingExtra
 from fer_lib.options import COMMANDS, Option, path, whole
 from fer_lib.texts import one_line, printable
 
@@ -40,6 +41,10 @@ def main(arguments: list[str] | None = None) -> None:
             sys.stdout.flush()  # here, where a full disk is still an error of ours
     except UserError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("fer_lib"):
+            raise
+        _fail(str(MissingExtra(error.name.partition(".")[0], "study")))  # other parts say themselves what they need
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stdout = None  # type: ignore[assignment]
         sys.exit(0)

@@ -57,9 +57,9 @@ def _runs() -> Iterable[str]:
 
 
 def _notebooks() -> Iterable[str]:
-    from fer_lib.paths import ROOT
+    from fer_lib.paths import shipped
 
-    return (path.stem for path in ROOT.glob("notebooks/*.ipynb"))
+    return (path.stem for path in shipped("notebooks").glob("*.ipynb"))
 
 
 # ---------------------------------------------------------------- options of several commands
@@ -300,9 +300,9 @@ def export(
     from fer_lib.study.weights import export_checkpoint, export_run
 
     place = results or results_dir()
-    checkpoints = place / "checkpoints"
+    checkpoints = results / "checkpoints" if results else None
     if output:
-        check_output(output, [*checkpoints.glob("*"), *(place / "runs" / name).glob("*")])
+        check_output(output, [*(place / "checkpoints").glob("*"), *(place / "runs" / name).glob("*")])
     path = output or Path(f"{name}.onnx")
     shipped = list_checkpoints(checkpoints)
     if name in shipped:

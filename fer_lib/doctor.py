@@ -20,7 +20,7 @@ import torchvision
 from fer_lib.augment import Augmentation
 from fer_lib.checkpoints import list_checkpoints
 from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset, synthetic
-from fer_lib.data.catalog import data_root
+from fer_lib.data.catalog import KAGGLE, MissingData, data_root
 from fer_lib.errors import UserError
 from fer_lib.paths import results_dir
 from fer_lib.recipe import Recipe, RunSpec, get_recipe, headlines, with_changes
@@ -138,8 +138,11 @@ def _gpu(device: torch.device) -> Finding:
 def _data(name: str, download: str) -> Finding:
     try:
         dataset = load_dataset(name)
+    except MissingData:
+        get_it = "attach it to the notebook (Add Input)" if data_root() == KAGGLE else f"{download} says how to get it"
+        return Finding(name, f"not in {data_root()}", None, f"{get_it}, FER_DATA where it lies")
     except UserError as error:
-        return Finding(name, str(error).splitlines()[0], None, f"{download} says how to get it, FER_DATA where it lies")
+        return Finding(name, str(error).splitlines()[0], False)
     return Finding(name, f"{len(dataset.images):,} pictures of {dataset.source} in {data_root()}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of, known_dataset
@@ -26,9 +26,14 @@ SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
 """Fields that need no source: a recipe's name says its dataset, and seeds are how often it is run, not how."""
 NO_PART = ("title", "seeds", "sources")
 """Fields that are no part of a run's identity."""
-Protocol = Literal[tuple(PROTOCOLS)]
 PRECISIONS = ("float32", "bfloat16", "float16")
-Precision = Literal[PRECISIONS]
+if TYPE_CHECKING:  # a checker of types sees texts, as it cannot run the right-hand sides below
+    Protocol = str
+    Precision = str
+    Views = str
+    Recorded = dict[str, Any]
+else:
+    Protocol, Precision, Views = Literal[tuple(PROTOCOLS)], Literal[PRECISIONS], Literal[tuple(VIEWS)]
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Recipe:
     """A name of :func:`fer_lib.models.create_model`."""
     augment: dict[str, Any]
     """Fields of :class:`fer_lib.parts.Augment`."""
-    test_views: Literal[tuple(VIEWS)]
+    test_views: Views
     """The views averaged at test time."""
     loss: dict[str, Any]
     """``name`` and options of :data:`fer_lib.parts.LOSSES`."""
@@ -127,8 +132,9 @@ class Recipe:
 
 
 _Fields = checked_fields(Recipe, without=("code",))
-Recorded = checked_fields(Recipe, without=NO_PART, strict=False)
-"""The values of :meth:`Recipe.training` in a record; an option that a later version took away does no harm there."""
+if not TYPE_CHECKING:
+    Recorded = checked_fields(Recipe, without=NO_PART, strict=False)
+    """The values of :meth:`Recipe.training` in a record; an option that a later version took away does no harm."""
 
 
 def _own_code(recipe: Recipe) -> dict[str, str]:
@@ -298,7 +304,7 @@ def with_changes(
         UserError: a number below 1, a recipe that the dataset cannot serve, or a setting that a recipe cannot have.
     """
     chosen = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
-    changes = {key: value for key, value in chosen.items() if value is not None}
+    changes: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
     smaller = {"width": width, "layers": None if blocks is None else [blocks] * 4}
     if smaller := {name: value for name, value in smaller.items() if value is not None}:
         changes["model_options"] = recipe.model_options | smaller
@@ -310,7 +316,7 @@ def with_changes(
 
 SETTABLE = tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in (*NO_PART, "name", "code"))
 """What ``--set`` can change: all that decides a training."""
-_EMPTY = {f.name: {} for f in dataclasses.fields(Recipe) if f.default_factory is dict}
+_EMPTY: dict[str, Any] = {f.name: {} for f in dataclasses.fields(Recipe) if f.default_factory is dict}
 """What ``none`` leaves of a table that may be empty."""
 
 
@@ -351,7 +357,7 @@ def _replaced(table: Any, path: Sequence[str], value: Any, setting: str) -> dict
     return {k: v for k, v in {**table, key: value}.items() if v is not None}
 
 
-class About(Part):
+class About(Part, frozen=True):
     """The table ``[paper]`` of a paper's file."""
 
     id: Name
@@ -369,7 +375,7 @@ class About(Part):
     """The recipes of what it is quoted for, and of the plain net beside each, their names without the paper's."""
 
 
-class Ablation(Part):
+class Ablation(Part, frozen=True):
     """A comparison: recipes of the paper against one of them, their names without the paper's."""
 
     baseline: Name
@@ -379,7 +385,7 @@ class Ablation(Part):
     question: Text | None = None
 
 
-class Contradiction(Part):
+class Contradiction(Part, frozen=True):
     """Where a paper contradicts itself, and how we read it."""
 
     place: Text
@@ -387,7 +393,7 @@ class Contradiction(Part):
     reading: Text
 
 
-class Paper(Part):
+class Paper(Part, frozen=True):
     """A paper's file; its claims and recipes are held against types of their own."""
 
     paper: About

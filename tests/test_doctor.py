@@ -39,6 +39,17 @@ def test_a_sound_cpu(findings):
     assert one == other
 
 
+def test_data_that_are_missing_and_data_that_are_broken(findings, tmp_path, monkeypatch):
+    assert findings(seconds=0)["fer2013"].text == f"not in {tmp_path}"
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n3,7 7,Training\n")
+    found = findings(seconds=0)["fer2013"]
+    assert found.sound is False
+    assert "fer2013.csv, line 2: 2 pixels instead of 2,304" in found.text
+    (tmp_path / "fer2013.csv").unlink()
+    monkeypatch.setattr(doctor, "KAGGLE", tmp_path)
+    assert "Add Input" in findings(seconds=0)["fer2013"].remedy
+
+
 def test_what_would_begin_too_late_is_left_out(findings):
     found = findings(seconds=0)
     assert {found[what].sound for what in ("step in float32", "stopped and resumed")} == {None}

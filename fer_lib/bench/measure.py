@@ -139,7 +139,7 @@ def write_report(results: Path, name: str, device: torch.device, rows: list[dict
     path = benchmark_path(results, name, versions["device"])
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_rounded(content), indent=1) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, text.encode())
     return path
 
 

@@ -20,9 +20,6 @@ def open_demo(*, browser: bool = True, port: int = 8866, say: Callable[[str], No
         browser: open the page in the browser; else the server prints its address.
         port: where to listen; the next free one where it is taken.
         say: is told who is served, and what others can do.
-
-    Raises:
-        UserError: Voilà is not installed.
     """
     say(
         "This page is for browsers of this machine: they give a camera to pages on localhost or https alone. A phone: "

@@ -72,7 +72,7 @@ def describe(
         yield ModelRow(name, count_parameters(model), side, macs, milliseconds(model, side, device))
 
 
-def meta_net(name: str, **options) -> Classifier | None:
+def meta_net(name: str, **options: Any) -> Classifier | None:
     """A net on PyTorch's meta device, in evaluation mode: shapes without values, so that counting costs no memory.
 
     Args:
@@ -187,7 +187,7 @@ class _Written(TorchDispatchMode):
     """Counts the numbers that operations write; a view of another tensor writes none."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.values = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]

@@ -85,7 +85,8 @@ def worker_threads(jobs: int) -> int:
 
 
 def _work(specs: Sequence[RunSpec], results: Path, device: str, stop: Stop, say: Callable[[str], None]) -> Report:
-    report, tried = Report(), set()
+    report = Report()
+    tried: set[str] = set()
     datasets: dict[str, FaceDataset | None] = {}
     while (spec := _next(specs, results / "runs", tried)) is not None:
         if stop.reason:
@@ -178,7 +179,8 @@ def _share(
             told = True
             for _, process in workers.values():
                 process.terminate()  # a worker ends at its next step, with a checkpoint
-        for pipe in multiprocessing.connection.wait(list(workers), timeout=0.5):
+        ready = multiprocessing.connection.wait(list(workers), timeout=0.5)
+        for pipe in [pipe for pipe in workers if pipe in ready]:
             number, process = workers[pipe]
             try:
                 message = pipe.recv()
@@ -224,5 +226,7 @@ def _worker(
 
 def _end_with_parent() -> None:
     """Ask this worker to stop once the process that started it is gone, however it went."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent, "a worker has one"
+    multiprocessing.connection.wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)

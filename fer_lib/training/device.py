@@ -102,8 +102,9 @@ def autocast_dtype(device: torch.device, precision: str | None = None) -> torch.
         return getattr(torch, precision)
     if device.type == "cuda":
         return torch.bfloat16 if has_bfloat16(device) else torch.float16
-    native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
+    # A Mac's torch is built without oneDNN, which would know.
+    asked = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return torch.bfloat16 if asked and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
 def precision_name(device: torch.device, precision: str | None = None) -> str:

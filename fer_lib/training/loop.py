@@ -28,6 +28,7 @@ from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run
 from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
+from fer_lib.models.base import Classifier
 from fer_lib.models.pretrained import load_pretrained
 from fer_lib.recipe import Recipe, RunSpec
 from fer_lib.selection import RULES
@@ -202,8 +203,9 @@ class _Trainer:
 
         torch.manual_seed(derive_seed(spec.seed, "init"))
         classes = len(dataset.classes)
-        self.model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
-        self.model.to(device, memory_format=torch.channels_last)
+        model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
+        assert isinstance(model, Classifier), "pipelines are fitted elsewhere"
+        self.model = model.to(device).to(memory_format=torch.channels_last)
         loss = create_loss(**recipe.loss, num_classes=classes, feature_dim=self.model.num_features)
         self.loss = loss.to(device)
         self.optimizer = create_optimizer(recipe.optimizer, [*self.model.parameters(), *self.loss.parameters()])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fer_lib.augment import Augmentation, Draws, mix
 from fer_lib.losses import Loss
+from fer_lib.models.base import Classifier
 from fer_lib.recipe import Recipe
 from fer_lib.training.device import sum_dtype
 from fer_lib.training.randomness import get_random, set_random
@@ -49,7 +50,7 @@ class TrainStep:
         self,
         recipe: Recipe,
         *,
-        model: nn.Module,
+        model: Classifier,
         loss: Loss,
         optimizer: torch.optim.Optimizer,
         augmentation: Augmentation,
@@ -86,9 +87,8 @@ class TrainStep:
         if self._epoch is None:
             self._epoch = order.to(self.device), draws.to(self.device), rates.to(self.device)
         else:  # a recorded step reads from where the first epoch was put
-            for there, new in zip(self._epoch, (order, draws, rates), strict=True):
-                values = (there.values, new.values) if isinstance(there, Draws) else (there, new)
-                values[0].copy_(values[1])
+            for there, new in zip(_tensors(*self._epoch), _tensors(order, draws, rates), strict=True):
+                there.copy_(new)
         self._position.fill_(step)
         self.totals.copy_(torch.tensor(totals, dtype=self.totals.dtype))
         self.first_bad.fill_(-1)
@@ -102,6 +102,7 @@ class TrainStep:
 
     def run(self) -> None:
         """Take the next step, operation by operation."""
+        assert self._epoch, "begin() comes first"
         order, draws, rates = self._epoch
         place = self._position * self.batch + self._places
         chosen = order.index_select(0, place)
@@ -195,8 +196,12 @@ class TrainStep:
     def _changed(self) -> list[Tensor]:
         """All that a step changes, the random numbers aside."""
         own = [self.totals, self.first_bad, self.rate, self._position]
-        if self.scaler.is_enabled():
-            own += [self.scaler._scale, self.scaler._growth_tracker]
+        scaling = (self.scaler._scale, self.scaler._growth_tracker) if self.scaler.is_enabled() else ()
+        own += [value for value in scaling if value is not None]
         state = [value for slots in self.optimizer.state.values() for value in slots.values()]
         modules = [tensor for m in (self.model, self.loss) for tensor in (*m.parameters(), *m.buffers())]
         return own + [value for value in state if isinstance(value, Tensor)] + modules
+
+
+def _tensors(order: Tensor, draws: Draws, rates: Tensor) -> tuple[Tensor, ...]:
+    return order, draws.values, rates

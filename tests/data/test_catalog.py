@@ -14,10 +14,11 @@ from PIL import Image
 
 from fer_lib import paths
 from fer_lib.data import catalog, load_dataset
-from fer_lib.data.audit import audit, test_in_train
+from fer_lib.data.audit import audit
 from fer_lib.data.check import check_report
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
 from fer_lib.data.download import COMPETITION, download
+from fer_lib.data.facts import facts_of
 from fer_lib.errors import UserError
 
 ROW = "3," + " ".join(["7"] * 2304)
@@ -48,6 +49,7 @@ def test_the_variable_names_the_root(tmp_path, monkeypatch):
     shutil.move(tmp_path / "fer2013", tmp_path / "data")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
     for place in ("", "notebooks", "data"):  # where a kernel or a shell stands makes no difference
         monkeypatch.chdir(tmp_path / place)
         assert load_dataset("fer2013").source == "fer2013.csv"
@@ -64,6 +66,7 @@ def test_a_home_or_a_relative_folder_in_the_variable(tmp_path, monkeypatch, valu
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
     monkeypatch.setenv("FER_DATA", value)
     assert load_dataset("fer2013").source == "fer2013.csv"
     monkeypatch.setenv("FER_DATA", "~nobody-of-this-name/faces")
@@ -198,7 +201,8 @@ def test_the_audit_of_a_dataset_counted_by_hand():
     assert found.leaks["train", "test"] == 2
     assert found.leaks_same_label["train", "test"] == 1
     assert (found.leaks["test", "train"], found.leaks["train", "val"], found.leaks["test", "val"]) == (1, 1, 0)
-    assert test_in_train(dataset).tolist() == [tone == 1 and i > 0 for i, tone in enumerate(tones)]
+    tested = [tone for tone, part in zip(tones, dataset.split, strict=True) if part == "test"]
+    assert facts_of(dataset).in_train("test").tolist() == [tone == 1 for tone in tested]
 
 
 @pytest.mark.data
@@ -210,7 +214,7 @@ def test_the_audit_of_the_real_fer2013(fer_data):
     assert (found.leaks["train", "test"], found.leaks_same_label["train", "test"]) == (288, 279)
     assert found.leaks["train", "val"] == 279
     assert [round(100 * share, 2) for share in found.agreement.values()] == [62.35, 62.11, 62.19]
-    assert test_in_train(dataset).sum() == 288
+    assert facts_of(dataset).in_train("test").sum() == 288
 
 
 # ---------------------------------------------------------------- check

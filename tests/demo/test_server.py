@@ -17,7 +17,7 @@ from fer_lib.explore import lab
 def started(monkeypatch, tmp_path):
     """The commands that would have been started, and copies in a folder of their own."""
     commands = []
-    monkeypatch.setattr(lab, "MINE", tmp_path / "mine")
+    monkeypatch.setattr(lab, "mine", lambda: tmp_path / "mine")
     monkeypatch.chdir(".")  # back to it afterwards
     monkeypatch.setattr(os, "execv", lambda program, command: commands.append(command))
     return commands
@@ -76,8 +76,8 @@ def test_a_readers_work_is_never_replaced(tmp_path):
 
 
 def test_what_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr(lab, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="voila is not installed: pip install voila"):
+    monkeypatch.setattr("fer_lib.extras.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"voila is not installed: pip install 'fer-attention-study\[demo\]'"):
         lab.serve("voila", [], browser=False)
 
 

@@ -9,6 +9,7 @@ from tiny import tiny_dataset, tiny_recipe
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fer_lib import cli
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec
 from fer_lib.training import autocast_dtype, choose_device, device_name, fit, step, usable_gpus
@@ -71,6 +72,15 @@ def test_a_gpu_that_this_torch_cannot_run_is_named_in_one_line(machine):
         choose_device("cuda")
 
 
+def test_the_command_says_it_in_one_line(machine, capsys):
+    machine("P100")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "narrow/none/fer2013", "--dry-run"])
+    assert ended.value.code == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fer: cuda:0 is passed over: P100 is sm_60")
+
+
 def test_apples_gpu_is_found_where_there_is_no_other(machine):
     machine(mps=True)
     assert choose_device() == choose_device("mps") == MPS
@@ -85,6 +95,12 @@ def test_a_gpu_without_bfloat16_trains_in_float16(machine, name, dtype):
     machine("H100", name)  # another one beside it changes nothing
     assert autocast_dtype(torch.device("cuda:1")) == dtype
     assert autocast_dtype(torch.device("cuda:1"), "float32") == torch.float32
+
+
+def test_a_cpu_without_onednn_trains_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())  # as on a Mac: nothing to ask
+    assert autocast_dtype(torch.device("cpu")) == torch.float32
 
 
 class NoFloat64(TorchDispatchMode):
