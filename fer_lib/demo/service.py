@@ -212,9 +212,7 @@ class Service:
         """Grad-CAM of every face's most probable class: the bytes of 48 x 48 pixels, 0 cold to 255 hot."""
         return [np.round(255 * heat).astype(np.uint8).tobytes() for heat in self.predictor.heat_maps(cut)]
 
-    def _described(
-        self, picture: np.ndarray, readings: list[Reading], beside: list[Reading]
-    ) -> dict[str, Any]:
+    def _described(self, picture: np.ndarray, readings: list[Reading], beside: list[Reading]) -> dict[str, Any]:
         height, width = picture.shape[:2]
         faces = [
             {
