@@ -351,7 +351,8 @@ def test_a_camera_is_chosen(visit):
     visit.page.evaluate(
         """() => {
           const two = ['front', 'back'].map(label => ({ kind: 'videoinput', deviceId: label, label }));
-          Object.defineProperty(navigator.mediaDevices, 'enumerateDevices', { value: async () => two, configurable: true });
+          const found = { value: async () => two, configurable: true };
+          Object.defineProperty(navigator.mediaDevices, 'enumerateDevices', found);
         }"""
     )
     visit.start()
