@@ -391,7 +391,7 @@ def demo(*, browser: Browser = True, port: Port = 8866) -> None:
     """
     from fer_lib.demo.server import open_demo
 
-    open_demo(browser=browser, port=port)
+    open_demo(browser=browser, port=port, say=_say)
 
 
 @command
