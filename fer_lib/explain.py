@@ -11,15 +11,18 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
-from pytorch_grad_cam.base_cam import BaseCAM
-from pytorch_grad_cam.metrics.road import ROADCombined
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget, ClassifierOutputTarget
-from scipy import stats
 from torch import Tensor, nn
 
 from fer_lib.errors import UserError, unknown
+from fer_lib.extras import from_extra
 from fer_lib.models.base import Classifier, kept_modes
+
+with from_extra("explain"):
+    from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
+    from pytorch_grad_cam.base_cam import BaseCAM
+    from pytorch_grad_cam.metrics.road import ROADCombined
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget, ClassifierOutputTarget
+    from scipy import stats
 
 
 class OrientedEigenCAM(EigenCAM):

@@ -14,6 +14,7 @@ from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.data.pictures import MAX_PIXELS, SUFFIXES, decode_picture, is_picture
 from fer_lib.data.walk import is_regular, walk
 from fer_lib.errors import UserError
+from fer_lib.extras import from_extra
 from fer_lib.paths import user_path
 
 if TYPE_CHECKING:
@@ -128,10 +129,8 @@ def read_frames(file: Path, every: int = 1) -> Iterator[Frame]:
 
 @contextmanager
 def _opened(file: Path) -> "Iterator[InputContainer]":
-    try:
+    with from_extra("demo"):
         import av  # loads FFmpeg, and only here
-    except ImportError:
-        raise UserError(f"{file}: videos are read by PyAV, which is not installed: pip install av") from None
     try:
         # An open file, since FFmpeg reads addresses and patterns in names; and it never hears of other files.
         with open(file, "rb") as content:

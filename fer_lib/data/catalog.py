@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from fer_lib.data import ckplus, fer2013
 from fer_lib.data.ckplus import read_ck48, read_original
 from fer_lib.data.dataset import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset
-from fer_lib.data.fer2013 import read_csv, read_folders, read_train_test
+from fer_lib.data.fer2013 import holds_fer2013, read_csv, read_folders, read_train_test
 from fer_lib.data.ferplus import TREE, add_votes, has_pictures, read_tree, with_majority_labels
 from fer_lib.data.folder import holds_classes, innermost, read_folder, split_folders, subfolders
 from fer_lib.data.folds import PROTOCOLS
@@ -22,6 +23,8 @@ from fer_lib.errors import UserError, unknown
 from fer_lib.paths import setting_path, user_path
 from fer_lib.plugins import look_up, register
 
+OWN_TERMS = "The pictures' own terms hold for them."
+
 
 class Known(NamedTuple):
     """What is known of a dataset without its files.
@@ -30,28 +33,17 @@ class Known(NamedTuple):
         title: as people write it.
         classes: names, in the order of the labels.
         protocols: that split it, the one for everyday first.
+        load: reads it from the data root.
+        pictures: those that its publisher trains on and those held out; all in the first where it made no split.
+        terms: under which its pictures, and what was trained on them, may be used.
     """
 
     title: str
     classes: tuple[str, ...]
     protocols: tuple[str, ...]
-
-
-def _protocols(first: str, *without: str) -> tuple[str, ...]:
-    return (first, *(name for name in PROTOCOLS if name != first and not name.startswith(without)))
-
-
-KNOWN = {
-    "synthetic": Known("drawn faces", FER2013_CLASSES, _protocols("official", "copied")),
-    "synthetic_films": Known("drawn films", FER2013_CLASSES, _protocols("subject_10fold", "copied", "official")),
-    "fer2013": Known("FER2013", FER2013_CLASSES, _protocols("official", "copied", "subject")),
-    "ferplus": Known("FER+", FER2013_CLASSES, _protocols("official", "copied", "subject")),
-    "ckplus": Known("CK+", CKPLUS_CLASSES, _protocols("subject_10fold", "official")),
-}
-
-
-_OWN: dict[str, Callable[[], FaceDataset]] = {}
-"""What reads the datasets of :func:`register_dataset`."""
+    load: Callable[[Path], FaceDataset]
+    pictures: tuple[int, int] | None = None
+    terms: str = OWN_TERMS
 
 
 def register_dataset(
@@ -78,9 +70,17 @@ def register_dataset(
     for protocol in protocols or [""]:
         if protocol not in PROTOCOLS:
             raise UserError(f"dataset {name}: {unknown('protocol', protocol, PROTOCOLS)}")
+
+    def checked(root: Path) -> FaceDataset:
+        dataset = load()
+        if not isinstance(dataset, FaceDataset):
+            raise UserError(f"dataset {name}: its function gave {type(dataset).__name__}, no FaceDataset")
+        if dataset.classes != tuple(classes):
+            raise UserError(f"dataset {name}: has the classes {list(dataset.classes)}, registered are {tuple(classes)}")
+        return replace(dataset, name=name)
+
     register("dataset", name, load, {*KNOWN, "folder", "own"})
-    KNOWN[name] = Known(title or name, tuple(classes), tuple(protocols))
-    _OWN[name] = load
+    KNOWN[name] = Known(title or name, tuple(classes), tuple(protocols), checked)
 
 
 def known_dataset(name: str) -> Known | None:
@@ -94,6 +94,12 @@ def dataset_title(name: str) -> str:
     """What people call a dataset; ``own`` are a paper's own unpublished pictures."""
     known = None if name == "own" else known_dataset(name)
     return "own pictures" if name == "own" else known.title if known else name
+
+
+def dataset_terms(name: str) -> str:
+    """Under what terms a dataset's pictures may be used."""
+    known = known_dataset(name)
+    return known.terms if known else OWN_TERMS
 
 
 def classes_of(name: str) -> tuple[str, ...]:
@@ -116,9 +122,24 @@ class MissingData(UserError):
     """The files of a dataset are not in the data root."""
 
 
+KAGGLE = Path("/kaggle/input")
+"""Where a notebook of Kaggle finds what is attached to it."""
+_MOUNTS = ("*", "datasets/*/*", "competitions/*")  # below it: by name alone, or by owner and name
+
+
 def data_root(root: str | Path | None = None) -> Path:
-    """The folder of the datasets: the argument, else the variable FER_DATA, else ``data`` of the checkout."""
-    return user_path(root) if root else setting_path(os.environ.get("FER_DATA") or "data")
+    """The folder of the datasets: the argument, else the variable FER_DATA, else ``data`` of the checkout, else what is
+    attached to a notebook of Kaggle."""
+    if root:
+        return user_path(root)
+    usual = setting_path(os.environ.get("FER_DATA") or "data")
+    return KAGGLE if KAGGLE.is_dir() and not os.environ.get("FER_DATA") and not usual.is_dir() else usual
+
+
+def _bases(root: Path) -> list[Path]:
+    """The data root; on Kaggle also what is attached, under whatever name."""
+    attached = (folder for mount in _MOUNTS for folder in root.glob(mount)) if root == KAGGLE else ()
+    return [root, *sorted(folder for folder in attached if folder.is_dir())]
 
 
 def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
@@ -137,46 +158,25 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
     """
     kind, _, path = name.partition(":")
     try:
-        if name == "synthetic":
-            return synthetic()
-        if name == "synthetic_films":
-            return synthetic_films()
-        if name == "fer2013":
-            return _load_fer2013(data_root(root))
-        if name == "ferplus":
-            return _load_ferplus(data_root(root))
-        if name == "ckplus":
-            return _load_ckplus(data_root(root))
         if kind == "folder" and path:
             return _load_folder(setting_path(path))
-        if known_dataset(name):
-            return _load_own(name)
+        if known := known_dataset(name):
+            return known.load(data_root(root))
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
     raise unknown("dataset", name, [*KNOWN, "folder:PATH"])
 
 
-def _load_own(name: str) -> FaceDataset:
-    dataset = _OWN[name]()
-    if not isinstance(dataset, FaceDataset):
-        raise UserError(f"dataset {name}: its function gave {type(dataset).__name__}, no FaceDataset")
-    if dataset.classes != KNOWN[name].classes:
-        raise UserError(
-            f"dataset {name}: has the classes {list(dataset.classes)}, registered are {KNOWN[name].classes}"
-        )
-    return replace(dataset, name=name)
-
-
 def _load_fer2013(root: Path) -> FaceDataset:
-    cache = root / ".cache"
-    for folder in _fer2013_folders(root):
+    cache = root / ".cache" if root != KAGGLE else None  # where nothing can be written
+    for folder in (folder for base in _bases(root) for folder in _fer2013_folders(base)):
         names = {file.name.lower(): file for file in sorted(folder.iterdir(), reverse=True) if file.is_file()}
         single = names.get("fer2013.csv") or names.get("icml_face_data.csv")
         if single:
             dataset = read_csv(single, cache)
         elif "train.csv" in names and "test.csv" in names:
             dataset = read_train_test(names["train.csv"], names["test.csv"], cache)
-        elif {split for split, _ in split_folders(folder)} > {"train"}:
+        elif {split for split, _ in split_folders(folder)} > {"train"} and (root != KAGGLE or holds_fer2013(folder)):
             return read_folders(folder)
         else:
             continue
@@ -187,7 +187,7 @@ def _load_fer2013(root: Path) -> FaceDataset:
         root,
         "fer2013.csv, icml_face_data.csv, train.csv + test.csv or folders train + test",
         _FER2013_FOLDERS,
-        "fetch it with `fer data download fer2013`",
+        "attach it to the notebook (Add Input)" if root == KAGGLE else "fetch it with `fer data download fer2013`",
         ("pixels", "fer2013.csv"),
     )
 
@@ -207,11 +207,13 @@ def _fer2013_folders(root: Path) -> Iterator[Path]:
 def find_votes(root: Path) -> Path | None:
     """The FER+ file ``fer2013new.csv`` in the data root, or None."""
     places = (*_FER2013_FOLDERS, *_FERPLUS_FOLDERS)
-    return next((file for name in places if (file := _find(root, f"{name}/fer2013new.csv")) and file.is_file()), None)
+    found = (_find(base, f"{name}/fer2013new.csv") for base in _bases(root) for name in places)
+    return next((file for file in found if file and file.is_file()), None)
 
 
 def _load_ferplus(root: Path) -> FaceDataset:
-    trees = [folder for name in _FERPLUS_FOLDERS if (folder := _find(root, name)) and _find(folder, _FERPLUS_LIST)]
+    folders = (_find(base, name) for base in _bases(root) for name in _FERPLUS_FOLDERS)
+    trees = (folder for folder in folders if folder and _find(folder, _FERPLUS_LIST))
     tree = max(trees, key=has_pictures, default=None)
     if tree and has_pictures(tree):
         return read_tree(tree)
@@ -243,12 +245,10 @@ def unordered_votes(dataset: FaceDataset, root: Path) -> str:
 
 
 def _load_ckplus(root: Path) -> FaceDataset:
-    for name in _CK48_FOLDERS:
-        folder = _find(root, name)
+    for folder in (_find(base, name) for base in _bases(root) for name in _CK48_FOLDERS):
         if folder and folder.is_dir():
             return read_ck48(folder)
-    for name in _CK_ORIGINAL_FOLDERS:
-        folder = _find(root, name)
+    for folder in (_find(base, name) for base in _bases(root) for name in _CK_ORIGINAL_FOLDERS):
         images, emotions = (folder and _find(folder, part) for part in ("cohn-kanade-images", "Emotion"))
         if images and emotions:
             return read_original(images, emotions)
@@ -277,10 +277,10 @@ def _find(root: Path, name: str) -> Path | None:
     for part in Path(name).parts:
         exact = root / part
         if not exact.exists():
-            folder = root.iterdir() if root.is_dir() else []
-            exact = min((path for path in folder if _plain(path.name) == _plain(part)), default=None)
-            if exact is None:
+            alike = [path for path in (root.iterdir() if root.is_dir() else []) if _plain(path.name) == _plain(part)]
+            if not alike:
                 return None
+            exact = min(alike)
         root = exact
     return root if root.exists() else None
 
@@ -350,3 +350,41 @@ def _what_else(file: Path, column: str, name: str) -> str:
     if column and column.encode() in beginning.partition(b"\n")[0]:
         return f"may be it: name it {name}"
     return ""
+
+
+# ---------------------------------------------------------------- the datasets
+
+
+def _protocols(first: str, *without: str) -> tuple[str, ...]:
+    return (first, *(name for name in PROTOCOLS if name != first and not name.startswith(without)))
+
+
+_DRAWN = "The pictures were drawn by this repository's own code."
+_GATHERED = (
+    "FER2013's pictures were gathered from the web for a research competition (Goodfellow et al. 2013) and belong to "
+    "their owners: use the weights for research and teaching."
+)
+_FER2013 = Known(
+    "FER2013",
+    FER2013_CLASSES,
+    _protocols("official", "copied", "subject"),
+    _load_fer2013,
+    (sum(fer2013.PUBLISHED["train"]), sum(fer2013.PUBLISHED["val"]) + sum(fer2013.PUBLISHED["test"])),
+    _GATHERED,
+)
+KNOWN = {
+    "synthetic": Known(
+        "drawn faces", FER2013_CLASSES, _protocols("official", "copied"), lambda root: synthetic(), (2100, 700), _DRAWN
+    ),
+    "synthetic_films": Known(
+        "drawn films", FER2013_CLASSES, _protocols("subject_10fold", "copied", "official"),
+        lambda root: synthetic_films(), (360, 0), _DRAWN,
+    ),
+    "fer2013": _FER2013,
+    "ferplus": _FER2013._replace(title="FER+", load=_load_ferplus),
+    "ckplus": Known(
+        "CK+", CKPLUS_CLASSES, _protocols("subject_10fold", "official"), _load_ckplus, (sum(ckplus.PUBLISHED), 0),
+        "CK+ is free for non-commercial research under its agreement (Lucey et al. 2010): so are these weights.",
+    ),
+}  # fmt: skip
+"""Every dataset by name; those of :func:`register_dataset` are added."""

@@ -16,7 +16,7 @@ from fer_lib.data.audit import identities
 from fer_lib.data.catalog import MissingData, load_dataset
 from fer_lib.data.dataset import SPLITS, FaceDataset
 from fer_lib.errors import UserError
-from fer_lib.paths import npz_bytes, write_atomically
+from fer_lib.paths import in_checkout, npz_bytes, write_atomically
 
 FACTS_DIR = Path(__file__).parent / "facts"
 DATASETS = ("fer2013", "ckplus")
@@ -45,7 +45,6 @@ class Facts:
 
 def facts_of(dataset: FaceDataset) -> Facts:
     """The facts of a dataset at hand."""
-    numbers = {name: _numbers(getattr(dataset, name)) for name in ("subject", "sequence")}
     first = np.unique(identities(dataset), return_index=True)[1]
     picture = first[identities(dataset)]
     faces = FaceDataset(
@@ -57,7 +56,8 @@ def facts_of(dataset: FaceDataset) -> Facts:
         source=dataset.source,
         votes=dataset.votes,
         vote_classes=dataset.vote_classes,
-        **numbers,
+        subject=_numbers(dataset.subject),
+        sequence=_numbers(dataset.sequence),
     )
     return Facts(faces, dataset.fingerprint, picture)
 
@@ -126,7 +126,7 @@ def write_facts(facts: Facts, path: Path) -> None:
     }
     data = npz_bytes({name: array for name, array in arrays.items() if array is not None})
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(data))
+    write_atomically(path, data)
 
 
 def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path = FACTS_DIR) -> list[Path]:
@@ -141,8 +141,11 @@ def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path 
         The files written.
 
     Raises:
-        UserError: no dataset is at hand, or FER2013 is without the votes of FER+.
+        UserError: no dataset is at hand, FER2013 is without the votes of FER+, or the facts would be written into an
+            installed library.
     """
+    if folder == FACTS_DIR and not in_checkout():
+        raise UserError(f"{folder}: of an installed library; run `fer data facts` in a checkout, which it is part of")
     written = []
     for name in DATASETS:
         try:

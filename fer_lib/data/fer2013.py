@@ -17,10 +17,11 @@ What is not checked here is the total: a file that holds fewer rows, each of the
 import itertools
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
 from fer_lib.data.folder import list_pictures
@@ -37,6 +38,8 @@ PUBLISHED = {
     "test": (491, 55, 528, 879, 594, 416, 626),
 }
 
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Pictures uint8, labels int64 and usages int64, numbers in :data:`USAGES`, a row each."""
 _CACHE_FORMAT = 1
 _BATCH_ROWS = 256  # 2 MB of text: enough for NumPy to pay off, little enough for a processor's cache
 _EMOTIONS = {f"{i}{point}".encode(): i for i in range(7) for point in ("", ".0", ",0")}
@@ -73,10 +76,11 @@ def read_train_test(train: Path, test: Path, cache: Path | None = None) -> FaceD
         UserError: naming file, line and fault; also for the challenge's test.csv, which has no labels.
     """
 
-    def read() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def read() -> Rows:
         parts = [_read_rows(train, usage="Training"), _read_rows(test, usage="PrivateTest")]
         _part_public(*parts[1][1:])
-        return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
+        images, labels, usages = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return images, labels, usages
 
     return _cached([train, test], cache, read)
 
@@ -117,7 +121,22 @@ def read_folders(path: Path) -> FaceDataset:
     )
 
 
-def _cached(sources: list[Path], cache: Path | None, read) -> FaceDataset:
+def holds_fer2013(path: Path) -> bool:
+    """Whether folders of splits look like FER2013's, by their seven classes and the size of a first picture.
+
+    Other collections of faces are passed around in folders of the same names: RAF-DB's pictures have 100 pixels a
+    side, AffectNet's 96 or more.
+    """
+    try:
+        found, _ = list_pictures(path, FER2013_CLASSES)
+        with Image.open(found[0][2]) as picture:
+            is_small = picture.size == (FACE_SIDE, FACE_SIDE)
+        return is_small and len({label for _, label, _ in found}) == len(FER2013_CLASSES)
+    except (OSError, UserError):
+        return False
+
+
+def _cached(sources: list[Path], cache: Path | None, read: Callable[[], Rows]) -> FaceDataset:
     """Take the rows from the cache if it was made from these very sources, else read and cache them."""
     states = [path.stat() for path in sources]
     key = " ".join([str(_CACHE_FORMAT), *(f"{state.st_size}:{state.st_mtime_ns}" for state in states)])
@@ -132,7 +151,7 @@ def _cached(sources: list[Path], cache: Path | None, read) -> FaceDataset:
     return FaceDataset("fer2013", images, labels, FER2013_CLASSES, np.array(SPLITS)[usages], source)
 
 
-def _load_cache(file: Path, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+def _load_cache(file: Path, key: str) -> Rows | None:
     try:
         with np.load(file, allow_pickle=False) as saved:
             if str(saved["key"]) == key:
@@ -142,7 +161,7 @@ def _load_cache(file: Path, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return None
 
 
-def _save_cache(file: Path, key: str, rows: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def _save_cache(file: Path, key: str, rows: Rows) -> None:
     images, labels, usages = rows
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
@@ -157,7 +176,7 @@ def _save_cache(file: Path, key: str, rows: tuple[np.ndarray, np.ndarray, np.nda
         warnings.warn(f"no cache of {file.stem}, reading stays slow: {error}", stacklevel=2)
 
 
-def _read_rows(path: Path, usage: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read_rows(path: Path, usage: str | None) -> Rows:
     """Parse one CSV file.
 
     Args:
@@ -191,10 +210,12 @@ def _read_rows(path: Path, usage: str | None) -> tuple[np.ndarray, np.ndarray, n
     return images.reshape(-1, FACE_SIDE, FACE_SIDE), labels, usages
 
 
-def _batches(file, path: Path, comma: bytes, width: int, columns: dict[str, int], usage: str | None) -> Iterator[tuple]:
+def _batches(
+    file: Iterable[bytes], path: Path, comma: bytes, width: int, columns: dict[str, int], usage: str | None
+) -> Iterator[Rows]:
     """Yield pixels uint8 [B, 2304], labels and usages of some hundred rows at a time."""
     numbered = enumerate(file, start=2)
-    emotion_at, pixels_at, usage_at = (columns.get(name) for name in ("emotion", "pixels", "Usage"))
+    emotion_at, pixels_at = columns["emotion"], columns["pixels"]
     while lines := list(itertools.islice(numbered, _BATCH_ROWS)):
         texts, places, labels, usages = [], [], [], []
         for number, line in lines:
@@ -208,7 +229,7 @@ def _batches(file, path: Path, comma: bytes, width: int, columns: dict[str, int]
             texts.append(fields[pixels_at])
             places.append(place)
             labels.append(_lookup(_EMOTIONS, fields[emotion_at], place, "emotion", "0 to 6, the classes of FER2013"))
-            name = usage.encode() if usage_at is None else fields[usage_at]
+            name = fields[columns["Usage"]] if "Usage" in columns else str(usage).encode()
             usages.append(_lookup(_USAGES, name, place, "Usage", ", ".join(USAGES)))
         if texts:
             yield _parse_pixels(texts, places), np.array(labels, np.int64), np.array(usages, np.int64)

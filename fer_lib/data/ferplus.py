@@ -74,7 +74,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _counts(fields: list[str]) -> list[int]:
     """Votes as numbers; nothing where one of them is none."""
     found = [_VOTE.fullmatch(field) for field in fields]
-    return [int(vote[1]) for vote in found] if all(found) else []
+    return [int(vote[1]) for vote in found if vote] if all(found) else []
 
 
 def add_votes(dataset: FaceDataset, path: Path) -> FaceDataset:
@@ -111,7 +111,8 @@ def with_majority_labels(dataset: FaceDataset) -> FaceDataset:
     Returns:
         A dataset named "ferplus", whose classes are FER2013's and contempt.
     """
-    votes = np.where(dataset.votes > 1, dataset.votes, 0)
+    votes = votes_of(dataset)
+    votes = np.where(votes > 1, votes, 0)
     classes = (*FER2013_CLASSES, "contempt")
     index = np.array([classes.index(name) if name in classes else -1 for name in FERPLUS_CLASSES])
     chosen = index[votes.argmax(1)]
@@ -161,6 +162,17 @@ def read_tree(path: Path) -> FaceDataset:
     return with_majority_labels(dataset)
 
 
+def votes_of(dataset: FaceDataset) -> np.ndarray:
+    """The votes of a dataset that has some, int64 [N, V].
+
+    Raises:
+        UserError: it has none.
+    """
+    if dataset.votes is None:
+        raise UserError(f"{dataset.name}: no votes of FER+; `fer data download ferplus` says where to get them")
+    return dataset.votes
+
+
 def majority(dataset: FaceDataset) -> np.ndarray:
     """The class that most annotators chose for each picture; ties go to the first column.
 
@@ -170,7 +182,7 @@ def majority(dataset: FaceDataset) -> np.ndarray:
     Returns:
         str [N], names of ``vote_classes``.
     """
-    return np.array(dataset.vote_classes)[dataset.votes.argmax(1)]
+    return np.array(dataset.vote_classes)[votes_of(dataset).argmax(1)]
 
 
 def agreement(dataset: FaceDataset) -> np.ndarray:

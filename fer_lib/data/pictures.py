@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fer_lib.data.foreign import beginning_of, is_heic, what_it_is
 from fer_lib.data.walk import is_regular
@@ -59,7 +59,7 @@ def decode_picture(content: bytes | Path, name: str = "picture") -> np.ndarray:
         raise UserError(f"{name}: more than {MAX_PIXELS:,} pixels; make it smaller first") from None
     except FileNotFoundError:
         raise UserError(f"{name}: no such file") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         beginning = beginning_of(content) if isinstance(content, Path) else content[:512]
         raise UserError(f"{name}: not a readable picture ({what_it_is(beginning) or 'no known format'})") from None
     except Exception as error:  # decoders raise many kinds; for the user they all mean one thing

@@ -29,7 +29,8 @@ def sort_files(paths: Iterable[Path], wanted: Callable[[Path], bool]) -> tuple[l
         paths: of one folder.
         wanted: whether a regular file is of use.
     """
-    found, passed = [], []
+    found: list[Path] = []
+    passed: list[Path] = []
     for path in sorted(paths):
         seen = not path.name.startswith(".") and is_regular(path) and wanted(path)
         (found if seen else passed).append(path)

@@ -127,7 +127,7 @@ def compare(first: RunRecord, second: RunRecord) -> Shown:
     """Everything of two runs side by side."""
     pair = {"1": first, "2": second}
     words = " ".join(
-        f"{number}: {record.id}, {record.trained_epochs} epochs, {record.accuracy():.1%} of its test pictures right."
+        f"{number}: {record.id}, {record.epochs} epochs, {record.accuracy():.1%} of its test pictures right."
         for number, record in pair.items()
     )
     if not same_pictures(first, second):

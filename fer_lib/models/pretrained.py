@@ -131,12 +131,13 @@ def _best_prefix(weights: dict[str, Tensor], target: dict[str, Tensor]) -> tuple
     return max(fits.items(), key=lambda item: (item[1], -len(item[0])), default=("", 0))
 
 
+_SCALAR = vars(np)["_core"].multiarray.scalar  # which NumPy keeps for itself, and files name
 # NumPy's numbers, as of an accuracy kept beside the weights: plain values, named as its versions 1 and 2 do.
 _NUMBERS = [
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?", "U1")),
-    np._core.multiarray.scalar,
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    _SCALAR,
+    (_SCALAR, "numpy.core.multiarray.scalar"),
 ]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer_lib.recipe import list_recipes
 from fer_lib.statistics import fit, picture_variance, sample_sd
-from fer_lib.study.columns import table_of
+from fer_lib.study.columns import DASH, Column, number, table_of
 from fer_lib.study.groups import Group, check_same_pictures
 from fer_lib.study.results import MIN_SEEDS, Study
 
@@ -17,6 +17,17 @@ COLUMNS = (
     "system", "nets", "seeds", "val_accuracy", "test_accuracy", "sd", "gain", "low", "high", "epochs", "recipe_epochs",
     "note", "runs",
 )  # fmt: skip
+SHOWN = (
+    Column("system", "{system}"),
+    Column("nets", "{nets}"),
+    Column("seeds", "{seeds}"),
+    number("PublicTest, %", "val_accuracy"),
+    Column("PrivateTest, %", "{test_accuracy:.2f}[ ± {sd:.2f}]", DASH),
+    number("gain, points", "gain", "+.2f"),
+    Column("95 % interval", "{low:+.2f} to {high:+.2f}", DASH),
+    Column("epochs", "{epochs:.0f} of {recipe_epochs}", DASH),
+    Column("note", "{note}"),
+)
 
 
 def ensemble_table(study: Study) -> pd.DataFrame:

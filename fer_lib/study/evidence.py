@@ -20,7 +20,7 @@ from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import DATASETS, load_facts
 from fer_lib.recipe import get_recipe, load_papers
-from fer_lib.study.columns import table_of
+from fer_lib.study.columns import Column, table_of
 from fer_lib.study.exploration import count_table
 from fer_lib.study.results import Study, once
 
@@ -252,6 +252,10 @@ def disagreement(study: Study) -> float | None:
 # ---------------------------------------------------------------- as a table
 
 COLUMNS = ("paper", "place", "printed", "finding", "calculation", "claims")
+SHOWN = (
+    Column("paper", lambda row: "{paper:paper}" if row["paper"] else "the data"),
+    *(Column(key, f"{{{key}}}") for key in COLUMNS[1:]),
+)
 
 
 @once

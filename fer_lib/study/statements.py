@@ -23,7 +23,7 @@ import torch
 
 from fer_lib.claims import Claim, list_claims
 from fer_lib.runs import RunRecord
-from fer_lib.study.columns import table_of
+from fer_lib.study.columns import Column, table_of
 from fer_lib.study.evidence import CONTRADICTED, Finding
 from fer_lib.study.groups import is_confirmatory
 from fer_lib.study.results import MIN_SEEDS, Study, once
@@ -192,6 +192,7 @@ CHECKS = (*WITHOUT_RUNS, *WITH_RUNS)
 """What a statement's ``check`` may name."""
 
 COLUMNS = ("paper", "place", "statement", "fidelity", "finding", "calculation", "check", "claim", "runs")
+SHOWN = (Column("paper", "{paper:paper}"), *(Column(key, f"{{{key}}}") for key in COLUMNS[1:]))
 
 
 @once

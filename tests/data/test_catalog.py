@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from fer_lib import paths
-from fer_lib.data import load_dataset
-from fer_lib.data.audit import audit, test_in_train
+from fer_lib.data import catalog, load_dataset
+from fer_lib.data.audit import audit
 from fer_lib.data.check import check_report
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
 from fer_lib.data.download import COMPETITION, download
+from fer_lib.data.facts import facts_of
 from fer_lib.errors import UserError
 
 ROW = "3," + " ".join(["7"] * 2304)
@@ -48,6 +49,7 @@ def test_the_variable_names_the_root(tmp_path, monkeypatch):
     shutil.move(tmp_path / "fer2013", tmp_path / "data")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
     for place in ("", "notebooks", "data"):  # where a kernel or a shell stands makes no difference
         monkeypatch.chdir(tmp_path / place)
         assert load_dataset("fer2013").source == "fer2013.csv"
@@ -64,6 +66,7 @@ def test_a_home_or_a_relative_folder_in_the_variable(tmp_path, monkeypatch, valu
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
     monkeypatch.setenv("FER_DATA", value)
     assert load_dataset("fer2013").source == "fer2013.csv"
     monkeypatch.setenv("FER_DATA", "~nobody-of-this-name/faces")
@@ -198,7 +201,8 @@ def test_the_audit_of_a_dataset_counted_by_hand():
     assert found.leaks["train", "test"] == 2
     assert found.leaks_same_label["train", "test"] == 1
     assert (found.leaks["test", "train"], found.leaks["train", "val"], found.leaks["test", "val"]) == (1, 1, 0)
-    assert test_in_train(dataset).tolist() == [tone == 1 and i > 0 for i, tone in enumerate(tones)]
+    tested = [tone for tone, part in zip(tones, dataset.split, strict=True) if part == "test"]
+    assert facts_of(dataset).in_train("test").tolist() == [tone == 1 for tone in tested]
 
 
 @pytest.mark.data
@@ -210,7 +214,7 @@ def test_the_audit_of_the_real_fer2013(fer_data):
     assert (found.leaks["train", "test"], found.leaks_same_label["train", "test"]) == (288, 279)
     assert found.leaks["train", "val"] == 279
     assert [round(100 * share, 2) for share in found.agreement.values()] == [62.35, 62.11, 62.19]
-    assert test_in_train(dataset).sum() == 288
+    assert facts_of(dataset).in_train("test").sum() == 288
 
 
 # ---------------------------------------------------------------- check
@@ -347,3 +351,56 @@ def test_what_cannot_be_fetched_says_where_it_is(tmp_path):
         download("ckplus", tmp_path)
     with pytest.raises(UserError, match="did you mean fer2013"):
         download("fer2012", tmp_path)
+
+
+# ---------------------------------------------------------------- a notebook of Kaggle
+
+
+@pytest.fixture
+def kaggle(tmp_path, monkeypatch):
+    """What is attached to a notebook, where nothing else says where data lie."""
+    monkeypatch.setattr(catalog, "KAGGLE", tmp_path / "input")
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FER_DATA", raising=False)
+    (tmp_path / "input").mkdir()
+    return tmp_path / "input"
+
+
+def class_folders(folder, classes, side=48):
+    for split in ("train", "test"):
+        for name in classes:
+            (folder / split / name).mkdir(parents=True)
+            Image.new("L", (side, side)).save(folder / split / name / "x.jpg")
+
+
+@pytest.mark.parametrize("place", ["faces-of-somebody", "datasets/somebody/faces", f"competitions/{KAGGLE}"])
+def test_what_is_attached_is_found_under_any_name(kaggle, place):
+    write(kaggle / place / "fer2013.csv", "emotion,pixels,Usage", f"{ROW},Training")
+    assert load_dataset("fer2013").source == "fer2013.csv"
+    assert [path.name for path in kaggle.rglob("*") if path.is_file()] == [
+        "fer2013.csv"
+    ]  # nothing can be written there
+    (kaggle / "expressions" / "CK+48" / "happy").mkdir(parents=True)
+    Image.new("L", (48, 48)).save(kaggle / "expressions" / "CK+48" / "happy" / "S010_004_00000017.png")
+    assert len(load_dataset("ckplus")) == 1
+
+
+def test_the_folder_copy_is_told_from_other_faces(kaggle):
+    class_folders(kaggle / "affectnet", FER2013_CLASSES, side=96)
+    class_folders(kaggle / "five-of-seven", FER2013_CLASSES[:5])
+    with pytest.raises(UserError, match=r"FER2013 not found in .*attach it to the notebook"):
+        load_dataset("fer2013")
+    class_folders(kaggle / "some-slug", FER2013_CLASSES)
+    assert load_dataset("fer2013").source == "some-slug"
+
+
+def test_what_the_user_says_goes_before_what_is_attached(kaggle, tmp_path, monkeypatch):
+    write(kaggle / "fer2013" / "fer2013.csv", "emotion,pixels,Usage", f"{ROW},Training")
+    write(tmp_path / "mine" / "fer2013.csv", "emotion,pixels,Usage", f"{ROW},Training", f"{ROW},Training")
+    assert len(load_dataset("fer2013")) == 1
+    monkeypatch.setenv("FER_DATA", str(tmp_path / "mine"))
+    assert len(load_dataset("fer2013")) == 2
+    monkeypatch.delenv("FER_DATA")
+    (tmp_path / "mine").rename(tmp_path / "data")
+    assert len(load_dataset("fer2013")) == 2
