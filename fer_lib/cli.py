@@ -141,7 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
         hints = get_type_hints(function, include_extras=True)
         for one in inspect.signature(function).parameters.values():
             hint = hints[one.name]
-            if not is_dataclass(hint):
+            if not (isinstance(hint, type) and is_dataclass(hint)):
                 default = MISSING if one.default is one.empty else one.default
                 _add(made, one.name, hint, default, option=one.kind is one.KEYWORD_ONLY)
                 continue
