@@ -59,7 +59,11 @@ def ask(python: Path, *arguments: str, folder: Path) -> str:
     names = ("PYTHONPATH", "FER_RESULTS", "FER_PAPERS", "FER_DATA")
     environment = {key: value for key, value in os.environ.items() if key not in names}
     done = subprocess.run(
-        [str(python), *arguments], cwd=folder, env=environment | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True
+        [str(python), *arguments],
+        cwd=folder,
+        env=environment | {"OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

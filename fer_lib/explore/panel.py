@@ -61,9 +61,14 @@ class Shelf(anywidget.AnyWidget):
         self._resend()
 
     @property
+    def pictures(self) -> list[bytes]:
+        """The PNG files shown."""
+        return self._message[1] if self._message else []
+
+    @property
     def count(self) -> int:
         """How many pictures are shown."""
-        return len(self._message[1]) if self._message else 0
+        return len(self.pictures)
 
     def _resend(self) -> None:
         if self._message:
@@ -135,12 +140,12 @@ class Panel:
             self.table.value = (
                 "" if shown.table is None else shown.table.to_html(float_format="{:.3g}".format, na_rep="–")
             )
+            if list(shown.faces) != self.faces.pictures:  # of the same faces, the chosen one stays
+                self.faces.chosen = 0
             self.faces.show(shown.faces, shown.titles, choosing=True)
             self._show_figures(shown.figures)
             self.closer_words.value = ""
-            self.faces.chosen = 0
-            if shown.faces:
-                self._look_at(0)
+            self._look_at(self.faces.chosen)
         finally:
             self._drawing = False
 

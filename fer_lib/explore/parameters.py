@@ -67,7 +67,7 @@ def _like(own: Any, value: Any) -> Any:
     if kind is list:
         if isinstance(value, str):  # one of them, or all as Python writes them
             value = _listed(value) if value.startswith("[") else [value]
-        if not all(isinstance(text, str) for text in value):
+        if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
             raise ValueError
         return list(value)
     if isinstance(value, str) and kind is not str:
