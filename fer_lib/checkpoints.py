@@ -23,6 +23,7 @@ from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
 from fer_lib.data.catalog import dataset_terms
 from fer_lib.data.facts import load_facts
+from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
 from fer_lib.models.base import Classifier
@@ -154,13 +155,14 @@ def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
     if name not in (files := _weight_files(folder)):
         raise unknown("weight file", name, files) if files else UserError(f"{name}: {NO_CHECKPOINT}")
     path, card = files[name], files[name].with_name(f"{name}.md")
-    stated = _CHECKSUM.search(card.read_text(encoding="utf-8")) if card.exists() else None
+    stated = _CHECKSUM.search(card.read_text(encoding="utf-8", errors="replace")) if card.exists() else None
     if not stated:
         raise UserError(f"{card}: missing or without a line 'sha256: ...'; the weights are not used without it")
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != stated[1]:
-        raise UserError(f"{path}: its SHA-256 is not the one in {card.name}; fetch both files again")
+        foreign = what_it_is(beginning_of(path))
+        raise UserError(f"{path}: {foreign or f'its SHA-256 is not the one in {card.name}; fetch both files again'}")
     content = _read_header(path)
     return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
 
