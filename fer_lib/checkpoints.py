@@ -17,7 +17,7 @@ import safetensors
 import safetensors.torch
 import torch
 from msgspec import Meta, Struct
-from torch import Tensor, nn
+from torch import Tensor
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
@@ -26,6 +26,7 @@ from fer_lib.data.facts import load_facts
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
+from fer_lib.models.base import Classifier
 from fer_lib.paths import shipped, study_results, write_atomically
 from fer_lib.recipe import Recorded
 from fer_lib.runs import Counts, RunRecord
@@ -135,7 +136,7 @@ def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
 
 def _provenance(checkpoint: Checkpoint) -> tuple[bool, float]:
     facts, counts = load_facts("fer2013"), checkpoint.data["counts"]
-    whole = facts is not None and counts.get("val") == len(facts.faces.indices("val"))
+    whole = counts.get("val") == len(facts.faces.indices("val"))
     if whole and checkpoint.data["fingerprint"] == facts.fingerprint:
         return True, checkpoint.accuracy.get("val", {}).get("tta", 0.0)
     return False, counts["train"]
@@ -176,12 +177,12 @@ def _read_header(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_net(checkpoint: Checkpoint) -> nn.Module:
+def load_net(checkpoint: Checkpoint) -> Classifier:
     """The net with its weights, see :func:`net_from_file`."""
     return net_from_file(checkpoint.path, checkpoint.recipe, checkpoint.classes)
 
 
-def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str]) -> nn.Module:
+def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str]) -> Classifier:
     """A recipe's net with the weights of a safetensors file as float32, in evaluation mode on the CPU.
 
     Args:
@@ -193,6 +194,8 @@ def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str])
         UserError: the weights do not fit the recipe's net, or are NaN.
     """
     model = create_model(recipe["model"], num_classes=len(classes), **recipe.get("model_options", {}))
+    if not isinstance(model, Classifier):
+        raise UserError(f"{path}: {recipe['model']} is fitted and has no weights")
     try:
         state = safetensors.torch.load_file(path)
         if broken := [name for name, value in state.items() if not value.isfinite().all()]:

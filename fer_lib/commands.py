@@ -116,7 +116,7 @@ class Changes:
         """Refuse a folder of pictures that cannot be read; the other datasets may lie on another machine."""
         from fer_lib.data import load_dataset
 
-        if (self.dataset or "").startswith("folder:"):
+        if self.dataset and self.dataset.startswith("folder:"):
             load_dataset(self.dataset)
 
 

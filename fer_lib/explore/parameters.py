@@ -16,7 +16,7 @@ INJECTED = "# Parameters\n"
 def assigned(source: str) -> dict[str, Any]:
     """The names that a cell of plain assignments gives values to, and the values."""
     lines = [line for line in ast.parse(source).body if isinstance(line, ast.Assign)]
-    return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
+    return {name.id: ast.literal_eval(line.value) for line in lines if isinstance(name := line.targets[0], ast.Name)}
 
 
 def check_parameters(cells: Sequence[str]) -> None:

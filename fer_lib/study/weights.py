@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-from torch import nn
 
 from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, net_from_file, read_checkpoint
 from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
+from fer_lib.models.base import Classifier
 from fer_lib.models.export import export_onnx
 from fer_lib.nets import is_classical
 from fer_lib.paths import study_results
@@ -34,7 +34,7 @@ def _checkpoint(record: RunRecord) -> Checkpoint | None:
     return next((checkpoint for checkpoint in found if checkpoint.run == record.id), None)
 
 
-def load_trained(record: RunRecord) -> nn.Module:
+def load_trained(record: RunRecord) -> Classifier:
     """A run's net with its ``val_selected`` weights, whichever are at hand, in evaluation mode on the CPU.
 
     Raises:
@@ -96,7 +96,7 @@ def export_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def _export(
-    model: nn.Module, path: Path, recipe: Mapping[str, Any], classes: Sequence[str], provenance: Mapping[str, Any]
+    model: Classifier, path: Path, recipe: Mapping[str, Any], classes: Sequence[str], provenance: Mapping[str, Any]
 ) -> None:
     augmentation = Augmentation.from_dict(recipe["augment"])
     export_onnx(
