@@ -126,6 +126,7 @@ class CrossEntropy(Part):
     has_centers: ClassVar[bool] = False
     label_smoothing: BelowOne = 0.0
     class_weights: tuple[NotNegative, ...] | None = None
+    reduction: Literal["mean", "sum", "none"] = "mean"
 
 
 class Focal(CrossEntropy):
@@ -133,7 +134,6 @@ class Focal(CrossEntropy):
 
     alpha: Share = 0.25
     gamma: NotNegative = 2.0
-    reduction: Literal["mean", "sum"] = "mean"
 
 
 class Center(CrossEntropy):

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
-from fer_lib.data.folder import folder_dataset, pictures_in
+from fer_lib.data.folder import STANDARD, Form, folder_dataset, pictures_in
 from fer_lib.data.walk import passed_over
 
 CODES = {"AN": "angry", "DI": "disgust", "FE": "fear", "HA": "happy", "SA": "sad", "SU": "surprise", "NE": "neutral"}
 _NAME = re.compile(rf"([A-Z]{{2}})\.({'|'.join(CODES)})\d?\.\d+")
 
 
-def read_jaffe(path: Path) -> FaceDataset | None:
+def read_jaffe(path: Path, form: Form = STANDARD) -> FaceDataset | None:
     """Read JAFFE from a folder of its pictures, or return None where the folder is something else.
 
     Raises:
@@ -33,7 +33,6 @@ def read_jaffe(path: Path) -> FaceDataset | None:
     labels = {file: FER2013_CLASSES.index(CODES[name[2]]) for file, name in names.items()}
     files = sorted(names, key=lambda file: (labels[file], file))
     note = passed_over(passed, path, "pictures of JAFFE")
-    dataset = folder_dataset(
-        path, [("", labels[file], file) for file in files], FER2013_CLASSES, notes=(note,) if note else ()
-    )
+    found = [("", labels[file], file) for file in files]
+    dataset = folder_dataset(path, found, FER2013_CLASSES, form, (note,) if note else ())
     return replace(dataset, subject=np.array([names[file][1] for file in files]))
