@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
+from msgspec import structs
 from torch import nn
 
 from fer_lib.errors import UserError, unknown
@@ -14,7 +16,8 @@ from fer_lib.models.grammar import MODULES, build_resnet
 from fer_lib.models.weights import find_weights, load_weights, read_header, spread_channels, trained_for, weight_files
 from fer_lib.nets import BLOCKS, PIPELINES, STUDIED, WHOLE_MAP, check_net, is_classical, known_net
 from fer_lib.paths import user_path
-from fer_lib.plugins import default_name, load_file, options_of, register
+from fer_lib.plugins import default_name, load_file, look_up, options_of, register
+from fer_lib.schema import check
 
 # Nets outside the grammar of residual nets.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -122,7 +125,34 @@ def list_models(classical: bool = False, pretrained: bool = False) -> list[str]:
     return list(PIPELINES if classical else STUDIED)
 
 
-# ---------------------------------------------------------------- blocks of your own
+# ---------------------------------------------------------------- blocks elsewhere, and blocks of your own
+
+
+def attn_layer(block: str, **options) -> Callable[..., nn.Module]:
+    """A block of ours as timm's nets take it.
+
+    ``timm.create_model("resnet18", block_args={"attn_layer": attn_layer("cbam", reduction=8)})`` puts CBAM at the end
+    of every residual branch. In other nets the classes of :mod:`fer_lib.models.attention` do: ``CBAM(channels)``.
+
+    Args:
+        block: of :data:`fer_lib.nets.BLOCKS`, one that reweights a map. Not ``hybrid``: it ends in a ReLU, whose output
+            the sum of timm's blocks writes over before its gradient is taken.
+        **options: of the block.
+
+    Raises:
+        UserError: there is no such block, it does not reweight a map, or an option does not fit.
+    """
+    look_up(block, BLOCKS)
+    known = [name for name, (slot, _) in BLOCKS.items() if slot in WHOLE_MAP and name != "hybrid"]
+    if block not in known:
+        raise unknown("block that reweights a map", block, known)
+    settings = structs.asdict(check(BLOCKS[block][1], options, f"block {block}"))
+
+    def make(channels: int, device: Any = None, dtype: Any = None) -> nn.Module:
+        return MODULES[block](channels, **settings).to(device=device, dtype=dtype)
+
+    return make
+
 
 FROM_FILES: list[tuple[str, str]] = []
 """Reference and slot of every block that :func:`register_file` took, for processes that begin without them."""

@@ -1,6 +1,7 @@
 """What people who know timm, torchvision and torch.fx expect of a net."""
 
 import pytest
+import timm
 import torch
 from PIL import Image
 from torch import nn
@@ -8,7 +9,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from fer_lib.checkpoints import load_net, read_checkpoint
 from fer_lib.errors import UserError
-from fer_lib.models import attention, create_model, fusion, list_models
+from fer_lib.models import attn_layer, create_model, list_models, register_block
 from fer_lib.models.grammar import MODULES
 from fer_lib.nets import BLOCKS
 from fer_lib.predict import Predictor
@@ -148,20 +149,27 @@ def test_maps_of_a_trained_net(x):
     assert torch.equal(maps(x)[-1], whole.forward_features(x))
 
 
-@pytest.mark.parametrize("make", [attention.SE, attention.ECA, attention.CBAM, attention.CoordAtt, fusion.MSCAM])
-def test_our_blocks_in_timms_nets(make):
-    timm = pytest.importorskip("timm")
-    net = timm.create_model("resnet18", block_args={"attn_layer": make}, num_classes=7, in_chans=1)
-    placed = [module for module in net.modules() if isinstance(module, make)]
-    assert len(placed) == 8
+@pytest.mark.parametrize("block", ["se", "eca", "channel", "cbam", "coord", "mscam", "simam", "bam"])
+def test_our_blocks_in_timms_nets(block):
+    net = timm.create_model("resnet10t", block_args={"attn_layer": attn_layer(block)}, num_classes=7, in_chans=1)
+    placed = [module for module in net.modules() if isinstance(module, MODULES[block])]
+    assert len(placed) == 4
     net(torch.zeros(2, 1, 64, 64)).sum().backward()
     assert all(p.grad is not None for module in placed for p in module.parameters())
 
 
-def test_timms_blocks_in_our_nets():
-    timm = pytest.importorskip("timm")
-    from fer_lib.models import register_block
+def test_options_of_a_block_in_timms_nets():
+    make = attn_layer("cbam", reduction=8, plain=True)
+    given = make(64, dtype=torch.float64)
+    assert given.channel.fc1.weight.shape == (8, 64, 1, 1)
+    assert given.channel.fc1.weight.dtype == torch.float64
+    with pytest.raises(UserError, match="block cbam: unknown key 'reductio': did you mean reduction"):
+        attn_layer("cbam", reductio=8)
+    with pytest.raises(UserError, match="unknown block that reweights a map 'psa'"):
+        attn_layer("psa")
 
+
+def test_timms_blocks_in_our_nets():
     register_block(timm.layers.EcaModule, "timmeca")
     try:
         assert create_model("resnet18_timmeca", **SMALL)(torch.zeros(2, 1, 48, 48)).shape == (2, 7)
