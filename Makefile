@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(abspath $(BIN)):$(PATH)
 SNAKEMAKE := $(BIN)/python workflow/unlock.py && $(BIN)/snakemake --snakefile workflow/Snakefile --profile workflow/profiles/local --cores $(JOBS)
 
-.PHONY: help env reproduce report study test heavy lint format pins clean
+.PHONY: help env reproduce report study test heavy docs lint format pins clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,10 @@ test: env  ## the tests, the notebooks' marked outputs included
 
 heavy: env  ## the tests that need minutes: every net trained, exported and compared
 	$(PARALLEL) -m heavy
+
+docs: env  ## build the reference of the library into build/api, and follow the how-tos
+	$(BIN)/python docs/reference.py build/api
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_howto.py
 
 lint: env  ## what pre-commit checks, and the types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb

@@ -16,13 +16,15 @@ from typing import Annotated, Any
 import safetensors.torch
 import torch
 from msgspec import Meta, Struct
-from torch import Tensor, nn
+from torch import Tensor
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
+from fer_lib.data.catalog import dataset_terms
 from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
+from fer_lib.models.base import Classifier
 from fer_lib.models.weights import find_weights, load_weights, read_header, weight_files, weights_dir
 from fer_lib.paths import write_atomically
 from fer_lib.recipe import Recorded
@@ -84,7 +86,7 @@ class _Data(Struct):
     counts: Counts
 
 
-class _Content(Part):
+class _Content(Part, frozen=True):
     """What the header of a weight file holds."""
 
     recipe: Recorded
@@ -122,7 +124,7 @@ def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
 
 def _provenance(checkpoint: Checkpoint) -> tuple[bool, float]:
     facts, counts = load_facts("fer2013"), checkpoint.data["counts"]
-    whole = facts is not None and counts.get("val") == len(facts.faces.indices("val"))
+    whole = counts.get("val") == len(facts.faces.indices("val"))
     if whole and checkpoint.data["fingerprint"] == facts.fingerprint:
         return True, checkpoint.accuracy.get("val", {}).get("tta", 0.0)
     return False, counts["train"]
@@ -144,12 +146,12 @@ def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
     return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
 
 
-def load_net(checkpoint: Checkpoint) -> nn.Module:
+def load_net(checkpoint: Checkpoint) -> Classifier:
     """The net with its weights, see :func:`net_from_file`."""
     return net_from_file(checkpoint.path, checkpoint.recipe, checkpoint.classes)
 
 
-def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str]) -> nn.Module:
+def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str]) -> Classifier:
     """A recipe's net with the weights of a safetensors file as float32, in evaluation mode on the CPU.
 
     Args:
@@ -161,6 +163,8 @@ def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str])
         UserError: the weights do not fit the recipe's net, or are NaN.
     """
     model = create_model(recipe["model"], num_classes=len(classes), **recipe.get("model_options", {}))
+    if not isinstance(model, Classifier):
+        raise UserError(f"{path}: {recipe['model']} is fitted and has no weights")
     load_weights(model, path, recipe["model"])
     return model.eval()
 
@@ -208,8 +212,8 @@ def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | 
         )
     folder.mkdir(parents=True, exist_ok=True)
     card = _card(record, name, content, hashlib.sha256(data).hexdigest(), len(data))
-    write_atomically(path, lambda file: file.write(data))
-    write_atomically(folder / f"{name}.md", lambda file: file.write(card.encode()))
+    write_atomically(path, data)
+    write_atomically(folder / f"{name}.md", card.encode())
     return read_checkpoint(name, folder)
 
 
@@ -217,14 +221,6 @@ def _halve(value: Tensor) -> Tensor:
     """Float16 where the numbers fit into it; counters and the rare larger statistic stay as they are."""
     half = value.half() if value.is_floating_point() else value
     return half if torch.isfinite(half).all() else value
-
-
-_TERMS = {
-    "fer2013": "FER2013's pictures were gathered from the web for a research competition (Goodfellow et al. 2013) and"
-    " belong to their owners: use the weights for research and teaching.",
-    "ckplus": "CK+ is free for non-commercial research under its agreement (Lucey et al. 2010): so are these weights.",
-    "synthetic": "The pictures were drawn by this repository's own code.",
-}
 
 
 def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, size: int) -> str:
@@ -274,7 +270,7 @@ def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, 
             "",
             "## Licence",
             "",
-            "MIT for what is ours. " + _TERMS.get(data["name"], "The pictures' own terms hold for them."),
+            "MIT for what is ours. " + dataset_terms(data["name"]),
             "",
         ]
     )

@@ -90,7 +90,9 @@ def _absent(text: str) -> str:
         return f"{text}: an address of a live stream, which is not read here; record a file of it first, as with ffmpeg"
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
         return f"{text}: an address, not a file; download it first"
-    if re.fullmatch(r"\d|/dev/video\d+", text):
+    if text == "-":
+        return "-: no such file; `fer predict` reads files, not what is piped into it"
+    if re.fullmatch(r"\d+|(/dev/)?video\d+|webcam|camera", text):
         return f"{text}: no such file; if a camera is meant: `fer demo` shows it, `fer predict` reads files"
     return f"{text}: no such file or folder"
 

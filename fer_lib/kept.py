@@ -64,4 +64,4 @@ class Kept:
         if self._path:
             with suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(self._path, lambda file: file.write(content))
+                write_atomically(self._path, content)

@@ -142,7 +142,7 @@ def check_output(path: Path, inputs: Iterable[Path] = (), *, folder: bool = Fals
         raise UserError(f"{path}: is read as input; choose another place for the output")
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file whole or not at all.
 
     A link stays one: what it points to is written. A device or a pipe is given the content, a file that is there
@@ -150,11 +150,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Args:
         path: the file; its folder must exist.
-        write: receives the open binary file to fill.
+        content: what it holds, or what fills the open binary file.
 
     Raises:
         OSError: no space or no permission, naming the file; the old file, if any, is untouched.
     """
+    write = content if callable(content) else lambda file: file.write(content)
     target = path.resolve() if path.is_symlink() else path
     partial = _partial(target)
     try:

@@ -29,7 +29,7 @@ from fer_lib.metrics import expected_calibration_error, negative_log_likelihood,
 from fer_lib.paths import ROOT, in_checkout, npz_bytes, write_atomically
 from fer_lib.recipe import Recorded, spec_name
 from fer_lib.schema import Count, Digest, Name, NotNegative, Share, Text, Whole, check
-from fer_lib.selection import RULES, is_exhausted
+from fer_lib.selection import RULES
 
 SCHEMA = 1
 KINDS = ("plain", "tta")
@@ -112,6 +112,9 @@ class _Time(Struct):
     milliseconds_per_picture: Measured | None = None
 
 
+_Metrics: Any = defstruct("Metrics", [(rule, _Chosen) for rule in RULES])
+
+
 class _Content(Struct):
     """What ``run.json`` holds; more than that does no harm."""
 
@@ -119,7 +122,7 @@ class _Content(Struct):
     id: Name
     spec: _Spec
     classes: Annotated[list[Text], Meta(min_length=2)]
-    metrics: defstruct("Metrics", [(rule, _Chosen) for rule in RULES])
+    metrics: _Metrics
     data: _Data
     environment: _Environment
     code: _Code
@@ -157,13 +160,8 @@ class RunRecord:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the spec; with ``early_stopping`` the most there may be, see :attr:`trained_epochs`."""
+        """Epochs that were trained."""
         return self.spec["recipe"]["epochs"]
-
-    @property
-    def trained_epochs(self) -> int:
-        """Epochs that were trained, fewer than :attr:`epochs` where early stopping ended the training."""
-        return self.content["metrics"]["last"]["epoch"]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -344,7 +342,7 @@ def write_record(
     if weights is not None:
         files["weights.safetensors"] = weights
     for name, data in files.items():
-        write_atomically(draft / name, lambda file, data=data: file.write(data))
+        write_atomically(draft / name, data)
     os.rename(draft, folder)
     return RunRecord(folder, content)
 
@@ -498,9 +496,7 @@ def _faults_of_history(record: RunRecord) -> list[str]:
     except Exception as error:
         return [f"{HISTORY}: unreadable ({type(error).__name__})"]
     # Accuracies are rounded in the file, which can only move the best epoch to an earlier one.
-    patience = record.spec["recipe"].get("early_stopping")
-    ended_early = rows < record.epochs and is_exhausted(list(history["val_accuracy"]), patience)
-    if rows != record.epochs and not ended_early:
+    if rows != record.epochs:
         return [f"{HISTORY}: {rows} epochs, the spec has {record.epochs}"]
     faults = []
     for name, column in history.items():

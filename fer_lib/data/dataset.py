@@ -57,8 +57,8 @@ class FaceDataset:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        shape = getattr(self.images, "shape", ())
-        if not isinstance(self.images, np.ndarray) or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
+        shape: tuple[int, ...] = getattr(self.images, "shape", ())
+        if not isinstance(self.images, np.ndarray) or not (len(shape) == 3 or (len(shape) == 4 and shape[-1] == 3)):
             raise UserError(f"{self.name}: images must be an array [N, H, W] or [N, H, W, 3]")
         n = len(self.images)
         self._require("images", np.uint8, self.images.shape)
@@ -131,16 +131,17 @@ class FaceDataset:
             indices: int [M], or a bool mask [N].
         """
         per_picture = ("images", "labels", "split", "subject", "sequence", "votes", "regions")
-        chosen = {field: getattr(self, field) for field in per_picture}
-        return replace(self, **{f: v if v is None else v[indices] for f, v in chosen.items()})
+        values: dict[str, Any] = {field: getattr(self, field) for field in per_picture}
+        chosen: dict[str, Any] = {field: None if of is None else of[indices] for field, of in values.items()}
+        return replace(self, **chosen)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, hexadecimal, of classes, pictures, labels and split: the same wherever the files lie."""
         digest = hashlib.sha256()
         digest.update("\n".join([*self.classes, str(self.images.shape)]).encode())
-        digest.update(np.ascontiguousarray(self.images))
-        digest.update(self.labels.astype("<i8"))
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(self.labels.astype("<i8").data)
         digest.update("\n".join(self.split.tolist()).encode())
         return digest.hexdigest()
 

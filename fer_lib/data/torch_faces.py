@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from fer_lib.data.dataset import SPLITS, FaceDataset
 from fer_lib.data.ferplus import vote_shares
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import unknown
 
 TARGETS = ("label", "votes")
 
@@ -36,8 +36,6 @@ class TorchFaces(Dataset[tuple[Any, Any]]):
         chosen = np.arange(len(faces)) if split is None else faces.indices(split)
         if split not in (None, *SPLITS, "") or not len(chosen):
             raise unknown(f"split of {faces.name}:", str(split), faces.counts())
-        if targets == "votes" and faces.votes is None:
-            raise UserError(f"{faces.name}: it has no votes; those of FER+ come with fer2013 and ferplus")
         self.classes, self.transform, self.target_transform = faces.classes, transform, target_transform
         self.targets = torch.from_numpy((faces.labels if targets == "label" else vote_shares(faces))[chosen])
         self._images, self._chosen = faces.images, chosen
@@ -47,13 +45,12 @@ class TorchFaces(Dataset[tuple[Any, Any]]):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image, target = self._images[self._chosen[index]], self.targets[index]
-        if target.dim() == 0:
-            target = int(target)
+        wanted = target if target.dim() else int(target)
         if self.transform:
             shown = self.transform(Image.fromarray(image))
         else:
             shown = torch.from_numpy(np.atleast_3d(image).transpose(2, 0, 1) / np.float32(255))
-        return shown, self.target_transform(target) if self.target_transform else target
+        return shown, self.target_transform(wanted) if self.target_transform else wanted
 
     def __repr__(self) -> str:
         return f"TorchFaces({len(self):,} pictures, {len(self.classes)} classes)"

@@ -5,6 +5,8 @@ about 32-48 px; ``stem="imagenet"`` the publishers' own. torchvision is imported
 it takes seconds, and residual nets do without.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from fer_lib.extras import from_extra
@@ -70,19 +72,13 @@ def _set_in_channels(features: nn.Module, in_channels: int) -> None:
     name, first = next((n, m) for n, m in features.named_modules() if isinstance(m, nn.Conv2d))
     if first.in_channels == in_channels:
         return
-    layer = nn.Conv2d(
-        in_channels,
-        first.out_channels,
-        first.kernel_size,
-        first.stride,
-        first.padding,
-        bias=first.bias is not None,
-    )
+    where: Any = {"kernel_size": first.kernel_size, "stride": first.stride, "padding": first.padding}
+    layer = nn.Conv2d(in_channels, first.out_channels, **where, bias=first.bias is not None)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     features.set_submodule(name, layer)
 
 
-def _average() -> nn.Module:
+def _average() -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
@@ -149,7 +145,8 @@ def _fully_connected(
     for layer in [*features.modules(), *neck]:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     classifier = nn.Sequential(nn.Dropout(0.0 if drop_first else dropout), nn.Linear(4096, num_classes))
     return Published(features, neck, classifier, num_classes, in_channels, 4096, min_size, input_size=224)
 
@@ -295,6 +292,6 @@ def inceptionv4(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.0
     """
     with from_extra("study"):
         import timm
-    net = timm.create_model("inception_v4", num_classes=1, in_chans=in_channels)
+    net: Any = timm.create_model("inception_v4", num_classes=1, in_chans=in_channels)
     classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1536, num_classes))
     return Published(net.features, _average(), classifier, num_classes, in_channels, 1536, min_size=75, input_size=299)

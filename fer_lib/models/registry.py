@@ -9,7 +9,7 @@ from torch import nn
 
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import paper_nets, published, small
-from fer_lib.models.base import check_count
+from fer_lib.models.base import Classifier, check_count
 from fer_lib.models.classical import build_classical
 from fer_lib.models.features import FeatureMaps
 from fer_lib.models.grammar import MODULES, build_resnet
@@ -51,7 +51,7 @@ def create_model(
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
     in_chans: int | None = None,
-    **options,
+    **options: Any,
 ) -> nn.Module:
     """Build a model, with random weights unless ``pretrained``. The keywords mean what they mean in timm.
 
@@ -80,7 +80,7 @@ def create_model(
     if pretrained:
         if options:
             raise UserError(f"model {name}: its options are those of its weights; leave out {', '.join(options)}")
-        model = _trained(name, num_classes, in_channels)
+        model: nn.Module = _trained(name, num_classes, in_channels)
     else:
         check_net(name, options)
         classes = 7 if num_classes is None else num_classes
@@ -89,17 +89,19 @@ def create_model(
         build = BUILDERS.get(name) or partial(build_resnet, name)
         without = classes == 0 and not isinstance(classes, bool)
         model = build(num_classes=1 if without else classes, in_channels=in_channels, **options)
-        if without:
+        if without and isinstance(model, Classifier):
             model.reset_classifier(0)
-    return FeatureMaps(model, out_indices) if features_only else model
+    return FeatureMaps(model, out_indices) if features_only and isinstance(model, Classifier) else model
 
 
-def _trained(name: str, num_classes: int | None, in_channels: int) -> nn.Module:
+def _trained(name: str, num_classes: int | None, in_channels: int) -> Classifier:
     """The net of a weight file, in evaluation mode."""
     path = find_weights(name)
     header = read_header(path)
     recipe, classes = header["recipe"], header["classes"]
     model = create_model(recipe["model"], len(classes), **recipe.get("model_options", {}))
+    if not isinstance(model, Classifier):
+        raise UserError(f"{path}: {recipe['model']} is fitted and has no weights")
     load_weights(model, path, recipe["model"])
     config = trained_for(header)
     check_count("in_channels", in_channels)
@@ -128,7 +130,7 @@ def list_models(classical: bool = False, pretrained: bool = False) -> list[str]:
 # ---------------------------------------------------------------- blocks elsewhere, and blocks of your own
 
 
-def attn_layer(block: str, **options) -> Callable[..., nn.Module]:
+def attn_layer(block: str, **options: Any) -> Callable[..., nn.Module]:
     """A block of ours as timm's nets take it.
 
     ``timm.create_model("resnet18", block_args={"attn_layer": attn_layer("cbam", reduction=8)})`` puts CBAM at the end

@@ -16,6 +16,7 @@ from torch import nn
 
 from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.data import FACE_SIDE
+from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import shipped, study_results
 
@@ -48,13 +49,14 @@ def find_weights(name: str, folder: Path | None = None) -> Path:
     if name not in (files := weight_files(folder)):
         raise unknown("weight file", name, files) if files else UserError(f"{name}: {NO_WEIGHTS}")
     path, card = files[name], files[name].with_name(f"{name}.md")
-    stated = _CHECKSUM.search(card.read_text(encoding="utf-8")) if card.exists() else None
+    stated = _CHECKSUM.search(card.read_text(encoding="utf-8", errors="replace")) if card.exists() else None
     if not stated:
         raise UserError(f"{card}: missing or without a line 'sha256: ...'; the weights are not used without it")
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != stated[1]:
-        raise UserError(f"{path}: its SHA-256 is not the one in {card.name}; fetch both files again")
+        foreign = what_it_is(beginning_of(path))
+        raise UserError(f"{path}: {foreign or f'its SHA-256 is not the one in {card.name}; fetch both files again'}")
     return path
 
 
@@ -117,19 +119,9 @@ def spread_channels(model: nn.Module, channels: int) -> None:
     """Give a net of grey pictures another number of channels: a picture repeated in each has the scores it had.
 
     Args:
-        model: of one channel; its first convolution is replaced.
+        model: of one channel; its first convolution is changed.
         channels: how many there will be.
     """
-    name, first = next((name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
-    layer = nn.Conv2d(
-        first.in_channels * channels,
-        first.out_channels,
-        first.kernel_size,
-        first.stride,
-        first.padding,
-        bias=first.bias is not None,
-    )
-    layer.weight.data = first.weight.data.repeat_interleave(channels, 1) / channels
-    if first.bias is not None:
-        layer.bias.data = first.bias.data
-    model.set_submodule(name, layer)
+    first = next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d))
+    first.in_channels *= channels
+    first.weight = nn.Parameter(first.weight.data.repeat_interleave(channels, 1) / channels)

@@ -138,7 +138,7 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], limit: int) -> s
 
 
 def _put(text: str, path: Path) -> None:
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, text.encode())
 
 
 def _line(error: Exception) -> str:

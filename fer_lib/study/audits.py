@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
 from fer_lib.data.facts import Facts, load_facts
-from fer_lib.data.ferplus import majority
+from fer_lib.data.ferplus import majority, votes_of
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
 from fer_lib.recipe import Recipe, list_recipes, paper_names
 from fer_lib.selection import RULES
 from fer_lib.statistics import sample_sd
-from fer_lib.study.columns import table_of
+from fer_lib.study.columns import Column, number, spread, table_of
 from fer_lib.study.gains import gain_table
 from fer_lib.study.groups import Group
 from fer_lib.study.results import Study
@@ -41,8 +41,8 @@ def rule_audit(study: Study) -> pd.DataFrame:
         rows.append(
             _head(group)
             | {rule: _mean(values) for rule, values in by_rule.items()}
-            | _spread("worth", _difference(by_rule["test_best"], by_rule["val_selected"]))
-            | _spread("worth_one_view", one_view)
+            | _mean_sd("worth", _difference(by_rule["test_best"], by_rule["val_selected"]))
+            | _mean_sd("worth_one_view", one_view)
         )
     return _table(rows, (*RULES, "worth", "worth_sd", "worth_one_view", "worth_one_view_sd"))
 
@@ -68,13 +68,13 @@ def leak_audit(study: Study) -> pd.DataFrame:
         alike = weights @ np.array(of_class)
         rows.append(
             _head(group)
-            | _spread("accuracy", everywhere)
-            | _spread("without", without)
-            | _spread("alone", alone)
+            | _mean_sd("accuracy", everywhere)
+            | _mean_sd("without", without)
+            | _mean_sd("alone", alone)
             | {"leaked": int(leaked.sum())}
-            | _spread("raised", everywhere - without)
-            | _spread("rest_alike", alike)
-            | _spread("easier", alone - alike)
+            | _mean_sd("raised", everywhere - without)
+            | _mean_sd("rest_alike", alike)
+            | _mean_sd("easier", alone - alike)
         )
     measured = ("accuracy", "without", "alone", "raised", "rest_alike", "easier")
     names = (*(f"{name}{sd}" for name in measured for sd in ("", "_sd")), "leaked")
@@ -97,10 +97,10 @@ def ferplus_audit(study: Study) -> pd.DataFrame:
         answers = group.answers("test")
         rows.append(
             _head(group)
-            | _spread("accuracy", answers.correct.mean(1))
-            | _spread("by_ferplus", (answers.predicted == votes)[:, known].mean(1))
+            | _mean_sd("accuracy", answers.correct.mean(1))
+            | _mean_sd("by_ferplus", (answers.predicted == votes)[:, known].mean(1))
             | {"ferplus_pictures": int(known.sum())}
-            | _spread("undisputed", answers.correct[:, same].mean(1))
+            | _mean_sd("undisputed", answers.correct[:, same].mean(1))
             | {"undisputed_pictures": int(same.sum())}
             | {"disputed_says_fer2013": _mean(answers.correct[:, disputed].mean(1))}
             | {"disputed_says_ferplus": _mean((answers.predicted == votes)[:, disputed].mean(1))}
@@ -133,7 +133,7 @@ def ceiling_table(study: Study | None = None) -> pd.DataFrame:
     rows = []
     for split in ("val", "test"):
         votes, truth = _ferplus_labels(facts, split)
-        ballots = facts.faces.votes[facts.faces.indices(split)]
+        ballots = votes_of(facts.faces)[facts.faces.indices(split)]
         known, clear = votes >= 0, 2 * ballots.max(1) > ballots.sum(1)
         own = np.array([facts.faces.vote_classes.index(name) for name in facts.faces.classes])[truth]
         single = ballots[np.arange(len(truth)), own] / ballots.sum(1)
@@ -172,9 +172,9 @@ def class_audit(study: Study) -> pd.DataFrame:
     for group in study.longest.values():
         seeds = group.classified("test")
         found = [per_class(labels, predicted, len(group.classes)) for labels, predicted in seeds]
-        row = _head(group) | _spread("accuracy", [(labels == predicted).mean() for labels, predicted in seeds])
+        row = _head(group) | _mean_sd("accuracy", [(labels == predicted).mean() for labels, predicted in seeds])
         for name in ("precision", "recall", "f1"):
-            row |= _spread(f"macro_{name}", [values[name].mean() for values in found])
+            row |= _mean_sd(f"macro_{name}", [values[name].mean() for values in found])
         for label, name in enumerate(group.classes):
             row[f"recall_{name}"] = _mean([values["recall"][label] for values in found])
         rows.append(row)
@@ -198,8 +198,8 @@ def calibration_audit(study: Study) -> pd.DataFrame:
         rows.append(
             _head(group)
             | {"accuracy": _mean(accuracy), "confidence": _mean(confidence)}
-            | _spread("overconfidence", confidence - accuracy)
-            | _spread("ece", [expected_calibration_error(truth, shares) for truth, shares in seeds])
+            | _mean_sd("overconfidence", confidence - accuracy)
+            | _mean_sd("ece", [expected_calibration_error(truth, shares) for truth, shares in seeds])
             | {"nll": float(np.mean(likelihoods)), "nll_sd": sample_sd(likelihoods)}
         )
     names = ("accuracy", "confidence", "overconfidence", "overconfidence_sd", "ece", "ece_sd", "nll", "nll_sd")
@@ -234,6 +234,75 @@ def reliability_figure(table: pd.DataFrame) -> Figure:
     return plots.reliability(table.assign(paper=[names[recipe.split("/")[0]] for recipe in table["recipe"]]))
 
 
+# ---------------------------------------------------------------- for a reader
+
+_EPOCHS = Column("epochs", "{epochs} of {recipe_epochs}")
+_NET = (
+    Column("net", "{system}"),
+    Column("data", "{dataset:data}"),
+    Column("split", "{protocol:protocol}"),
+    Column("seeds", "{seeds}"),
+    _EPOCHS,
+)
+RULES_SHOWN = (
+    *_NET,
+    number("last epoch, %", "last"),
+    number("best on the validation part, %", "val_selected"),
+    number("best on the test part, %", "test_best"),
+    spread("worth, points", "worth"),
+    spread("worth with one view, points", "worth_one_view"),
+)
+LEAKS_SHOWN = (
+    *_NET,
+    spread("accuracy, %", "accuracy"),
+    spread("without the copies, %", "without"),
+    spread("copies alone, %", "alone"),
+    Column("copies", "{leaked}"),
+    spread("raised by, points", "raised"),
+    spread("others with the copies' classes, %", "rest_alike"),
+    spread("copies easier by, points", "easier"),
+)
+FERPLUS_SHOWN = (
+    *_NET,
+    spread("by FER2013's labels, %", "accuracy"),
+    spread("by FER+'s, %", "by_ferplus"),
+    Column("pictures with one of FER+'s", "{ferplus_pictures:,}"),
+    spread("where they agree, %", "undisputed"),
+    Column("pictures where they agree", "{undisputed_pictures:,}"),
+    number("elsewhere: says FER2013's, %", "disputed_says_fer2013"),
+    number("elsewhere: says FER+'s, %", "disputed_says_ferplus"),
+)
+CEILING_SHOWN = (
+    Column("labeller", "{labeller}"),
+    Column("part", lambda row: {"val": "PublicTest", "test": "PrivateTest"}.get(row["split"], "{split}")),
+    Column("pictures", "{pictures:,}"),
+    number("accuracy, %", "accuracy"),
+)
+CLASSES_SHOWN = (
+    *_NET,
+    spread("accuracy, %", "accuracy"),
+    spread("macro precision, %", "macro_precision"),
+    spread("macro recall, %", "macro_recall"),
+    spread("macro F1, %", "macro_f1"),
+    *(number(f"{name}, %", f"recall_{name}") for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))),
+)
+CALIBRATION_SHOWN = (
+    *_NET,
+    number("accuracy, %", "accuracy"),
+    number("mean confidence, %", "confidence"),
+    spread("overconfidence, points", "overconfidence"),
+    spread("calibration error, points", "ece"),
+    spread("negative log-likelihood, nats", "nll"),
+)
+RELIABILITY_SHOWN = (
+    *_NET[:2],
+    _EPOCHS,
+    Column("pictures", "{pictures:,}"),
+    number("mean confidence, %", "confidence"),
+    number("accuracy, %", "accuracy"),
+)
+
+
 # ---------------------------------------------------------------- what rows are made of
 
 HEAD = ("recipe", "system", "dataset", "protocol", "seeds", "epochs", "recipe_epochs")
@@ -262,7 +331,7 @@ def _mean(fractions: Sequence[float] | np.ndarray) -> float:
     return 100 * float(np.mean(fractions)) if len(fractions) else math.nan
 
 
-def _spread(name: str, fractions: Sequence[float] | np.ndarray) -> dict[str, float]:
+def _mean_sd(name: str, fractions: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Mean and sd over seeds, in percent or points."""
     return {name: _mean(fractions), f"{name}_sd": 100 * sample_sd(fractions)}
 

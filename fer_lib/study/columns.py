@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.data.catalog import dataset_title
-from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of, protocol_title
 from fer_lib.recipe import get_recipe, paper_names
 from fer_lib.texts import signed, spreadsheet_cell
 
@@ -44,12 +44,23 @@ class Column:
 WORDS: dict[str, Callable[[Any], str]] = {
     "data": dataset_title,
     "paper": lambda name: paper_names().get(name, name),
+    "protocol": protocol_title,
     "recipe": lambda name: get_recipe(name).title if name else "",
     "split": lambda protocol: PROTOCOL_WORDS[kind_of(protocol)],
     "system": lambda title: title.split(",")[0],
     "signed": signed,
 }
 """Formats besides Python's: what a reader calls things."""
+
+
+def number(title: str, key: str, form: str = ".2f") -> Column:
+    """A number, or a dash where there is none."""
+    return Column(title, f"{{{key}:{form}}}", DASH)
+
+
+def spread(title: str, key: str) -> Column:
+    """A mean with the standard deviation beside it where there is one, or a dash."""
+    return Column(title, f"{{{key}:.2f}}[ ± {{{key}_sd:.2f}}]", DASH)
 
 
 def table_of(rows: Iterable[Row], columns: Sequence[str], numbers: Iterable[str] = ()) -> pd.DataFrame:
@@ -70,17 +81,6 @@ def readable(table: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
     return pd.DataFrame(
         {column.title: pd.Series([_cell(column, row) for row in rows], dtype=object) for column in columns}
     )
-
-
-def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """Any table for a reader: numbers with two decimals, a dash where there is none."""
-
-    def cell(value: object) -> str:
-        if pd.isna(value):
-            return DASH
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-    return table.map(cell).rename(columns=lambda key: key.replace("_", " "))
 
 
 def markdown(table: pd.DataFrame) -> str:
