@@ -1,6 +1,7 @@
 """Trained nets: from a run's weight file back to the net, and on to other runtimes."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def export_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "recipe": checkpoint.recipe["name"],
         "dataset": checkpoint.data["name"],
         "fingerprint": checkpoint.data["fingerprint"],
-        "test_accuracy": checkpoint.accuracy["test"]["plain"],
+        "test_accuracy": checkpoint.accuracy.get("test", {}).get("plain"),
     }
     _export(load_net(checkpoint), path, checkpoint.recipe, checkpoint.classes, provenance)
 
@@ -116,9 +117,12 @@ def _export(
 
 
 def trained_models() -> dict[str, list[str]]:
-    """Name of a model to the names of its weight files in ``results/checkpoints``, of whatever options."""
+    """Name of a model to the names of its weight files in ``results/checkpoints``, of whatever options.
+
+    A file that is none is left out; who asks for it by name is told.
+    """
     found: dict[str, list[str]] = {}
     for path in sorted((study_results() / "checkpoints").glob("*.safetensors")):
-        with safetensors.safe_open(path, "pt") as file:
+        with suppress(OSError, safetensors.SafetensorError), safetensors.safe_open(path, "pt") as file:
             found.setdefault((file.metadata() or {}).get("model", ""), []).append(path.stem)
     return found
