@@ -4,15 +4,16 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from fer_lib.data.torch_faces import TorchFaces
 
+Targets = Literal["label", "votes"]
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CKPLUS_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "contempt")
 SPLITS = ("train", "val", "test")
@@ -101,7 +102,7 @@ class FaceDataset:
         split: str | None = None,
         transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
-        targets: Literal["label", "votes"] = "label",
+        targets: Targets = "label",
     ) -> "TorchFaces":
         """The pictures as a dataset of PyTorch, for a ``DataLoader`` and transforms of torchvision or timm.
 
@@ -111,14 +112,43 @@ class FaceDataset:
                 [C, H, W] from 0 to 1.
             target_transform: given the target.
             targets: ``label``, the class's index; or ``votes``, float32 [classes], the share of the annotators that
-                chose each class, see :func:`fer_lib.data.ferplus.vote_shares`.
+                chose each class, see :meth:`vote_shares`.
 
         Raises:
             UserError: there is no such split, or there are no votes.
         """
         from fer_lib.data.torch_faces import TorchFaces  # torch takes a second, and the rest does without
 
-        return TorchFaces(self, split, transform, target_transform, targets)
+        if targets not in get_args(Targets):
+            raise unknown("targets", targets, get_args(Targets))
+        chosen = np.arange(len(self)) if split is None else self.indices(split)
+        if split is not None and not len(chosen):
+            raise unknown(f"split of {self.name}:", split, self.counts())
+        wanted = self.labels if targets == "label" else self.vote_shares()
+        return TorchFaces(self.images, wanted, chosen, self.classes, transform, target_transform)
+
+    def vote_shares(self) -> np.ndarray:
+        """What share of the annotators chose each class: soft targets.
+
+        As for the majority labels of FER+, a class that one annotator alone chose does not count; nor do votes for what
+        is no class here. A picture without any vote that counts has its own label.
+
+        Returns:
+            float32 [N, classes], rows that sum to 1.
+
+        Raises:
+            UserError: there are no votes.
+        """
+        if self.votes is None:
+            raise UserError(f"{self.name}: it has no votes; those of FER+ come with fer2013 and ferplus")
+        shares = np.zeros((len(self), len(self.classes)), np.float32)
+        for column, name in enumerate(self.vote_classes):
+            if name in self.classes:
+                votes = self.votes[:, column]
+                shares[:, self.classes.index(name)] = np.where(votes > 1, votes, 0)
+        alone = shares.sum(1) == 0
+        shares[alone, self.labels[alone]] = 1
+        return shares / shares.sum(1, keepdims=True)
 
     def indices(self, split: str) -> np.ndarray:
         """Positions of one split's pictures, int64, ascending."""

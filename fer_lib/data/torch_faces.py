@@ -8,37 +8,35 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from fer_lib.data.dataset import SPLITS, FaceDataset
-from fer_lib.data.ferplus import vote_shares
-from fer_lib.errors import unknown
-
-TARGETS = ("label", "votes")
-
 
 class TorchFaces(Dataset[tuple[Any, Any]]):
-    """Picture and target by number; see :meth:`fer_lib.data.FaceDataset.torch`.
+    """Picture and target by number; made by :meth:`fer_lib.data.FaceDataset.torch`.
+
+    Args:
+        images: uint8 [N, H, W] or [N, H, W, 3].
+        targets: int64 [N] or float32 [N, classes].
+        chosen: positions of the pictures that belong to it, int64 [M].
+        classes: names of the classes, in the order of the targets.
+        transform: given a Pillow picture; None for a float32 tensor [C, H, W] from 0 to 1.
+        target_transform: given the target.
 
     Attributes:
-        classes: names of the classes, in the order of the targets.
-        targets: of all pictures, int64 [N] or float32 [N, classes].
+        classes: the same.
+        targets: of its own pictures, a tensor.
     """
 
     def __init__(
         self,
-        faces: FaceDataset,
-        split: str | None = None,
-        transform: Callable[[Any], Any] | None = None,
-        target_transform: Callable[[Any], Any] | None = None,
-        targets: str = "label",
+        images: np.ndarray,
+        targets: np.ndarray,
+        chosen: np.ndarray,
+        classes: tuple[str, ...],
+        transform: Callable[[Any], Any] | None,
+        target_transform: Callable[[Any], Any] | None,
     ) -> None:
-        if targets not in TARGETS:
-            raise unknown("targets", targets, TARGETS)
-        chosen = np.arange(len(faces)) if split is None else faces.indices(split)
-        if split not in (None, *SPLITS, "") or not len(chosen):
-            raise unknown(f"split of {faces.name}:", str(split), faces.counts())
-        self.classes, self.transform, self.target_transform = faces.classes, transform, target_transform
-        self.targets = torch.from_numpy((faces.labels if targets == "label" else vote_shares(faces))[chosen])
-        self._images, self._chosen = faces.images, chosen
+        self.classes, self.transform, self.target_transform = classes, transform, target_transform
+        self.targets = torch.from_numpy(targets[chosen])
+        self._images, self._chosen = images, chosen
 
     def __len__(self) -> int:
         return len(self._chosen)

@@ -9,7 +9,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from fer_lib.data import FER2013_CLASSES, FaceDataset, load_dataset, synthetic
-from fer_lib.data.ferplus import FERPLUS_CLASSES, vote_shares, with_majority_labels
+from fer_lib.data.ferplus import FERPLUS_CLASSES, with_majority_labels
 from fer_lib.errors import UserError
 from fer_lib.losses import create_loss
 
@@ -72,7 +72,7 @@ def with_votes() -> FaceDataset:
 def test_votes_as_soft_targets():
     """By hand, of FER2013's seven classes and of FER+'s eight."""
     dataset = with_votes()
-    shares = vote_shares(dataset)
+    shares = dataset.vote_shares()
     expected = np.zeros((3, 7))
     expected[0, [FER2013_CLASSES.index("happy"), FER2013_CLASSES.index("neutral")]] = 6 / 9, 3 / 9
     expected[1, FER2013_CLASSES.index("neutral")] = 1  # contempt is no class here: its own label
@@ -80,7 +80,7 @@ def test_votes_as_soft_targets():
     np.testing.assert_allclose(shares, expected)
     ferplus = with_majority_labels(dataset)
     assert [ferplus.classes[label] for label in ferplus.labels] == ["happy", "contempt"]
-    assert vote_shares(ferplus)[1].tolist() == [0] * 7 + [1]
+    assert ferplus.vote_shares()[1].tolist() == [0] * 7 + [1]
     _, targets = next(iter(DataLoader(ferplus.torch("train", targets="votes"), batch_size=2)))
     assert (targets.shape, targets.dtype) == ((2, 8), torch.float32)
     for loss in ("cross_entropy", "focal", "focal_li"):
@@ -90,7 +90,7 @@ def test_votes_as_soft_targets():
 @pytest.mark.data
 def test_the_real_votes_as_targets(fer_data):
     dataset = load_dataset("ferplus", fer_data)
-    shares = vote_shares(dataset)
+    shares = dataset.vote_shares()
     np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)
     assert (shares.argmax(1) == dataset.labels).all()
 
