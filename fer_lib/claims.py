@@ -94,6 +94,28 @@ class Claim:
         return Decimal(self.printed) if re.fullmatch(r"[\d.]+", self.printed) else None
 
     @property
+    def number(self) -> float:
+        """The value of a claim that has one, as levels, gains and recalls do.
+
+        Raises:
+            UserError: it has none.
+        """
+        if self.value is None:
+            raise UserError(f"claim {self.id} has no number")
+        return self.value
+
+    @property
+    def exact(self) -> Decimal:
+        """:attr:`percent` of a claim that prints a plain number.
+
+        Raises:
+            UserError: it prints none.
+        """
+        if self.percent is None:
+            raise UserError(f"claim {self.id} prints no plain number")
+        return self.percent
+
+    @property
     def tested(self) -> bool:
         """Whether the study has the recipes for it."""
         return self.recipe in list_recipes() and self.baseline in (None, *list_recipes())

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _fail(str(MissingExtra(error.name.partition(".")[0], "study")))  # other parts say themselves what they need
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not isinstance(error, OSError):
             raise
         if not error.filename:
-            sys.stdout = None  # type: ignore[assignment]  # it cannot be written to
+            sys.stdout = None  # it cannot be written to
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
     sys.exit(status or 0)
 
@@ -141,7 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
         hints = get_type_hints(function, include_extras=True)
         for one in inspect.signature(function).parameters.values():
             hint = hints[one.name]
-            if not is_dataclass(hint):
+            if not (isinstance(hint, type) and is_dataclass(hint)):
                 default = MISSING if one.default is one.empty else one.default
                 _add(made, one.name, hint, default, option=one.kind is one.KEYWORD_ONLY)
                 continue

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fer_lib.options import Option, command, duration, folder, span, whole
+from fer_lib.options import Option, command, duration, folder, output_folder, span, whole
 from fer_lib.texts import one_line
 
 if TYPE_CHECKING:
@@ -65,10 +65,14 @@ def _notebooks() -> Iterable[str]:
 # ---------------------------------------------------------------- options of several commands
 
 Root = Annotated[Path | None, Option("folder of the data (default: FER_DATA, else data)")]
-Results = Annotated[Path | None, Option("folder that holds runs/ (default: FER_RESULTS, else results)")]
+Results = Annotated[
+    Path | None, Option("folder that holds runs/ (default: FER_RESULTS, else results)", parse=output_folder)
+]
 Read = Annotated[Path | None, Option("folder that holds runs/ (default: FER_RESULTS, else results)", parse=folder)]
 Device = Annotated[str, Option("auto, cpu, cuda (the first; for queues all), cuda:1 or mps")]
-Measured = Annotated[Path | None, Option("folder for benchmarks/ (default: FER_RESULTS, else results)")]
+Measured = Annotated[
+    Path | None, Option("folder for benchmarks/ (default: FER_RESULTS, else results)", parse=output_folder)
+]
 TimeLimit = Annotated[float | None, Option("stop after T (90s, 9m, 1h30m), resumable", parse=duration, metavar="T")]
 Run = Annotated[str, Option("a folder's name in results/runs", complete=_runs)]
 Seconds = Annotated[float, Option("how long it may take", parse=span, metavar="S")]
@@ -112,7 +116,7 @@ class Changes:
         """Refuse a folder of pictures that cannot be read; the other datasets may lie on another machine."""
         from fer_lib.data import load_dataset
 
-        if (self.dataset or "").startswith("folder:"):
+        if self.dataset and self.dataset.startswith("folder:"):
             load_dataset(self.dataset)
 
 
@@ -286,7 +290,8 @@ def export(
     *,
     output: Annotated[Path | None, Option("default: the name with .onnx, in this folder")] = None,
     results: Annotated[
-        Path | None, Option("folder that holds runs/ and checkpoints/ (default: FER_RESULTS, else results)")
+        Path | None,
+        Option("folder that holds runs/ and checkpoints/ (default: FER_RESULTS, else results)", parse=folder),
     ] = None,
 ) -> None:
     """Write a trained net as ONNX.
@@ -317,7 +322,7 @@ def checkpoint(
     run: Annotated[str, Option("a folder's name in results/runs that holds weights.safetensors", complete=_runs)],
     *,
     name: Annotated[str | None, Option("name of the weight file (default: the recipe's, with - for /)")] = None,
-    results: Results = None,
+    results: Read = None,
 ) -> None:
     """Make a small weight file and its model card from a run, for results/checkpoints.
 
@@ -424,7 +429,9 @@ def compare(
     jobs: Annotated[
         int, Option("processes that share the runs, on each GPU or on the CPU", parse=whole(1, 1000), metavar="N")
     ] = 1,
-    results: Annotated[Path | None, Option("folder for runs/ and compare/ (default: results/own)")] = None,
+    results: Annotated[
+        Path | None, Option("folder for runs/ and compare/ (default: results/own)", parse=output_folder)
+    ] = None,
 ) -> int:
     """Train a net without and with attention modules of your own, and show them beside the recorded ones.
 
@@ -718,7 +725,7 @@ def bench_train(
 
 @command
 def bench_attention(*, seconds: Seconds = 60.0, device: Device = "auto", results: Measured = None) -> None:
-    """Measure a training step of CBAM beside the same with PyTorch's maximum and with averages in its place.
+    """Measure a training step of CBAM beside PyTorch's maximum and averages in its place, and in a net beside none.
 
     Examples:
         fer bench attention

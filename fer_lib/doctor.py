@@ -45,6 +45,10 @@ FREE = 2.0
 """GB that the records, checkpoints and executed notebooks of a campaign need."""
 
 
+LASTING = {"COLAB_RELEASE_TAG": Path("/content/drive"), "KAGGLE_KERNEL_RUN_TYPE": Path("/kaggle/working")}
+"""The folder that outlasts a session, by a variable of the machines that forget the others."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One line of the examination.
@@ -123,6 +127,7 @@ def _found(device: torch.device) -> Iterator[Finding]:
         "weight files", ", ".join(weights) or "none", True if weights else None,
         "" if weights else "make one from a trained run with: fer checkpoint RUN",
     )  # fmt: skip
+    yield _results(results_dir())
     yield _space(results_dir())
 
 
@@ -144,6 +149,17 @@ def _data(name: str, download: str) -> Finding:
     except UserError as error:
         return Finding(name, str(error).splitlines()[0], False)
     return Finding(name, f"{len(dataset.images):,} pictures of {dataset.source} in {data_root()}")
+
+
+def _results(folder: Path) -> Finding:
+    runs = sum(1 for _ in folder.glob("runs/*/run.json"))
+    for variable, lasting in LASTING.items():
+        if variable in os.environ and not folder.is_relative_to(lasting):
+            return Finding(
+                "results", f"{folder}, which is lost with the session", False,
+                f"put the checkout into {lasting}, or name a folder in it by FER_RESULTS",
+            )  # fmt: skip
+    return Finding("results", f"{runs} runs in {folder}")
 
 
 def _space(folder: Path) -> Finding:

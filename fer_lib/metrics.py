@@ -39,7 +39,7 @@ def accuracy(labels: ArrayLike, predicted: ArrayLike) -> float:
     return float(np.mean(labels == predicted))
 
 
-def summary(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> dict[str, float | list[float]]:
+def summary(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> dict[str, Any]:
     """The figures of a table row.
 
     A quotient without cases is 0 (the precision of a class never predicted, the recall of a class absent from

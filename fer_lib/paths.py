@@ -29,8 +29,8 @@ LONGEST_NAME = 230
 
 
 def in_checkout() -> bool:
-    """Whether the library runs from its checkout, or a copy of it, and not from a wheel."""
-    return (ROOT / "pyproject.toml").is_file() and (ROOT / "notebooks").is_dir()
+    """Whether the library runs from its checkout, or a copy of part of it, and not from a wheel."""
+    return (ROOT / "notebooks").is_dir() and not (PACKAGE / "shipped").is_dir()
 
 
 def anchor() -> Path:

@@ -119,7 +119,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _explain(message: str, kind: Any, values: Any) -> str:
     """msgspec's message with the value that it means and, for an unknown key, the nearest ones."""
-    text, _, path = message.removesuffix("`").partition(" - at `$")
+    text, _, place = message.partition(" - at `$")
+    path = place.removesuffix("`")
     info: Any = msgspec.inspect.type_info(kind)
     found, name = values, path.removeprefix(".")
     try:

@@ -26,7 +26,7 @@ LARGEST_DETECTABLE = 100.0
 """In standard errors: where the search for the smallest difference ends."""
 
 
-def sample_sd(values: Sequence[float]) -> float:
+def sample_sd(values: Sequence[float] | np.ndarray) -> float:
     """Standard deviation with n - 1; NaN below two values."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 

@@ -142,6 +142,10 @@ def test_help_loads_neither_torch_nor_numpy():
         ("study show nothing", ["unknown run 'nothing'"]),
         ("study table contrl", ["unknown table 'contrl': did you mean control"]),
         ("study tables --results nowhere", ["--results", "'nowhere' is no folder"]),
+        ("checkpoint a --results nowhere", ["--results", "'nowhere' is no folder"]),
+        ("export a --results nowhere", ["--results", "'nowhere' is no folder"]),
+        ("study run --results /dev/null", ["--results", "'/dev/null' is a file"]),
+        ("train narrow/none/fer2013 --results /dev/null", ["--results", "'/dev/null' is a file"]),
         ("study status --results nowhere", ["--results", "'nowhere' is no folder"]),
         ("study status --papers lii", ["unknown paper 'lii': did you mean li?"]),
         ("study table", ["required: TABLE"]),
@@ -182,7 +186,7 @@ def test_a_file_where_a_folder_is_needed_is_named(fer, tmp_path):
     (tmp_path / "results").write_text("")
     status, _, err = fer("train", RECIPE, "--device", "cpu", "--results", tmp_path / "results")
     assert status == 2
-    assert_one_line(err, str(tmp_path / "results"), "Not a directory")
+    assert_one_line(err, str(tmp_path / "results"), "is a file, where a folder is needed")
 
 
 @pytest.mark.heavy
@@ -293,7 +297,11 @@ def test_dry_run_trains_nothing(fer, tmp_path):
 def test_a_folder_that_cannot_be_read_is_refused_before_anything_is_planned(fer, tmp_path, command):
     (tmp_path / "empty").mkdir()
     (tmp_path / "pets" / "train" / "cats").mkdir(parents=True)
-    for folder, words in (("none", "no such folder"), ("empty", "no class folders in it"), ("pets", "unknown class")):
+    for folder, words in (
+        ("none", "no such folder"),
+        ("empty", "no class folders in it"),
+        ("pets", "no pictures"),
+    ):
         status, out, err = fer(*command.split(), "--dataset", f"folder:{tmp_path / folder}", "--results", tmp_path)
         assert (status, out) == (2, "")
         assert_one_line(err, str(tmp_path / folder), words)

@@ -50,6 +50,20 @@ def test_data_that_are_missing_and_data_that_are_broken(findings, tmp_path, monk
     assert "Add Input" in findings(seconds=0)["fer2013"].remedy
 
 
+@pytest.mark.parametrize(
+    ("variable", "lasting"), [("COLAB_RELEASE_TAG", "/content/drive"), ("KAGGLE_KERNEL_RUN_TYPE", "/kaggle/working")]
+)
+def test_results_that_a_session_takes_with_it(findings, monkeypatch, variable, lasting):
+    assert findings(seconds=0)["results"].sound
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("FER_RESULTS", "/content/fer/results")
+    lost = findings(seconds=0)["results"]
+    assert lost.sound is False
+    assert lasting in lost.remedy
+    monkeypatch.setenv("FER_RESULTS", f"{lasting}/fer/results")
+    assert findings(seconds=0)["results"].sound
+
+
 def test_what_would_begin_too_late_is_left_out(findings):
     found = findings(seconds=0)
     assert {found[what].sound for what in ("step in float32", "stopped and resumed")} == {None}

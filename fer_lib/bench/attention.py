@@ -1,4 +1,4 @@
-"""`fer bench attention`: a training step of CBAM with our maxima, beside PyTorch's own and beside averages."""
+"""`fer bench attention`: a step of CBAM beside PyTorch's maxima and beside averages, a net beside one without it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from fer_lib.bench.measure import Work, compare, table, write_report
 from fer_lib.errors import UserError
-from fer_lib.models import attention, maximum
+from fer_lib.models import attention, create_model, maximum
 from fer_lib.paths import results_dir
+from fer_lib.recipe import get_recipe
 from fer_lib.training import autocast_dtype, choose_device
 
 MAPS = ((16, 44), (64, 11))
@@ -65,30 +66,36 @@ def bench_attention(
     """
     if seconds <= 0:
         raise UserError(f"--seconds {seconds:g}: must be above 0")
-    target, share = choose_device(device), seconds / (len(MAPS) * len(OTHERS))
+    target, share = choose_device(device), seconds / (len(MAPS) * len(OTHERS) + 1)
     rows = []
     for name, peaks in OTHERS.items():
         ways = [
             {"what": f"CBAM, {channels} channels, {side} px, beside {name}", "batch": BATCH}
             | compare(
-                _passes(CBAM(channels, OURS), side, target),
-                _passes(CBAM(channels, peaks), side, target),
+                _passes(CBAM(channels, OURS), (channels, side), target),
+                _passes(CBAM(channels, peaks), (channels, side), target),
                 BATCH, share, target, name,
             )
             for channels, side in MAPS
         ]  # fmt: skip
         say(table(ways))
         rows += ways
+    recipes = [get_recipe(f"narrow/{name}/fer2013") for name in ("cbam", "none")]
+    nets = [create_model(recipe.model, **recipe.model_options) for recipe in recipes]
+    ours, plain = (_passes(net, (1, 44), target) for net in nets)
+    row = {"what": "narrow net with CBAM, beside plain", "batch": BATCH}
+    rows.append(row | compare(ours, plain, BATCH, share, target, "plain"))
+    say(table(rows[-1:]))
     return write_report(results or results_dir(), "attention", target, rows)
 
 
-def _passes(net: nn.Module, side: int, device: torch.device) -> Work:
-    """Forward and backward passes of one batch of maps, in the precision that the device trains in."""
+def _passes(net: nn.Module, shape: tuple[int, int], device: torch.device) -> Work:
+    """Forward and backward passes of one batch of ``shape``, channels and side, in the device's precision."""
     dtype = autocast_dtype(device)
     net.to(device, memory_format=torch.channels_last).train()
-    channels = net.channel.fc1.in_channels
+    channels, side = shape
     x = torch.randn(BATCH, channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
-    x.requires_grad_()
+    x.requires_grad_(channels > 1)  # of a net's pictures nobody asks for a gradient
 
     def act() -> None:
         net.zero_grad()

@@ -131,7 +131,7 @@ def write_report(results: Path, name: str, device: torch.device, rows: list[dict
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": versions,
         "threads": torch.get_num_threads(),
-        "load": [round(value, 2) for value in os.getloadavg()],
+        "load": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,  # not on Windows
         "code": code_version(),
         **more,
         "rows": rows,

@@ -8,7 +8,7 @@ from fer_lib.data import ckplus
 from fer_lib.data.audit import audit
 from fer_lib.data.catalog import MissingData, data_root, load_dataset, unordered_votes
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
-from fer_lib.data.facts import load_facts
+from fer_lib.data.facts import find_facts
 from fer_lib.data.fer2013 import PUBLISHED
 
 _TITLES = {"train": "Training", "val": "PublicTest", "test": "PrivateTest", "": "no split"}
@@ -74,7 +74,7 @@ def check_report(root: str | Path | None = None) -> tuple[str, bool]:
             if name == "fer2013" and dataset.votes is None:
                 where = "no FER+ votes: `fer data download ferplus` says where to get them"
                 report.line(f"  {unordered_votes(dataset, root) or where}")
-            facts = load_facts(name)
+            facts = find_facts(name)
             true = facts is not None and facts.fingerprint == dataset.fingerprint
             remark = "true of these pictures" if true else "of OTHER pictures: write them again with `fer data facts`"
             report.line(f"  facts of the audits (fer_lib/data/facts): {remark}")

@@ -1,13 +1,17 @@
 """The one type that every dataset comes in, whoever published it."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from fer_lib.errors import UserError
+
+if TYPE_CHECKING:
+    from fer_lib.data.torch_faces import TorchFaces
 
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CKPLUS_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "contempt")
@@ -16,13 +20,13 @@ FACE_SIDE = 48
 """Height and width in pixels that every face is brought to: FER2013's own."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FaceDataset:
-    """Grey face pictures with their labels.
+    """Face pictures with their labels.
 
     Attributes:
         name: the catalog's name of the dataset.
-        images: uint8 [N, H, W].
+        images: uint8 grey [N, H, W] or RGB [N, H, W, 3]. The study's trainings take grey ones of 48 px.
         labels: int64 [N], indices into ``classes``. Indices never cross datasets; names do.
         classes: class names, in FER2013's order as far as they are FER2013's.
         split: str [N]: "train", "val" or "test" (FER2013's Training, PublicTest, PrivateTest), or "" where
@@ -53,8 +57,9 @@ class FaceDataset:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.images, np.ndarray) and self.images.ndim == 3):
-            raise UserError(f"{self.name}: images must be an array [N, H, W]")
+        shape: tuple[int, ...] = getattr(self.images, "shape", ())
+        if not isinstance(self.images, np.ndarray) or not (len(shape) == 3 or (len(shape) == 4 and shape[-1] == 3)):
+            raise UserError(f"{self.name}: images must be an array [N, H, W] or [N, H, W, 3]")
         n = len(self.images)
         self._require("images", np.uint8, self.images.shape)
         self._require("labels", np.int64, (n,))
@@ -64,7 +69,7 @@ class FaceDataset:
         if self.votes is not None:
             self._require("votes", np.int64, (n, len(self.vote_classes)))
         if self.regions is not None:
-            self._require("regions", np.bool_, self.images.shape)
+            self._require("regions", np.bool_, self.images.shape[:3])
         if len(set(self.classes)) != len(self.classes):
             raise UserError(f"{self.name}: a class name occurs twice in {self.classes}")
         if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.classes)):
@@ -85,6 +90,35 @@ class FaceDataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{split or 'no split'} {(self.split == split).sum():,}" for split in self.counts())
+        shape = "x".join(map(str, self.images.shape[1:]))
+        return f"FaceDataset({self.name!r}, {len(self):,} pictures {shape}, {len(self.classes)} classes; {parts})"
+
+    def torch(
+        self,
+        split: str | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        targets: Literal["label", "votes"] = "label",
+    ) -> "TorchFaces":
+        """The pictures as a dataset of PyTorch, for a ``DataLoader`` and transforms of torchvision or timm.
+
+        Args:
+            split: only its pictures, in their order; None for all.
+            transform: given a Pillow picture, as torchvision's datasets do; without one a picture is a float32 tensor
+                [C, H, W] from 0 to 1.
+            target_transform: given the target.
+            targets: ``label``, the class's index; or ``votes``, float32 [classes], the share of the annotators that
+                chose each class, see :func:`fer_lib.data.ferplus.vote_shares`.
+
+        Raises:
+            UserError: there is no such split, or there are no votes.
+        """
+        from fer_lib.data.torch_faces import TorchFaces  # torch takes a second, and the rest does without
+
+        return TorchFaces(self, split, transform, target_transform, targets)
 
     def indices(self, split: str) -> np.ndarray:
         """Positions of one split's pictures, int64, ascending."""

@@ -72,8 +72,20 @@ def _numbers(names: np.ndarray | None) -> np.ndarray | None:
     return None if names is None else np.char.zfill(np.unique(names, return_inverse=True)[1].astype(np.str_), 4)
 
 
+def load_facts(name: str) -> Facts:
+    """The committed facts of a dataset, a name of :data:`DATASETS`.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = find_facts(name)
+    if found is None:
+        raise UserError(f"no facts of {name}: `fer data facts` writes those of {' and '.join(DATASETS)}")
+    return found
+
+
 @cache
-def load_facts(name: str) -> Facts | None:
+def find_facts(name: str) -> Facts | None:
     """The committed facts of a dataset, or None where there are none.
 
     Args:
@@ -159,5 +171,5 @@ def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path 
         written.append(folder / f"{name}.npz")
     if not written:
         raise UserError("no dataset at hand to take facts from")
-    load_facts.cache_clear()
+    find_facts.cache_clear()
     return written

@@ -121,6 +121,31 @@ def with_majority_labels(dataset: FaceDataset) -> FaceDataset:
     return replace(dataset, name="ferplus", classes=classes, labels=np.where(kept, chosen, 0)).subset(kept)
 
 
+def vote_shares(dataset: FaceDataset) -> np.ndarray:
+    """What share of the annotators chose each class of a dataset: soft targets.
+
+    As for :func:`with_majority_labels`, a class that one annotator alone chose does not count; nor do votes for what is
+    no class of the dataset. A picture without any vote that counts has its own label.
+
+    Args:
+        dataset: with votes.
+
+    Returns:
+        float32 [N, classes], rows that sum to 1.
+
+    Raises:
+        UserError: it has no votes.
+    """
+    if dataset.votes is None:
+        raise UserError(f"{dataset.name}: it has no votes; those of FER+ come with fer2013 and ferplus")
+    votes = np.where(dataset.votes > 1, dataset.votes, 0)
+    columns = [dataset.vote_classes.index(name) if name in dataset.vote_classes else -1 for name in dataset.classes]
+    counted = np.where(np.array(columns) >= 0, votes[:, columns], 0).astype(np.float32)
+    alone = counted.sum(1) == 0
+    counted[alone, dataset.labels[alone]] = 1
+    return counted / counted.sum(1, keepdims=True)
+
+
 def has_pictures(path: Path) -> bool:
     """Whether the script has been run: its repository holds the folders and lists, without a picture."""
     return any((path / TREE[0]).glob("*.png"))

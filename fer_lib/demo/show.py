@@ -7,19 +7,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
-from fer_lib.checkpoints import NO_CHECKPOINT, PARTS, Checkpoint
+from fer_lib.checkpoints import PARTS, Checkpoint
 from fer_lib.data import load_dataset
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import create_detector
 from fer_lib.demo.pipeline import measure_loss
 from fer_lib.errors import UserError
+from fer_lib.models.weights import NO_WEIGHTS
 from fer_lib.predict import Predictor, Reading, cut_faces
 
 
 def checkpoint_table(checkpoint: Checkpoint | None) -> pd.DataFrame:
     """What a weight file is, or that there is none and which command makes one."""
     if checkpoint is None:
-        return _sentence(NO_CHECKPOINT)
+        return _sentence(NO_WEIGHTS)
     accuracy = {
         f"accuracy, {PARTS[part]} part, {views}": f"{checkpoint.accuracy[part][kind]:.2%}"
         for part in checkpoint.accuracy
@@ -82,7 +83,7 @@ def pipeline_table(checkpoint: Checkpoint | None, detector: str, pictures: int) 
         One figure a row, see :class:`fer_lib.demo.pipeline.Loss`; or one sentence, why there are none.
     """
     if checkpoint is None:
-        return _sentence(NO_CHECKPOINT)
+        return _sentence(NO_WEIGHTS)
     if not pictures:
         return _sentence("not measured: the parameter PIPELINE is 0")
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import matplotlib as mpl
@@ -154,7 +155,7 @@ def _words(axes: Axes, text: str) -> None:
 
 def _enlarged(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A map as large as the face, each place a square, as nothing between two places was computed."""
-    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(shape[::-1], Image.Resampling.NEAREST))
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
 
 
 def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequence[str]) -> Panel:
@@ -167,7 +168,7 @@ def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequ
     """
     mine = OwnPicture()
 
-    def draw(net: str | None, layers: str, own: tuple) -> Shown:
+    def draw(net: str | None, layers: str, own: tuple[Any, ...]) -> Shown:
         mine.take(own)
         if net is None:
             return Shown("No weight file here is of a net with attention: fer checkpoint RUN makes one.")

@@ -40,7 +40,11 @@ class Shelf(anywidget.AnyWidget):
         super().__init__()
         self._label, self._number = label, 0
         self._message: tuple[dict[str, Any], list[bytes]] | None = None
-        self.on_msg(lambda _widget, message, _buffers: message.get("type") == "ready" and self._resend())
+        self.on_msg(self._hear)
+
+    def _hear(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
+        if message.get("type") == "ready":
+            self._resend()
 
     def show(self, pictures: Sequence[bytes], titles: Sequence[str], choosing: bool = False) -> None:
         """Replace what is shown.
@@ -150,8 +154,8 @@ class Panel:
             self._drawing = False
 
     def _look_at(self, number: int) -> None:
-        if self._look and number < self.faces.count:
-            closer = told(lambda: self._look(number))
+        if (look := self._look) and number < self.faces.count:
+            closer = told(lambda: look(number))
             self.closer_words.value = escaped(closer.words)
             self._show_figures(closer.figures)
 

@@ -102,7 +102,7 @@ def choose(
     chosen = np.flatnonzero(fits)
     if order == ORDERS[2] and found.support is None:
         return chosen
-    key = {
+    key: Any = {
         ORDERS[0]: -found.confidence,
         ORDERS[1]: found.confidence,
         ORDERS[2]: found.support,
@@ -174,7 +174,9 @@ def picture_panel(runs: Path, first: str = "narrow/none/fer2013", second: str = 
     def start(recipe: str) -> str | None:
         return next(iter(index.get(recipe, {}).values()), next(iter(names.values()), None))
 
-    def draw(first: str | None, second: str, show: str, true: str, seen_as: str, order: str, own: tuple) -> Shown:
+    def draw(
+        first: str | None, second: str, show: str, true: str, seen_as: str, order: str, own: tuple[Any, ...]
+    ) -> Shown:
         mine.take(own)
         if not first:
             return Shown(f"no run is recorded in {runs}")

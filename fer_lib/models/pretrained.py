@@ -52,9 +52,9 @@ def load_pretrained(model: nn.Module, name: str) -> LoadReport:
     gu starts PSA-ResNet50 from an ImageNet ResNet50, whose 3x3 convolutions have no counterpart there: the
     rest is loaded. A net of one input channel keeps its own first convolution.
 
-    A file may hold the weights under a key (``state_dict``, ``net``, ...) beside other things, or a key in a key, and their names may
-    begin with a prefix (``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``backbone.``): of all that it
-    holds, what fits the net best is taken.
+    A file may hold the weights under a key (``state_dict``, ``net``, ...) or a key in a key, beside other things, and
+    their names may begin with a prefix (``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``backbone.``):
+    of all that it holds, what fits the net best is taken.
 
     Args:
         model: changed in place.

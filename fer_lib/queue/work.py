@@ -139,11 +139,11 @@ def _free_devices(device: str) -> Iterator[list[str]]:
         yield [device]
         return
     with ExitStack() as held:
-        free = []
+        free, user = [], os.getuid() if hasattr(os, "getuid") else "all"  # Windows has no such number
         for gpu in gpus:
             uuid = torch.cuda.get_device_properties(gpu).uuid
             with suppress(Busy):
-                held.enter_context(locked(Path(tempfile.gettempdir()) / f"fer-{os.getuid()}-{uuid}"))
+                held.enter_context(locked(Path(tempfile.gettempdir()) / f"fer-{user}-{uuid}"))
                 free.append(str(gpu))
         if not free:
             raise UserError(f"other queues hold all {len(gpus)} GPUs; name one to share it, as in --device cuda:0")

@@ -16,6 +16,7 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from pygments.formatters import HtmlFormatter
 
 from fer_lib import plots
+from fer_lib.claims import FIDELITY
 from fer_lib.errors import UserError
 from fer_lib.paths import write_atomically
 from fer_lib.progress import track
@@ -182,7 +183,7 @@ class Site:
         self.page(
             "claims", "claims.html", title="Every claim, and its verdict", shape="broad", rows=rows, filters=filters,
             unrun=sum(row["verdict"] == "not run" for row in rows), meanings=words.VERDICTS, verdicts=verdicts,
-            fidelity=claim_pages.FIDELITY, script=Markup(script), jquery=Markup(name),
+            fidelity=FIDELITY, script=Markup(script), jquery=Markup(name),
         )  # fmt: skip
 
     def _methods(self, study: Study) -> None:
@@ -319,9 +320,8 @@ def _brief(title: str) -> str:
 def _module_figures(study: Study) -> tuple[Markup, Markup]:
     """The figure of gains, wide and for a phone."""
     control = ablation_table(study, claimed=False)
-    return tuple(
-        inline_figure(plots.svg(module_figure(control, tall)).decode(), module_words(control)) for tall in (False, True)
-    )
+    wide, tall = (plots.svg(module_figure(control, tall)).decode() for tall in (False, True))
+    return inline_figure(wide, module_words(control)), inline_figure(tall, module_words(control))
 
 
 def inline_figure(svg: str, told: str) -> Markup:
@@ -340,8 +340,8 @@ def page_css() -> str:
 def _datatables() -> tuple[str, str]:
     """DataTables with jQuery (MIT) as itables brings them along, and the name that jQuery bears in there."""
     script = (Path(itables.__file__).parent / "html" / "dt_bundle.js").read_text(encoding="utf-8")
-    exported = re.search(r"export\s*\{([^}]*)\}", script)
-    (name,) = re.findall(r"([\w$]+) as jQuery\b", exported[1])
+    (exported,) = re.findall(r"export\s*\{([^}]*)\}", script)
+    (name,) = re.findall(r"([\w$]+) as jQuery\b", exported)
     return script.replace("</script", "<\\/script"), name
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
 from fer_lib.data.facts import Facts, load_facts
-from fer_lib.data.ferplus import majority
+from fer_lib.data.ferplus import majority, votes_of
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
 from fer_lib.recipe import Recipe, list_recipes, paper_names
 from fer_lib.selection import RULES
@@ -133,7 +133,7 @@ def ceiling_table(study: Study | None = None) -> pd.DataFrame:
     rows = []
     for split in ("val", "test"):
         votes, truth = _ferplus_labels(facts, split)
-        ballots = facts.faces.votes[facts.faces.indices(split)]
+        ballots = votes_of(facts.faces)[facts.faces.indices(split)]
         known, clear = votes >= 0, 2 * ballots.max(1) > ballots.sum(1)
         own = np.array([facts.faces.vote_classes.index(name) for name in facts.faces.classes])[truth]
         single = ballots[np.arange(len(truth)), own] / ballots.sum(1)
@@ -274,7 +274,7 @@ FERPLUS_SHOWN = (
 )
 CEILING_SHOWN = (
     Column("labeller", "{labeller}"),
-    Column("part", lambda row: {"val": "PublicTest", "test": "PrivateTest"}.get(row["split"], row["split"])),
+    Column("part", lambda row: {"val": "PublicTest", "test": "PrivateTest"}.get(row["split"], "{split}")),
     Column("pictures", "{pictures:,}"),
     number("accuracy, %", "accuracy"),
 )

@@ -98,8 +98,8 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         by_seed = [(seed,) for seed in seeds]
         means = fit({"ensemble": test.mean(1), "best": single.mean(1)}, {"ensemble": by_seed, "best": by_seed})
         if means.sd is not None:
-            (found,) = means.gains(["ensemble"], "best", [picture_variance(test, single)])
-            row |= {"low": 100 * found.low, "high": 100 * found.high}
+            (gained,) = means.gains(["ensemble"], "best", [picture_variance(test, single)])
+            row |= {"low": 100 * gained.low, "high": 100 * gained.high}
         rows.append(row)
     if len(seeds) > 1:
         shares = {part: np.mean([votes[part][m] for m in chosen], (0, 1)) for part in ("val", "test")}
@@ -110,7 +110,9 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
     return rows
 
 
-def _row(system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequence[Group], note: str) -> dict:
+def _row(
+    system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequence[Group], note: str
+) -> dict[str, object]:
     shortest = min(groups, key=lambda group: group.epochs / group.recipe_epochs)
     return {
         "system": system,

@@ -27,6 +27,7 @@ import torch
 from scipy import stats
 
 from fer_lib.models import create_model
+from fer_lib.models.base import Classifier
 from fer_lib.recipe import list_recipes, paper_names
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, picture_variance
@@ -113,16 +114,18 @@ def _verdict(pairs: list[list[pd.DataFrame]], low: float | None, high: float | N
         return "not judged: a net has not learned"
     if max(side["correlation"].mean() for side in sides) > SANE:
         return "not judged: maps do not depend on the weights"
-    if low > 0:
+    if low is not None and low > 0:
         return "supported"
-    return "contradicted" if high < 0 else "undecided"
+    return "contradicted" if high is not None and high < 0 else "undecided"
 
 
 def comparison_table(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
     """The comparisons as text, in percent and points."""
     rows = {}
     for name, found in comparisons.items():
-        interval = "–" if found.low is None else f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
+        interval = "–"
+        if found.low is not None and found.high is not None:
+            interval = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
         rows[called(name)] = {
             "pairs of seeds": found.seeds,
             "heat in the region without it, %": f"{100 * found.without:.1f}" if found.seeds else "–",
@@ -206,11 +209,12 @@ def map_sizes(models: Mapping[str, int]) -> pd.DataFrame:
     rows = []
     for name, pixels in models.items():
         net = create_model(name).eval()
-        shapes = []
-        hook = net.last_map.register_forward_hook(lambda module, inputs, output, to=shapes: to.append(output.shape))
+        assert isinstance(net, Classifier), "a pipeline has no map"
+        maps: list[torch.Tensor] = []
+        hook = net.last_map.register_forward_hook(lambda module, inputs, output, to=maps: to.append(output))
         with torch.inference_mode():
             net(torch.zeros(1, net.in_channels, pixels, pixels))
         hook.remove()
-        _, channels, height, width = shapes[0]
+        _, channels, height, width = maps[0].shape
         rows.append((called(name), f"{pixels} × {pixels}", f"{height} × {width}", channels))
     return pd.DataFrame(rows, columns=["net", "picture", "places of the last map", "maps"]).set_index("net")

@@ -167,7 +167,7 @@ def _command(spec: RunSpec, settings: Sequence[str]) -> str:
 def _in_notebook_words(text: str) -> str:
     """A message of the command line with its options named as a notebook's parameters: ``FOLD = -1``."""
 
-    def parameter(option: re.Match) -> str:
+    def parameter(option: re.Match[str]) -> str:
         name, value = option[1].upper().replace("-", "_"), option[2]
         return f"{name} = {'-1' if value == 'None' else value}" if value else name
 

@@ -49,12 +49,13 @@ def statement_finding(claim: Claim, study: Study) -> Finding:
     if claim.check in WITHOUT_RUNS:
         return Finding(*WITHOUT_RUNS[claim.check](claim, study), claim.place)
     names = [name for name in (claim.recipe, claim.baseline) if name]
-    groups = [study.full(name) for name in names]
-    for name, group in zip(names, groups, strict=True):
+    runs = []
+    for name in names:
+        group = study.full(name)
         seeds = len(group.seeds) if group else 0
-        if seeds < MIN_SEEDS:
+        if group is None or seeds < MIN_SEEDS:
             return Finding("not run", f"{seeds} of {MIN_SEEDS} full-length seeds of {name}", claim.place)
-    runs = [group.records for group in groups]
+        runs.append(group.records)
     word, sentence = WITH_RUNS[claim.check](claim, *runs)
     if not all(is_confirmatory(record) for record in chain(*runs)):
         sentence += "; exploratory"
@@ -88,7 +89,11 @@ def _millions(count: int) -> str:
 
 def _optimiser_memory(claim: Claim, study: Study) -> tuple[str, str]:
     """Numbers that an optimiser keeps for every weight."""
-    named = {"Adam": {"name": "adam"}, "SGD": {"name": "sgd"}, "SGD with momentum": {"name": "sgd", "momentum": 0.9}}
+    named: dict[str, dict[str, Any]] = {
+        "Adam": {"name": "adam"},
+        "SGD": {"name": "sgd"},
+        "SGD with momentum": {"name": "sgd", "momentum": 0.9},
+    }
     kept = {
         name: study.kept(f"numbers a weight of {name}", partial(_numbers, options)) for name, options in named.items()
     }
@@ -111,8 +116,8 @@ def _best_of_its_table(claim: Claim, study: Study) -> tuple[str, str]:
     ]
     ours = next(row for row in rows if row.system == claim.system and row.tables)
     others = [row for row in rows if row is not ours and row.tables & ours.tables]
-    best = max(others, key=lambda row: row.value)
-    word = "holds" if ours.value > best.value else CONTRADICTED
+    best = max(others, key=lambda row: row.number)
+    word = "holds" if ours.number > best.number else CONTRADICTED
     return word, f"{ours.system} {ours.percent}, the best of the others, {best.system}, {best.percent}"
 
 

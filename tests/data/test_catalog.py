@@ -49,7 +49,6 @@ def test_the_variable_names_the_root(tmp_path, monkeypatch):
     shutil.move(tmp_path / "fer2013", tmp_path / "data")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").touch()
     for place in ("", "notebooks", "data"):  # where a kernel or a shell stands makes no difference
         monkeypatch.chdir(tmp_path / place)
         assert load_dataset("fer2013").source == "fer2013.csv"
@@ -66,7 +65,6 @@ def test_a_home_or_a_relative_folder_in_the_variable(tmp_path, monkeypatch, valu
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").touch()
     monkeypatch.setenv("FER_DATA", value)
     assert load_dataset("fer2013").source == "fer2013.csv"
     monkeypatch.setenv("FER_DATA", "~nobody-of-this-name/faces")

@@ -5,7 +5,7 @@ import pytest
 
 from fer_lib.data import FER2013_CLASSES, FaceDataset, load_dataset, split_indices
 from fer_lib.data.audit import identities
-from fer_lib.data.facts import DATASETS, facts_of, load_facts, read_facts, write_all_facts, write_facts
+from fer_lib.data.facts import DATASETS, facts_of, find_facts, load_facts, read_facts, write_all_facts, write_facts
 from fer_lib.data.fer2013 import PUBLISHED
 from fer_lib.data.ferplus import agreement
 from fer_lib.errors import UserError
@@ -66,7 +66,7 @@ def test_without_data_nothing_is_written(tmp_path):
 
 
 def test_no_other_dataset_has_facts():
-    assert [load_facts(name) is not None for name in (*DATASETS, "synthetic", "folder:../x")] == [
+    assert [find_facts(name) is not None for name in (*DATASETS, "synthetic", "folder:../x")] == [
         True,
         True,
         False,

@@ -56,6 +56,15 @@ def test_auto_takes_the_first_gpu_that_this_torch_can_run(machine, names, chosen
         assert choose_device("cuda") == torch.device(chosen)
 
 
+def test_what_was_made_for_an_earlier_generation_runs_in_its_general_form_alone(machine, monkeypatch):
+    machine("H100")
+    for made_for, kind in ((["sm_80"], "cpu"), (["sm_80", "compute_80"], "cuda")):
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda made_for=made_for: made_for)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert choose_device().type == kind
+
+
 def test_a_gpu_that_this_torch_cannot_run_is_named_in_one_line(machine):
     machine("P100", "T4")
     with warnings.catch_warnings(record=True) as told:
