@@ -272,16 +272,48 @@ def _tables(body: str) -> str:
     return body
 
 
+_NUMBER = r"[+\N{MINUS SIGN}]?\d[\d.,]*(?: ?%)?"
+NUMBERS = re.compile(rf"(?:{_NUMBER})?(?: ± {_NUMBER})?(?:(?: to | of )?\(?{_NUMBER}(?: to {_NUMBER})?\)?)?(?:, n = \d+)?|–|NaN")
+"""What a cell of a column of numbers holds."""
+LONG = 60
+"""Characters from which a cell is text that wants room."""
+
+
 def _table(table: str) -> str:
-    numbers = re.findall(r"<tr>\s*<th>(\d+)</th>", table)
-    if numbers and numbers == [str(n) for n in range(table.count("<tr>"))][: len(numbers)]:
-        table = re.sub(r"(<tr>\s*)<th>\d+</th>", r"\1", table)
-        table = re.sub(r"(<tr[^>]*>\s*)<th></th>", r"\1", table)
-    table = re.sub(
-        r"<thead>.*?</thead>", lambda head: re.sub(r"<th(?=[ >])", '<th scope="col"', head[0]), table, flags=re.DOTALL
-    )
-    table = re.sub(r"<th>", '<th scope="row">', table)
-    return re.sub(r"<td>([+\N{MINUS SIGN}-]?[\d.,]+ ?%?)</td>", r'<td class="num">\1</td>', table)
+    head, opening, body = table.partition("<tbody>")
+    numbers = re.findall(r"<tr>\s*<th>(\d+)</th>", body)
+    if numbers and numbers == [str(n) for n in range(body.count("<tr>"))][: len(numbers)]:
+        body = re.sub(r"(<tr>\s*)<th>\d+</th>", r"\1", body)
+        head = re.sub(r"(<tr[^>]*>\s*)<th></th>", r"\1", head)
+    body = re.sub(r"<td>-(?=\d)", "<td>\N{MINUS SIGN}", body).replace("<th>", '<th scope="row">')
+    rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr.*?</tr>", body, re.DOTALL)]
+    columns = [[cell for cell in column if cell] for column in zip(*rows, strict=False)]
+    right = [bool(column) and all(map(NUMBERS.fullmatch, column)) for column in columns]
+    body = re.sub(r"<tr.*?</tr>", lambda row: _classes(row[0], "td", right), body, flags=re.DOTALL)
+    head = re.sub(r"<tr.*?</tr>", lambda row: _classes(row[0], "th", right), _one_row(head), flags=re.DOTALL)
+    return re.sub(r"<th(?=[ >])", '<th scope="col"', head) + opening + body
+
+
+def _one_row(head: str) -> str:
+    """The head of a table whose second row names the index alone, in one row with that name."""
+    names = re.findall(r"<tr>((?:\s*<th>[^<]*</th>)+)\s*</tr>", head)
+    if not names or any(re.findall(r"<th>([^<]+)</th>", names[0])[1:]):
+        return head
+    head = head.replace(f"<tr>{names[0]}", "<tr>")
+    head = re.sub(r"<tr>\s*</tr>", "", head)
+    return re.sub(r"<th>[^<]*</th>", re.findall(r"<th>[^<]*</th>", names[0])[0], head, count=1)
+
+
+def _classes(row: str, tag: str, right: list[bool]) -> str:
+    """A row of a table whose cells of numbers and of long texts say so; the columns are the last cells of a row."""
+    cells = row.count(f"<{tag}>")
+    at = iter([False] * (cells - len(right)) + right[max(0, len(right) - cells):])
+
+    def cell(found: re.Match) -> str:
+        name = "num" if next(at) else "long" if len(found[1]) >= LONG else ""
+        return f'<{tag} class="{name}">{found[1]}</{tag}>' if name else found[0]
+
+    return re.sub(rf"<{tag}>(.*?)</{tag}>", cell, row, flags=re.DOTALL)
 
 
 def _headings(exporter: HTMLExporter, notebook: nbformat.NotebookNode) -> list[tuple[int, str, str]]:

@@ -64,7 +64,7 @@ def protocol(name: str) -> str:
 def percent(claim: Claim) -> str:
     """A claim's number as a reader wants it, with its unit."""
     if claim.kind == "count":
-        return ", ".join(f"{count:,}" for count in claim.values)
+        return " / ".join(f"{count:,}" for count in claim.values)
     if claim.value is None:
         return ""
     digits = f"{claim.percent:f}" if claim.percent is not None else f"{100 * claim.value:.4g}"

@@ -21,7 +21,7 @@ from fer_lib.metrics import expected_calibration_error, negative_log_likelihood,
 from fer_lib.recipe import Recipe, list_recipes, paper_names
 from fer_lib.selection import RULES
 from fer_lib.statistics import sample_sd
-from fer_lib.study.columns import table_of
+from fer_lib.study.columns import Column, readable, table_of
 from fer_lib.study.gains import gain_table
 from fer_lib.study.groups import Group
 from fer_lib.study.results import Study
@@ -232,6 +232,83 @@ def reliability_figure(table: pd.DataFrame) -> Figure:
     """The table of :func:`reliability_table`, a panel per file of recipes and dataset."""
     names = paper_names()
     return plots.reliability(table.assign(paper=[names[recipe.split("/")[0]] for recipe in table["recipe"]]))
+
+
+# ---------------------------------------------------------------- for a reader
+
+_NET = (
+    Column("net", "{system}"),
+    Column("data", "{dataset:data}"),
+    Column("seeds", "{seeds}"),
+    Column("epochs", "{epochs} of {recipe_epochs}"),
+)
+
+
+def _measured(title: str, name: str, form: str = ".2f") -> Column:
+    return Column(title, f"{{{name}:{form}}}[ ± {{{name}_sd:{form.lstrip('+')}}}]")
+
+
+SHOWN = {
+    "rules": (
+        *_NET,
+        Column("last epoch, %", "{last:.2f}"),
+        Column("chosen on validation, %", "{val_selected:.2f}"),
+        Column("chosen on test, %", "{test_best:.2f}"),
+        _measured("worth, points", "worth", "+.2f"),
+        _measured("worth with one view, points", "worth_one_view", "+.2f"),
+    ),
+    "leaks": (
+        *_NET,
+        _measured("all pictures, %", "accuracy"),
+        _measured("without the copies, %", "without"),
+        _measured("raised by, points", "raised", "+.2f"),
+        _measured("the copies alone, %", "alone"),
+        _measured("others of their classes, %", "rest_alike"),
+        _measured("copies easier by, points", "easier", "+.2f"),
+    ),
+    "ferplus": (
+        *_NET,
+        _measured("by FER2013's labels, %", "accuracy"),
+        _measured("by FER+'s labels, %", "by_ferplus"),
+        _measured("where both agree, %", "undisputed"),
+        Column("where they differ, as FER2013 says, %", "{disputed_says_fer2013:.2f}"),
+        Column("where they differ, as FER+ says, %", "{disputed_says_ferplus:.2f}"),
+    ),
+    "ceiling": (
+        Column("labeller", "{labeller}"),
+        Column("part", lambda row: {"val": "PublicTest", "test": "PrivateTest"}.get(row["split"], "all parts")),
+        Column("pictures", "{pictures:,}"),
+        Column("agreement, %", "{accuracy:.2f}"),
+    ),
+    "classes": (
+        *_NET,
+        Column("accuracy, %", "{accuracy:.1f}"),
+        *(Column(f"mean {title}, %", f"{{macro_{title.lower()}:.1f}}") for title in ("precision", "recall", "F1")),
+        *(
+            Column(f"recall of {name}, %", f"{{recall_{name}:.1f}}")
+            for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))
+        ),
+    ),
+    "calibration": (
+        *_NET,
+        Column("accuracy, %", "{accuracy:.2f}"),
+        Column("confidence, %", "{confidence:.2f}"),
+        _measured("overconfidence, points", "overconfidence", "+.2f"),
+        _measured("expected calibration error, %", "ece"),
+        _measured("negative log-likelihood, nats", "nll"),
+    ),
+}
+"""The columns of the tables of this module, by their names in :mod:`fer_lib.study.tables`."""
+
+
+def readable_audit(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """A table of this module for a reader: nets and data in words, ± the sd over seeds.
+
+    Args:
+        name: of :data:`SHOWN`.
+        table: what is shown of it.
+    """
+    return readable(table, SHOWN[name])
 
 
 # ---------------------------------------------------------------- what rows are made of

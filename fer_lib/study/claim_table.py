@@ -252,7 +252,7 @@ SHOWN = (
     Column("one new run, 95 %", _of_kind("{low:.1f} to {high:.1f}", "{low:+.1f} to {high:+.1f}")),
     Column("fidelity", "{fidelity}"),
     Column("verdict", "{verdict}"),
-    Column("note", lambda row: ". ".join(f"{{{key}}}" for key in ("finding", "note") if row[key])),
+    Column("note", lambda row: "; ".join(f"{{{key}}}" for key in ("finding", "note") if row[key])),
 )
 
 

@@ -16,8 +16,9 @@ import pandas as pd
 
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
-from fer_lib.recipe import get_recipe, paper_names
-from fer_lib.texts import signed, spreadsheet_cell
+from fer_lib.nets import net_title
+from fer_lib.recipe import get_recipe, list_recipes, load_papers, paper_names
+from fer_lib.texts import number, signed, spreadsheet_cell
 
 DASH = "–"
 Row = Mapping[str, Any]
@@ -32,7 +33,7 @@ class Column:
         form: what a cell says: keys of the table in braces with the format of each, as in
             ``{accuracy:.2f}[ ± {sd:.2f}]``. A part in brackets is left out where one of its numbers is missing, all of
             it where another is. Besides Python's formats there are those of :data:`WORDS`, and ``M`` at the end of
-            one for millions. Or what gives the form of a row.
+            one to count in millions. Or what gives the form of a row.
         empty: what stands where it is left out.
     """
 
@@ -50,6 +51,15 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "signed": signed,
 }
 """Formats besides Python's: what a reader calls things."""
+
+
+def called(name: str) -> str:
+    """A recipe, a paper's net or another net in words."""
+    if recipe := list_recipes().get(name):
+        return recipe.title
+    if name in load_papers():
+        return f"{load_papers()[name]['paper'].get('short', name)}'s net"
+    return net_title(name)
 
 
 def table_of(rows: Iterable[Row], columns: Sequence[str], numbers: Iterable[str] = ()) -> pd.DataFrame:
@@ -78,7 +88,7 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     def cell(value: object) -> str:
         if pd.isna(value):
             return DASH
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
+        return number(value, ".2f") if isinstance(value, float) else str(value)
 
     return table.map(cell).rename(columns=lambda key: key.replace("_", " "))
 
@@ -100,7 +110,9 @@ class _Words(Formatter):
     def format_field(self, value: Any, form: str) -> str:
         if form in WORDS:
             return WORDS[form](value)
-        return f"{value / 1e6:{form[:-1]}} M" if form.endswith("M") else format(value, form)
+        if form.endswith("M"):
+            return number(value / 1e6, form[:-1])
+        return number(value, form) if form else str(value)
 
 
 _FORMATTER = _Words()

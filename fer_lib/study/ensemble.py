@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer_lib.recipe import list_recipes
 from fer_lib.statistics import fit, picture_variance, sample_sd
-from fer_lib.study.columns import table_of
+from fer_lib.study.columns import Column, readable, table_of
 from fer_lib.study.groups import Group, check_same_pictures
 from fer_lib.study.results import MIN_SEEDS, Study
 
@@ -97,6 +97,22 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         row = _row("ensemble, chosen, all seeds in one", len(chosen) * len(seeds), val, test, used, "one ensemble")
         rows.append(row | {"runs": " ".join(group.run_ids(seeds) for group in used)})
     return rows
+
+
+SHOWN = (
+    Column("net", "{system}"),
+    Column("nets", "{nets}"),
+    Column("seeds", "{seeds}"),
+    Column("validation, %", "{val_accuracy:.2f}"),
+    Column("test, %", "{test_accuracy:.2f}[ ± {sd:.2f}]"),
+    Column("gain, points", "{gain:+.2f}[ ({low:+.2f} to {high:+.2f})]"),
+    Column("note", "{note}"),
+)
+
+
+def readable_ensemble(table: pd.DataFrame) -> pd.DataFrame:
+    """The ensemble table for a reader."""
+    return readable(table, SHOWN)
 
 
 def _row(system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequence[Group], note: str) -> dict:

@@ -23,6 +23,7 @@ from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.study.columns import table_of
 from fer_lib.study.exploration import count_table
 from fer_lib.study.results import Study, once
+from fer_lib.texts import number
 
 CONTRADICTED = "contradicted by its own table"
 IMPOSSIBLE = "impossible on that test set"
@@ -95,7 +96,7 @@ def _against_its_table(claim: Claim) -> Finding | None:
     for ours, base in product(_rows(claim, claim.recipe), _rows(claim, claim.baseline)):
         difference = ours.percent - base.percent
         for table in sorted(ours.tables & base.tables):
-            found.append(f"{table} has {ours.percent} - {base.percent} = {difference}")
+            found.append(f"{table} has {ours.percent} \N{MINUS SIGN} {base.percent} = {number(difference, '')}")
             differences.append(difference)
     if not found or any(
         difference.quantize(printed, way) == printed for difference in differences for way in (ROUNDED, CUT)
@@ -213,12 +214,12 @@ def _on_its_pictures(claim: Claim) -> Finding | None:
     p = {share: mcnemar_p(gain, round(share * size)) for share in DISAGREEMENT}
     if min(p.values()) < LEVEL:
         return None
-    told = " and ".join(f"p = {value:.2f} if they disagree on {100 * share:.0f} %" for share, value in p.items())
+    told = ", ".join(f"p = {value:.2f} if they disagree on {100 * share:.0f} % of them" for share, value in p.items())
     few = abs(gain)  # p grows with the pictures they disagree on
     while mcnemar_p(gain, few) < LEVEL:
         few += 2
-    least = f"below {LEVEL} on fewer than {few} pictures alone" if few > abs(gain) else "above it however few they are"
-    sentence = f"{gain} of {size} pictures between two nets (McNemar, exact): {told} of them, {least}"
+    least = f"only on fewer than {few} pictures" if few > abs(gain) else "on no number of pictures"
+    sentence = f"{gain} of {size} pictures between two nets (McNemar, exact): {told}; p < {LEVEL} {least}"
     return Finding(UNDECIDABLE, sentence, claim.place)
 
 
@@ -281,7 +282,8 @@ def _of_claims() -> Iterator[Row]:
     found: dict[tuple[str, ...], list[str]] = {}
     for claim in list_claims():
         if finding := paper_finding(claim):
-            printed = f"{claim.system.removesuffix(', at 224 px')}: {claim.percent:f}"
+            value = f"{number(claim.percent, '+f')} points" if claim.kind == "gain" else f"{claim.percent:f} %"
+            printed = f"{claim.system.removesuffix(', at 224 px')}: {value}"
             row = (claim.paper, finding.place, printed, finding.word, finding.sentence)
             found.setdefault(row, []).append(claim.id)
     for row, claims in found.items():
@@ -297,9 +299,9 @@ def _of_baselines() -> Iterator[Row]:
         best = max(_rows(claim, claim.baseline), key=_value, default=None)
         if ours and best and best.value > ours.value:
             sentence = (
-                f"{best.place}, has {best.percent} without it: {ours.percent - best.percent:+} in place of a gain"
+                f"{best.place}, has {best.percent} without it: {number(ours.percent - best.percent, '+')} in place of a gain"
             )
-            printed = f"{claim.system}: {ours.percent}, {claim.percent:+} over {ours.percent - claim.percent}"
+            printed = f"{claim.system}: {ours.percent} %, {claim.percent:+} over {ours.percent - claim.percent} %"
             yield claim.paper, f"{ours.place}, against {best.place}", printed, CONTRADICTED, sentence, claim.id
 
 
@@ -325,7 +327,7 @@ def _of_tables() -> Iterator[Row]:
         ]
         fits = all(is_possible(value, stated) for value in printed)
         sentence = (
-            f"of them are possible, rounded or cut, {', '.join(counts)}; the smallest test set that allows all has "
+            f"possible, rounded or cut: {', '.join(counts)}; the smallest test set that allows all has "
             f"{smallest_test_set(printed):,} pictures ({smallest_test_set(printed, [ROUNDED]):,} if rounded)"
         )
         place = ", ".join(sorted(frozenset().union(*(claim.tables for claim in claims))))

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT, own_papers, results_dir, write_atomically
 from fer_lib.progress import track
@@ -24,9 +27,9 @@ from fer_lib.study.claim_table import (
     headline_claims,
     readable_claims,
 )
-from fer_lib.study.columns import csv_text, markdown, rounded, table_of
+from fer_lib.study.columns import called, csv_text, markdown, rounded, table_of
 from fer_lib.study.cost import cost_table, readable_costs
-from fer_lib.study.ensemble import ensemble_table
+from fer_lib.study.ensemble import ensemble_table, readable_ensemble
 from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import module_figure
@@ -128,13 +131,14 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "start": lambda table: markdown(readable_start(table)),
     "alike": lambda table: markdown(readable_gains(table)),
     "ablations": lambda table: markdown(readable_gains(table)),
-    "ensemble": lambda table: markdown(rounded(table.drop(columns="runs"))),
+    "ensemble": lambda table: markdown(readable_ensemble(table)),
     "cleaning": lambda table: markdown(readable_gains(table)),
     "precision": lambda table: markdown(readable_precision(table)),
     "protocols": lambda table: markdown(readable_protocols(table)),
     "reach": lambda table: markdown(readable_reach(table)),
     "cost": lambda table: markdown(readable_costs(table)),
     "runs": _runs_page,
+    **{name: lambda table, name=name: markdown(audits.readable_audit(name, table)) for name in audits.SHOWN},
 }
 """How a table reads in Markdown, where :func:`rounded` is not enough."""
 
@@ -236,8 +240,29 @@ def contradiction_table(paper: str) -> pd.DataFrame:
 def recipe_table(name: str) -> pd.DataFrame:
     """Every value of a recipe beside the place it comes from."""
     recipe = get_recipe(name)
-    rows = [(key, str(value), recipe.sources.get(key, "")) for key, value in recipe.training().items() if key != "name"]
+    words = {"dataset": dataset_title, "protocol": lambda name: PROTOCOL_WORDS[kind_of(name)], "model": called}
+    rows = [
+        (key.replace("_", " "), words.get(key, setting_words)(value), recipe.sources.get(key, ""))
+        for key, value in recipe.training().items()
+        if key != "name"
+    ]
     return pd.DataFrame(rows, columns=["hyper-parameter", "value", "source"])
+
+
+def setting_words(value: Any) -> str:
+    """A value of a recipe in words: ``adam, lr 0.001, weight decay 0.0005``."""
+    if isinstance(value, dict):
+        parts = [f"{key.replace('_', ' ')} {_inner(inner)}" for key, inner in value.items() if key != "name"]
+        return ", ".join([*(value[key] for key in ("name",) if key in value), *parts]) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting_words, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value).replace("-", "\N{MINUS SIGN}") if isinstance(value, int | float) else str(value)
+
+
+def _inner(value: Any) -> str:
+    return f"({setting_words(value)})" if isinstance(value, dict | list | tuple) else setting_words(value)
 
 
 def rule_table(record: RunRecord) -> pd.DataFrame:
