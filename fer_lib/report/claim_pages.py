@@ -15,8 +15,6 @@ from fer_lib.report.run_pages import pages_of
 from fer_lib.study.tables import recipe_table
 from fer_lib.study.verdicts import FROM_RUNS, OPEN
 
-"""Verdicts that say nothing, which stand last."""
-
 
 def claim_contexts(material: Material) -> Iterator[dict[str, Any]]:
     """What the template of a claim's page needs, claim by claim in the papers' order."""
@@ -96,7 +94,9 @@ def _measure(claim: Claim, row: pd.Series | None) -> str:
 
 def _data(claim: Claim) -> str:
     split = {"val": ", validation", "test": ", test"}.get(claim.split, "")
-    return words.dataset(claim.dataset) + split
+    recipe = list_recipes().get(claim.recipe) if claim.dataset == "own" else None
+    tested = f"; tested on {words.dataset(recipe.dataset)}" if recipe and claim.kind == "gain" else ""
+    return words.dataset(claim.dataset) + split + tested
 
 
 def _verdict(claim: Claim, row: Any, stated: pd.DataFrame, evidence: pd.DataFrame) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from fer_lib.progress import track
 from fer_lib.report import claim_pages, front, lists, run_pages, words
 from fer_lib.report.material import Material
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
+from fer_lib.runs import RunRecord
 from fer_lib.study import groups
 from fer_lib.study.modules import module_figure, module_words
 from fer_lib.study.results import Study
@@ -146,6 +147,7 @@ class Site:
             rows=rows,
             count=len(material.records),
             problems=material.study.problems,
+            data=sorted({_data(record) for record in material.records}),
         )
         self._claims([context | {"page": page} for context, (page, _) in zip(contexts, names, strict=True)])
         families, waiting = lists.families(material)
@@ -187,7 +189,8 @@ class Site:
 
     def _methods(self) -> None:
         text = (Path(groups.__file__).parent / "REGISTRATION.md").read_text(encoding="utf-8")
-        rules = markdown2html_mistune(re.sub(r"^#", "##", text.split("\n", 1)[1], flags=re.MULTILINE))
+        text = re.sub(r"(?<=[ (])-(?=\d)", "\N{MINUS SIGN}", text.split("\n", 1)[1])
+        rules = markdown2html_mistune(re.sub(r"^#", "##", text, flags=re.MULTILINE))
         headings = {"limitations": "Limitations", "rules": "Rules", "papers": "The papers", "cite": "How to cite"}
         self.page(
             "methods",
@@ -205,7 +208,7 @@ class Site:
         cards = []
         for source in sources:
             title, lead = title_and_lead(nbformat.read(source, as_version=4))
-            cards.append({"href": f"{source.stem}.html", "title": title, "text": lead})
+            cards.append({"href": f"{source.stem}.html", "title": title, "text": _first_sentence(lead)})
         study = None
         if material := self.material:
             wide, tall = _module_figures(material)
@@ -257,6 +260,7 @@ def render_page(source: Path, site: dict[str, Any], before: Any = None, after: A
     title, lead = title_and_lead(notebook)
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', _tables(body))
+    body = body.replace('href="../tables/runs.md"', 'href="runs.html"')
     return render_template(
         "notebook", site, f"{source.stem}.html", title=title, description=lead[:300], body=Markup(body),
         headings=_headings(exporter, notebook), stamp=_notebook_stamp(notebook), before=before, after=after,
@@ -273,7 +277,9 @@ def _tables(body: str) -> str:
 
 
 _NUMBER = r"[+\N{MINUS SIGN}]?\d[\d.,]*(?: ?%)?"
-NUMBERS = re.compile(rf"(?:{_NUMBER})?(?: ± {_NUMBER})?(?:(?: to | of )?\(?{_NUMBER}(?: to {_NUMBER})?\)?)?(?:, n = \d+)?|–|NaN")
+NUMBERS = re.compile(
+    rf"(?:{_NUMBER})?(?: ± {_NUMBER})?(?:(?: to | of )?\(?{_NUMBER}(?: to {_NUMBER})?\)?)?(?:, n = \d+)?|–|NaN"
+)
 """What a cell of a column of numbers holds."""
 LONG = 60
 """Characters from which a cell is text that wants room."""
@@ -286,6 +292,7 @@ def _table(table: str) -> str:
         body = re.sub(r"(<tr>\s*)<th>\d+</th>", r"\1", body)
         head = re.sub(r"(<tr[^>]*>\s*)<th></th>", r"\1", head)
     body = re.sub(r"<td>-(?=\d)", "<td>\N{MINUS SIGN}", body).replace("<th>", '<th scope="row">')
+    body = re.sub(r"(<td>[\d.,]+)%(?=</td>)", r"\1 %", body)
     rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr.*?</tr>", body, re.DOTALL)]
     columns = [[cell for cell in column if cell] for column in zip(*rows, strict=False)]
     right = [bool(column) and all(map(NUMBERS.fullmatch, column)) for column in columns]
@@ -307,7 +314,7 @@ def _one_row(head: str) -> str:
 def _classes(row: str, tag: str, right: list[bool]) -> str:
     """A row of a table whose cells of numbers and of long texts say so; the columns are the last cells of a row."""
     cells = row.count(f"<{tag}>")
-    at = iter([False] * (cells - len(right)) + right[max(0, len(right) - cells):])
+    at = iter([False] * (cells - len(right)) + right[max(0, len(right) - cells) :])
 
     def cell(found: re.Match) -> str:
         name = "num" if next(at) else "long" if len(found[1]) >= LONG else ""
@@ -338,10 +345,18 @@ def _notebook_stamp(notebook: nbformat.NotebookNode) -> str:
 
 
 def _stamp(material: Material | None) -> str:
-    if material is None:
-        return "Smoke scale: drawn faces, seconds of training. Nothing here is a result."
-    data = sorted({f"{r.content['data']['name']} {r.content['data']['fingerprint'][:12]}" for r in material.records})
-    return f"{len(material.records)} recorded runs; data: {', '.join(data) or 'none'}. {words.STUDY}."
+    """What stands at the foot of every page: nothing that another run would change."""
+    return words.STUDY if material else "Smoke scale: drawn faces, seconds of training. Nothing here is a result."
+
+
+def _first_sentence(text: str) -> str:
+    """A text up to the end of its first sentence."""
+    return re.split(r"(?<=[.?]) (?=[A-Z])", text)[0]
+
+
+def _data(record: RunRecord) -> str:
+    data = record.content["data"]
+    return f"{words.dataset(data['name'])} (fingerprint {data['fingerprint'][:12]})"
 
 
 def _brief(title: str) -> str:

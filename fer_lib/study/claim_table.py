@@ -24,6 +24,7 @@ from fer_lib.study.verdicts import (
     FROM_RUNS,
     NOT_RUN,
     NOT_TESTABLE,
+    OPEN,
     STAND_IN,
     judge_gain,
     judge_level,
@@ -268,6 +269,15 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
         pairs = zip(table["recipe"], table["runs"].str.split().map(len), strict=True)
         shown["runs"] = [f"[{count}]({runs_page}#{anchor(name)})" if count else "" for name, count in pairs]
     return shown
+
+
+def judged_claims(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a claim table that have a verdict, without what the papers' own numbers say, which has a table of
+    its own, the paper where it is one, and empty columns."""
+    shown = readable_claims(table[~table["verdict"].isin(OPEN)].assign(finding=""))
+    if table["paper"].nunique() < 2:
+        shown = shown.drop(columns="paper")
+    return shown if shown.empty else shown.loc[:, (shown != "").any()]
 
 
 def claim_figure(table: pd.DataFrame) -> Figure:

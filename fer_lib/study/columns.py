@@ -16,8 +16,7 @@ import pandas as pd
 
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
-from fer_lib.nets import net_title
-from fer_lib.recipe import get_recipe, list_recipes, load_papers, paper_names
+from fer_lib.recipe import get_recipe, paper_names
 from fer_lib.texts import number, signed, spreadsheet_cell
 
 DASH = "–"
@@ -51,15 +50,6 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "signed": signed,
 }
 """Formats besides Python's: what a reader calls things."""
-
-
-def called(name: str) -> str:
-    """A recipe, a paper's net or another net in words."""
-    if recipe := list_recipes().get(name):
-        return recipe.title
-    if name in load_papers():
-        return f"{load_papers()[name]['paper'].get('short', name)}'s net"
-    return net_title(name)
 
 
 def table_of(rows: Iterable[Row], columns: Sequence[str], numbers: Iterable[str] = ()) -> pd.DataFrame:
@@ -134,7 +124,7 @@ def _cell(column: Column, row: Row) -> str:
 def _parts(form: str) -> list[tuple[str, list[str], bool]]:
     """The parts of a form, the keys of each, and whether it may be left out."""
     found = []
-    for number, part in enumerate(re.split(r"\[(.*?)\]", form)):
+    for at, part in enumerate(re.split(r"\[(.*?)\]", form)):
         keys = [key for _, key, _, _ in Formatter().parse(part) if key]
-        found.append((part, keys, number % 2 == 1))
+        found.append((part, keys, at % 2 == 1))
     return found

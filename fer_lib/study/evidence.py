@@ -298,9 +298,8 @@ def _of_baselines() -> Iterator[Row]:
         ours = max(_rows(claim, claim.recipe), key=_value, default=None)
         best = max(_rows(claim, claim.baseline), key=_value, default=None)
         if ours and best and best.value > ours.value:
-            sentence = (
-                f"{best.place}, has {best.percent} without it: {number(ours.percent - best.percent, '+')} in place of a gain"
-            )
+            difference = number(ours.percent - best.percent, "+")
+            sentence = f"{best.place}, has {best.percent} without it: {difference} in place of a gain"
             printed = f"{claim.system}: {ours.percent} %, {claim.percent:+} over {ours.percent - claim.percent} %"
             yield claim.paper, f"{ours.place}, against {best.place}", printed, CONTRADICTED, sentence, claim.id
 

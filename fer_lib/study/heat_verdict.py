@@ -27,9 +27,9 @@ import torch
 from scipy import stats
 
 from fer_lib.models import create_model
+from fer_lib.recipe import called
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, picture_variance
-from fer_lib.study.columns import called
 from fer_lib.study.heat_scores import MEASURES
 from fer_lib.texts import number, signed
 

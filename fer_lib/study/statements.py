@@ -23,9 +23,9 @@ import torch
 
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
+from fer_lib.recipe import called, get_recipe
 from fer_lib.runs import RunRecord
-from fer_lib.recipe import get_recipe
-from fer_lib.study.columns import called, table_of
+from fer_lib.study.columns import table_of
 from fer_lib.study.evidence import CONTRADICTED, Finding
 from fer_lib.study.groups import is_confirmatory
 from fer_lib.study.results import MIN_SEEDS, Study, once

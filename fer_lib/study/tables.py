@@ -14,7 +14,7 @@ from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT, own_papers, results_dir, write_atomically
 from fer_lib.progress import track
-from fer_lib.recipe import get_recipe, list_recipes, load_papers
+from fer_lib.recipe import called, get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
 from fer_lib.study import audits
@@ -27,7 +27,7 @@ from fer_lib.study.claim_table import (
     headline_claims,
     readable_claims,
 )
-from fer_lib.study.columns import called, csv_text, markdown, rounded, table_of
+from fer_lib.study.columns import csv_text, markdown, rounded, table_of
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.ensemble import ensemble_table, readable_ensemble
 from fer_lib.study.evidence import evidence_table
