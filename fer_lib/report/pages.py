@@ -278,7 +278,7 @@ def _tables(body: str) -> str:
 
 _NUMBER = r"[+\N{MINUS SIGN}]?\d[\d.,]*(?: ?%)?"
 NUMBERS = re.compile(
-    rf"(?:{_NUMBER})?(?: ± {_NUMBER})?(?:(?: to | of )?\(?{_NUMBER}(?: to {_NUMBER})?\)?)?(?:, n = \d+)?|–|NaN"
+    rf"{_NUMBER}(?: ± {_NUMBER})?(?:(?: to | of ){_NUMBER})?(?: \({_NUMBER} to {_NUMBER}\))?(?:, n = \d+)?|–|NaN"
 )
 """What a cell of a column of numbers holds."""
 LONG = 60
@@ -302,13 +302,13 @@ def _table(table: str) -> str:
 
 
 def _one_row(head: str) -> str:
-    """The head of a table whose second row names the index alone, in one row with that name."""
-    names = re.findall(r"<tr>((?:\s*<th>[^<]*</th>)+)\s*</tr>", head)
-    if not names or any(re.findall(r"<th>([^<]+)</th>", names[0])[1:]):
+    """The head of a table whose second row names the index alone, in one row with those names."""
+    rows = re.findall(r"<tr.*?</tr>", head, re.DOTALL)
+    cells = [re.findall(r"<th>(.*?)</th>", row, re.DOTALL) for row in rows]
+    if len(rows) != 2 or len(cells[0]) != len(cells[1]) or cells[1][-1]:
         return head
-    head = head.replace(f"<tr>{names[0]}", "<tr>")
-    head = re.sub(r"<tr>\s*</tr>", "", head)
-    return re.sub(r"<th>[^<]*</th>", re.findall(r"<th>[^<]*</th>", names[0])[0], head, count=1)
+    merged = "".join(f"<th>{name or title}</th>" for title, name in zip(*cells, strict=True))
+    return head.replace(rows[0], f"<tr>{merged}</tr>").replace(rows[1], "")
 
 
 def _classes(row: str, tag: str, right: list[bool]) -> str:
