@@ -116,7 +116,7 @@ def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
     gain = claim.kind == "gain"
     unit, form = (" points", "{:+.1f}") if gain else (" %", "{:.1f}")
     spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}"
-    fixed = pd.isna(row["low"]) or row["low"] == row["high"]  # as of a pipeline without chance
+    fixed = pd.isna(row["low"]) or row["low"] == row["high"]  # as of a deterministic pipeline
     interval = "" if fixed else f"{form.format(row['low'])} to {form.format(row['high'])}{unit}"
     found = {"ours": form.format(row["ours"]) + spread + unit, "interval": interval}
     return found | {"ours_value": row["ours"], "seeds": row["seeds"]}

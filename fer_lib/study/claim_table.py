@@ -176,7 +176,7 @@ def _exceeding(claim: Claim, study: Study) -> str:
     """The simplest of our systems of which one new run is above a printed accuracy; empty for none.
 
     Simpler than the claim's net is a net with fewer weights, or none; the net itself, trained for fewer epochs, counts
-    too, and where ours is a stand-in the net's size is unknown and nothing is asked of it. On FER2013 the candidate is
+    too, and where ours is a stand-in the net's size is unknown and is not compared. On FER2013 the candidate is
     the one that PublicTest likes best, on CK+ they are tried by the number of their weights, on drawn splits.
     """
     recipe = list_recipes().get(claim.recipe)

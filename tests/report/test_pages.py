@@ -197,7 +197,7 @@ def test_tables_of_notebooks_lose_row_numbers_and_keep_names():
     )
     assert "<th>0</th>" not in numbered
     assert '<td class="num">1.5</td>' in numbered
-    assert '<th scope="col">a</th>' in numbered
+    assert '<th scope="col" class="num">a</th>' in numbered
     named = pages._table(
         "<table><thead><tr><th></th><th>a</th></tr></thead><tbody><tr><th>x</th><td>b</td></tr></tbody></table>"
     )
