@@ -3,7 +3,9 @@
 import hashlib
 import html
 import re
+from collections.abc import Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +283,8 @@ NUMBERS = re.compile(
     rf"{_NUMBER}(?: ± {_NUMBER})?(?:(?: to | of ){_NUMBER})?(?: \({_NUMBER} to {_NUMBER}\))?(?:, n = \d+)?|–|NaN"
 )
 """What a cell of a column of numbers holds."""
+NARROW = 18
+"""Characters up to which a number stays on one line."""
 LONG = 60
 """Characters from which a cell is text that wants room."""
 
@@ -296,8 +300,13 @@ def _table(table: str) -> str:
     rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr.*?</tr>", body, re.DOTALL)]
     columns = [[cell for cell in column if cell] for column in zip(*rows, strict=False)]
     right = [bool(column) and all(map(NUMBERS.fullmatch, column)) for column in columns]
-    body = re.sub(r"<tr.*?</tr>", lambda row: _classes(row[0], "td", right), body, flags=re.DOTALL)
-    head = re.sub(r"<tr.*?</tr>", lambda row: _classes(row[0], "th", right), _one_row(head), flags=re.DOTALL)
+    head = _one_row(head)
+    texts = any(len(cell) >= LONG for column in columns for cell in column)
+    titles = re.findall(r"<th>(.*?)</th>", head, re.DOTALL)[-len(right) :] if texts else []
+    body = re.sub(r"<tr.*?</tr>", lambda row: _classes(row[0], "td", right, titles), body, flags=re.DOTALL)
+    if texts:
+        head = head.replace('class="dataframe"', 'class="text"', 1)
+    head = re.sub(r"<tr.*?</tr>", lambda row: _classes(row[0], "th", right), head, flags=re.DOTALL)
     return re.sub(r"<th(?=[ >])", '<th scope="col"', head) + opening + body
 
 
@@ -311,14 +320,19 @@ def _one_row(head: str) -> str:
     return head.replace(rows[0], f"<tr>{merged}</tr>").replace(rows[1], "")
 
 
-def _classes(row: str, tag: str, right: list[bool]) -> str:
-    """A row of a table whose cells of numbers and of long texts say so; the columns are the last cells of a row."""
-    cells = row.count(f"<{tag}>")
-    at = iter([False] * (cells - len(right)) + right[max(0, len(right) - cells) :])
+def _classes(row: str, tag: str, right: list[bool], titles: Sequence[str] = ()) -> str:
+    """A row of a table whose cells of numbers and of long texts say so, and under which title they stand; the columns
+    are the last cells of a row."""
+    first = row.count(f"<{tag}>") - len(right)
+    at = count(-max(0, first))
 
     def cell(found: re.Match) -> str:
-        name = "num" if next(at) else "long" if len(found[1]) >= LONG else ""
-        return f'<{tag} class="{name}">{found[1]}</{tag}>' if name else found[0]
+        number, text = next(at), found[1]
+        numeric = 0 <= number < len(right) and right[number]
+        kinds = ["num"] * numeric + ["wrap"] * (numeric and len(text) > NARROW) + ["long"] * (len(text) >= LONG)
+        named = f' class="{" ".join(kinds)}"' if kinds else ""
+        titled = f' data-title="{titles[number]}"' if 0 <= number < len(titles) else ""
+        return f"<{tag}{named}{titled}>{text}</{tag}>"
 
     return re.sub(rf"<{tag}>(.*?)</{tag}>", cell, row, flags=re.DOTALL)
 

@@ -238,10 +238,10 @@ def reliability_figure(table: pd.DataFrame) -> Figure:
 
 _NET = (
     Column("net", "{system}"),
-    Column("data", "{dataset:data}"),
     Column("seeds", "{seeds}"),
     Column("epochs", "{epochs} of {recipe_epochs}"),
 )
+_ON = Column("data", "{dataset:data}")
 
 
 def _measured(title: str, name: str, form: str = ".2f") -> Column:
@@ -251,6 +251,7 @@ def _measured(title: str, name: str, form: str = ".2f") -> Column:
 SHOWN = {
     "rules": (
         *_NET,
+        _ON,
         Column("last epoch, %", "{last:.2f}"),
         Column("chosen on validation, %", "{val_selected:.2f}"),
         Column("chosen on test, %", "{test_best:.2f}"),
@@ -282,15 +283,14 @@ SHOWN = {
     ),
     "classes": (
         *_NET,
-        Column("accuracy, %", "{accuracy:.1f}"),
-        *(Column(f"mean {title}, %", f"{{macro_{title.lower()}:.1f}}") for title in ("precision", "recall", "F1")),
-        *(
-            Column(f"recall of {name}, %", f"{{recall_{name}:.1f}}")
-            for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))
-        ),
+        _ON,
+        Column("accuracy", "{accuracy:.1f}"),
+        *(Column(title, f"{{macro_{title.lower()}:.1f}}") for title in ("precision", "recall", "F1")),
+        *(Column(name, f"{{recall_{name}:.1f}}") for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))),
     ),
     "calibration": (
         *_NET,
+        _ON,
         Column("accuracy, %", "{accuracy:.2f}"),
         Column("confidence, %", "{confidence:.2f}"),
         _measured("overconfidence, points", "overconfidence", "+.2f"),

@@ -293,8 +293,9 @@ def gain_figure(table: pd.DataFrame) -> Figure:
 def open_sentence(table: pd.DataFrame) -> str:
     """How many rows of a claim table have a verdict, how many wait for runs, and how many nobody can test."""
     waiting, never = (int((table["verdict"] == word).sum()) for word in (NOT_RUN, NOT_TESTABLE))
-    sentence = f"{len(table)} rows: {len(table) - waiting - never} below, {waiting} that no run of the paper's length"
-    return f"{sentence} has tested yet" + (f", {never} that cannot be tested." if never else ".")
+    parts = [f"{len(table)} rows: {len(table) - waiting - never} below"]
+    parts += [f"{waiting} that no run of the paper's length has tested yet"] * bool(waiting)
+    return ", ".join(parts + [f"{never} that cannot be tested"] * bool(never)) + "."
 
 
 def anchor(heading: str) -> str:

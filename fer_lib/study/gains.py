@@ -296,7 +296,8 @@ def readable_gains(table: pd.DataFrame) -> pd.DataFrame:
 def brief_gains(table: pd.DataFrame) -> pd.DataFrame | None:
     """The same without what a family has in common, each family below its baseline; None where nothing has run."""
     shown = readable_gains(table)
-    return None if shown.empty else shown.drop(columns=["over", "data", "parameters", "precision"])
+    known = (shown["gain, points"] != "").any()
+    return shown.drop(columns=["over", "data", "parameters", "precision"]) if known else None
 
 
 def family_sentences(table: pd.DataFrame) -> str:

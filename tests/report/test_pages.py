@@ -179,7 +179,7 @@ def test_numbers_stand_to_the_right_where_their_column_has_nothing_else():
     assert '<th scope="col">a</th><th scope="col" class="num">b</th>' in text
     assert '<td>300</td><td class="num">\N{MINUS SIGN}1.5</td>' in text
     assert '<td class="num">61.2 ± 0.4, n = 3</td>' in text
-    assert f'<td class="long">{"word " * 20}</td>' in table(("word " * 20, "1"))
+    assert f'<td class="long" data-title="a">{"word " * 20}</td>' in table(("word " * 20, "1"))
 
 
 def test_the_name_of_the_rows_stands_in_the_one_row_of_headings():
