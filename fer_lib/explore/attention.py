@@ -90,7 +90,7 @@ def spread_table(maps: Sequence[AttentionMap]) -> pd.DataFrame:
                 "layer": found.layer,
                 "module": found.module,
                 "weights": found.kind,
-                "map": f"{found.size[0]} × {found.size[1]}",
+                "map": f"{found.size[0]}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{found.size[1]}",
                 "mean": found.weights.mean(),
                 "sd between channels": np.nan if channels is None else channels.mean(0).std(),
                 "sd between places": np.nan if places is None else places.mean(0).std(),
