@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(abspath $(BIN)):$(PATH)
 SNAKEMAKE := $(BIN)/python workflow/unlock.py && $(BIN)/snakemake --snakefile workflow/Snakefile --profile workflow/profiles/local --cores $(JOBS)
 
-.PHONY: help env reproduce report study test heavy lint format pins clean
+.PHONY: help env reproduce report study test heavy docs lint format pins clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,10 @@ test: env  ## the tests, the notebooks' marked outputs included
 heavy: env  ## the tests that need minutes: every net trained, exported and compared
 	$(PARALLEL) -m heavy
 
+docs: env  ## build the reference of the library into build/api, and follow the how-tos
+	$(BIN)/python docs/reference.py build/api
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_howto.py
+
 lint: env  ## what pre-commit checks, and the types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(BIN)/mypy
@@ -75,7 +79,7 @@ format: env  ## let ruff and nbstripout rewrite
 
 pins: env  ## compile requirements.txt from pyproject.toml's ranges
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --no-header --no-annotate --quiet \
-	  pyproject.toml -o requirements.txt
+	  --extra all pyproject.toml -o requirements.txt
 
 clean:  ## remove what smoke runs and interrupted work left behind
 	rm -rf "$(RESULTS)/smoke" "$(RESULTS)/logs" .snakemake build

@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -56,6 +57,12 @@ class Draws:
     def __contains__(self, column: str) -> bool:
         return column in self.columns
 
+    @overload
+    def __getitem__(self, key: str) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, key: slice | Tensor) -> "Draws": ...
+
     def __getitem__(self, key: str | slice | Tensor) -> "Tensor | Draws":
         """One parameter ``[n]`` by its name, or the draws of the pictures that a slice or index picks."""
         if isinstance(key, str):
@@ -90,7 +97,7 @@ class Augmentation(Augment, frozen=True):
     """
 
     @classmethod
-    def from_dict(cls, values: Mapping) -> "Augmentation":
+    def from_dict(cls, values: Mapping[str, Any]) -> "Augmentation":
         """Read the plain values of a recipe.
 
         Args:
@@ -106,7 +113,7 @@ class Augmentation(Augment, frozen=True):
         """Draw the parameters of `n` pictures, each picture's by itself.
 
         Only what the augmentation asks for becomes a column: ``left``, ``top`` (pixels), ``window`` (side in
-        pixels), ``flip``, ``vertical_flip`` (0 or 1), ``rotate``, ``shear``, ``scale``, ``shift_x``,
+        pixels), ``flip`` (0 or 1), ``rotate``, ``shear``, ``scale``, ``shift_x``,
         ``shift_y``, ``brightness``, ``contrast``, ``gamma``, ``noise`` (as the field says, or the value that
         changes nothing), ``noise_seed`` (a whole number below 2^24), ``erase_top``, ``erase_left``,
         ``erase_height``, ``erase_width`` (pixels of the output; 0 high without a box) and ``mixup`` (the
@@ -137,9 +144,8 @@ class Augmentation(Augment, frozen=True):
             room = size + 1 - columns.get("window", torch.full((n,), float(shown)))
             columns["left"] = whole(room)
             columns["top"] = whole(room)
-        for name in ("flip", "vertical_flip"):
-            if p := getattr(self, name):
-                columns[name] = (uniform() < p).float()
+        if self.flip:
+            columns["flip"] = (uniform() < self.flip).float()
         for name, neutral in _NEUTRAL.items():
             if not (asked := getattr(self, name)):
                 continue
@@ -215,9 +221,9 @@ def _warp(images: Tensor, draws: Draws, shown: int, out: int) -> Tensor:
     """
     batch, size, _ = images.shape
     # x and y: where the window's columns and rows lie in the picture, in pixels, [B, out].
-    steps = torch.arange(out, device=images.device, dtype=torch.float32).expand(batch, out)
-    x = _mirrored(steps, draws, "flip")
-    y = _mirrored(steps, draws, "vertical_flip")
+    x = y = steps = torch.arange(out, device=images.device, dtype=torch.float32).expand(batch, out)
+    if "flip" in draws:
+        x = torch.where(draws["flip"][:, None] > 0, out - 1 - steps, steps)
     resampled = "window" in draws or shown != out
     if resampled:
         # Half a pixel along the rim has no outer neighbour; it repeats the rim, as a resize does.
@@ -238,7 +244,11 @@ def _warp(images: Tensor, draws: Draws, shown: int, out: int) -> Tensor:
     drawn = {name: draws[name].view(-1, 1, 1) for name in draws.columns}
     if "shift_x" in draws:
         x, y = x - size * drawn["shift_x"], y - size * drawn["shift_y"]
-    xx, xy, yx, yy = 1.0, 0.0, 0.0, 1.0
+    # Numbers or [B, 1, 1].
+    xx: Any = 1.0
+    xy: Any = 0.0
+    yx: Any = 0.0
+    yy: Any = 1.0
     if "rotate" in draws:
         angle = drawn["rotate"].deg2rad()
         xx, xy, yx, yy = angle.cos(), -angle.sin(), angle.sin(), angle.cos()
@@ -249,12 +259,6 @@ def _warp(images: Tensor, draws: Draws, shown: int, out: int) -> Tensor:
     x, y = x * unit, y * unit
     grid = torch.stack((x * xx + y * xy, x * yx + y * yy), -1)
     return F.grid_sample(images.unsqueeze(1).float(), grid, padding_mode="zeros", align_corners=False)
-
-
-def _mirrored(steps: Tensor, draws: Draws, column: str) -> Tensor:
-    if column not in draws:
-        return steps
-    return torch.where(draws[column][:, None] > 0, steps.shape[-1] - 1 - steps, steps)
 
 
 def gaussian_noise(seeds: Tensor, size: int) -> Tensor:
@@ -348,7 +352,7 @@ def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) 
         side[:, top : top + size, left : left + size] for side in sides for top, left in [*corners, (middle, middle)]
     ]
     views = torch.stack(cut).float()
-    if resize not in (None, size):
+    if resize is not None and resize != size:
         views = F.interpolate(views, (resize, resize), mode="bilinear", align_corners=False)
     return normalize(views.unsqueeze(2).div_(255))
 
@@ -360,6 +364,6 @@ def _jittered(x: Tensor, size: int, out: int) -> Tensor:
     for share, down, right in itertools.product(JITTER_SIZES, (-off, off), (-off, off)):
         scale = share * size / x.shape[-1]
         window = torch.tensor([[scale, 0.0, right], [0.0, scale, down]], device=x.device)
-        grid = F.affine_grid(window.expand(len(x), -1, -1), (len(x), 1, out, out), align_corners=False)
+        grid = F.affine_grid(window.expand(len(x), -1, -1), [len(x), 1, out, out], align_corners=False)
         seen.append(F.grid_sample(x, grid, padding_mode="border", align_corners=False))
     return torch.stack(seen)

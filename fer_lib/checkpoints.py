@@ -17,14 +17,17 @@ import safetensors
 import safetensors.torch
 import torch
 from msgspec import Meta, Struct
-from torch import Tensor, nn
+from torch import Tensor
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
+from fer_lib.data.catalog import dataset_terms
 from fer_lib.data.facts import load_facts
+from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import create_model
-from fer_lib.paths import study_results, write_atomically
+from fer_lib.models.base import Classifier
+from fer_lib.paths import shipped, study_results, write_atomically
 from fer_lib.recipe import Recorded
 from fer_lib.runs import Counts, RunRecord
 from fer_lib.schema import Digest, Name, Part, Share, Text, check
@@ -83,7 +86,7 @@ class _Data(Struct):
     counts: Counts
 
 
-class _Content(Part):
+class _Content(Part, frozen=True):
     """What the header of a weight file holds."""
 
     recipe: Recorded
@@ -94,17 +97,24 @@ class _Content(Part):
 
 
 def checkpoints_dir() -> Path:
-    """Where weight files lie."""
+    """Where weight files are written."""
     return study_results() / "checkpoints"
+
+
+def _weight_files(folder: Path | None) -> dict[str, Path]:
+    """Weight files by name: of a folder; else of :func:`checkpoints_dir`, before those that the library brings."""
+    folders = [folder] if folder else [shipped("results/checkpoints"), checkpoints_dir()]
+    found = {path.stem: path for place in folders for path in place.glob("*.safetensors")}
+    return dict(sorted(found.items()))
 
 
 def list_checkpoints(folder: Path | None = None) -> list[str]:
     """Names of the weight files, sorted.
 
     Args:
-        folder: None for :func:`checkpoints_dir`.
+        folder: None for :func:`checkpoints_dir` and for those that the library brings.
     """
-    return sorted(path.stem for path in (folder or checkpoints_dir()).glob("*.safetensors"))
+    return list(_weight_files(folder))
 
 
 def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
@@ -115,7 +125,7 @@ def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
     them before the others; of other nets the one that saw most training pictures.
 
     Args:
-        folder: None for :func:`checkpoints_dir`.
+        folder: as of :func:`list_checkpoints`.
 
     Raises:
         UserError: see :func:`read_checkpoint`.
@@ -126,7 +136,7 @@ def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
 
 def _provenance(checkpoint: Checkpoint) -> tuple[bool, float]:
     facts, counts = load_facts("fer2013"), checkpoint.data["counts"]
-    whole = facts is not None and counts.get("val") == len(facts.faces.indices("val"))
+    whole = counts.get("val") == len(facts.faces.indices("val"))
     if whole and checkpoint.data["fingerprint"] == facts.fingerprint:
         return True, checkpoint.accuracy.get("val", {}).get("tta", 0.0)
     return False, counts["train"]
@@ -137,22 +147,22 @@ def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
 
     Args:
         name: a name of :func:`list_checkpoints`.
-        folder: None for :func:`checkpoints_dir`.
+        folder: as of :func:`list_checkpoints`.
 
     Raises:
         UserError: no such file, no card, another checksum than the card's, or a file of another origin.
     """
-    folder = folder or checkpoints_dir()
-    if name not in (names := list_checkpoints(folder)):
-        raise unknown("weight file", name, names) if names else UserError(f"{name}: {NO_CHECKPOINT}")
-    path, card = folder / f"{name}.safetensors", folder / f"{name}.md"
-    stated = _CHECKSUM.search(card.read_text(encoding="utf-8")) if card.exists() else None
+    if name not in (files := _weight_files(folder)):
+        raise unknown("weight file", name, files) if files else UserError(f"{name}: {NO_CHECKPOINT}")
+    path, card = files[name], files[name].with_name(f"{name}.md")
+    stated = _CHECKSUM.search(card.read_text(encoding="utf-8", errors="replace")) if card.exists() else None
     if not stated:
         raise UserError(f"{card}: missing or without a line 'sha256: ...'; the weights are not used without it")
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != stated[1]:
-        raise UserError(f"{path}: its SHA-256 is not the one in {card.name}; fetch both files again")
+        foreign = what_it_is(beginning_of(path))
+        raise UserError(f"{path}: {foreign or f'its SHA-256 is not the one in {card.name}; fetch both files again'}")
     content = _read_header(path)
     return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
 
@@ -167,12 +177,12 @@ def _read_header(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_net(checkpoint: Checkpoint) -> nn.Module:
+def load_net(checkpoint: Checkpoint) -> Classifier:
     """The net with its weights, see :func:`net_from_file`."""
     return net_from_file(checkpoint.path, checkpoint.recipe, checkpoint.classes)
 
 
-def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str]) -> nn.Module:
+def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str]) -> Classifier:
     """A recipe's net with the weights of a safetensors file as float32, in evaluation mode on the CPU.
 
     Args:
@@ -184,6 +194,8 @@ def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str])
         UserError: the weights do not fit the recipe's net, or are NaN.
     """
     model = create_model(recipe["model"], num_classes=len(classes), **recipe.get("model_options", {}))
+    if not isinstance(model, Classifier):
+        raise UserError(f"{path}: {recipe['model']} is fitted and has no weights")
     try:
         state = safetensors.torch.load_file(path)
         if broken := [name for name, value in state.items() if not value.isfinite().all()]:
@@ -240,8 +252,8 @@ def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | 
         )
     folder.mkdir(parents=True, exist_ok=True)
     card = _card(record, name, content, hashlib.sha256(data).hexdigest(), len(data))
-    write_atomically(path, lambda file: file.write(data))
-    write_atomically(folder / f"{name}.md", lambda file: file.write(card.encode()))
+    write_atomically(path, data)
+    write_atomically(folder / f"{name}.md", card.encode())
     return read_checkpoint(name, folder)
 
 
@@ -249,14 +261,6 @@ def _halve(value: Tensor) -> Tensor:
     """Float16 where the numbers fit into it; counters and the rare larger statistic stay as they are."""
     half = value.half() if value.is_floating_point() else value
     return half if torch.isfinite(half).all() else value
-
-
-_TERMS = {
-    "fer2013": "FER2013's pictures were gathered from the web for a research competition (Goodfellow et al. 2013) and"
-    " belong to their owners: use the weights for research and teaching.",
-    "ckplus": "CK+ is free for non-commercial research under its agreement (Lucey et al. 2010): so are these weights.",
-    "synthetic": "The pictures were drawn by this repository's own code.",
-}
 
 
 def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, size: int) -> str:
@@ -306,7 +310,7 @@ def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, 
             "",
             "## Licence",
             "",
-            "MIT for what is ours. " + _TERMS.get(data["name"], "The pictures' own terms hold for them."),
+            "MIT for what is ours. " + dataset_terms(data["name"]),
             "",
         ]
     )

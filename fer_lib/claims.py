@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -28,6 +28,11 @@ FIDELITY = {
     "C": "a stand-in of ours",
 }
 """How much of a claim's test is the paper's own, which decides what the test can say of the paper."""
+if TYPE_CHECKING:  # a checker of types sees texts, as it cannot run the right-hand sides below
+    Kind = str
+    Fidelity = str
+else:
+    Kind, Fidelity = Literal[KINDS], Literal[tuple(FIDELITY)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Claim:
     place: Text
     """Where the paper prints it."""
     system: Text
-    kind: Literal[KINDS]
+    kind: Kind
     """``level``: how good a system is; ``gain``: how much better than another; ``recall``: how much of one class it
     finds; ``count``: how many pictures there are; ``statement``: what is said without a number of its own."""
     dataset: Name
@@ -59,7 +64,7 @@ class Claim:
     """The printed counts; of a statement the whole numbers that it names."""
     recipe: Name | None = None
     """The recipe that tests it; one that is not defined yet keeps its row."""
-    fidelity: Literal[tuple(FIDELITY)] | None = None
+    fidelity: Fidelity | None = None
     """How far the recipe is the paper's, a key of :data:`FIDELITY`; None without a recipe."""
     gaps: str = ""
     """What fills the gaps, where the fidelity is not A."""
@@ -87,6 +92,28 @@ class Claim:
         if not self.printed:
             return None if self.value is None else Decimal(str(self.value)).scaleb(2)
         return Decimal(self.printed) if re.fullmatch(r"[\d.]+", self.printed) else None
+
+    @property
+    def number(self) -> float:
+        """The value of a claim that has one, as levels, gains and recalls do.
+
+        Raises:
+            UserError: it has none.
+        """
+        if self.value is None:
+            raise UserError(f"claim {self.id} has no number")
+        return self.value
+
+    @property
+    def exact(self) -> Decimal:
+        """:attr:`percent` of a claim that prints a plain number.
+
+        Raises:
+            UserError: it prints none.
+        """
+        if self.percent is None:
+            raise UserError(f"claim {self.id} prints no plain number")
+        return self.percent
 
     @property
     def tested(self) -> bool:
@@ -152,7 +179,7 @@ def _fault(claim: Claim) -> str | None:
     if claim.dataset != "own" and not known:
         return str(unknown("dataset", claim.dataset, ["own", *KNOWN]))
     classes = known.classes if known else CLASSES
-    if claim.class_name not in (None, *classes):
+    if claim.class_name is not None and claim.class_name not in classes:
         return str(unknown("class", claim.class_name, classes))
     if kind in NUMBERS and (claim.value is None or claim.value < least):
         return f"a {kind} claim needs a value from {least} to 1; keep the printed form in 'printed'"

@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import MISSING, fields, is_dataclass
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal, NoReturn, TextIO, Union, get_args, g
 from fer_lib import __version__
 from fer_lib.commands import GROUPS
 from fer_lib.errors import UserError, is_out_of_memory
+from fer_lib.extras import MissingExtra
 from fer_lib.options import COMMANDS, Option, path, whole
 from fer_lib.texts import one_line, printable
 
@@ -39,8 +41,12 @@ def main(arguments: list[str] | None = None) -> None:
             sys.stdout.flush()  # here, where a full disk is still an error of ours
     except UserError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("fer_lib"):
+            raise
+        _fail(str(MissingExtra(error.name.partition(".")[0], "study")))  # other parts say themselves what they need
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -50,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not isinstance(error, OSError):
             raise
         if not error.filename:
-            sys.stdout = None  # type: ignore[assignment]  # it cannot be written to
+            sys.stdout = None  # it cannot be written to
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
     sys.exit(status or 0)
 
@@ -78,7 +84,8 @@ class _AsText:
 
 @contextmanager
 def _as_text() -> Iterator[None]:
-    with redirect_stdout(_AsText(sys.stdout)), redirect_stderr(_AsText(sys.stderr)):
+    with redirect_stdout(_AsText(sys.stdout)), redirect_stderr(_AsText(sys.stderr)), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"fer: {one_line(str(message))}", file=sys.stderr)
         yield
 
 
@@ -134,7 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
         hints = get_type_hints(function, include_extras=True)
         for one in inspect.signature(function).parameters.values():
             hint = hints[one.name]
-            if not is_dataclass(hint):
+            if not (isinstance(hint, type) and is_dataclass(hint)):
                 default = MISSING if one.default is one.empty else one.default
                 _add(made, one.name, hint, default, option=one.kind is one.KEYWORD_ONLY)
                 continue

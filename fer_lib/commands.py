@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fer_lib.options import Option, command, duration, folder, span, whole
+from fer_lib.options import Option, command, duration, folder, output_folder, span, whole
 from fer_lib.texts import one_line
 
 if TYPE_CHECKING:
@@ -57,17 +57,22 @@ def _runs() -> Iterable[str]:
 
 
 def _notebooks() -> Iterable[str]:
-    from fer_lib.paths import ROOT
+    from fer_lib.paths import shipped
 
-    return (path.stem for path in ROOT.glob("notebooks/*.ipynb"))
+    return (path.stem for path in shipped("notebooks").glob("*.ipynb"))
 
 
 # ---------------------------------------------------------------- options of several commands
 
 Root = Annotated[Path | None, Option("folder of the data (default: FER_DATA, else data)")]
-Results = Annotated[Path | None, Option("folder that holds runs/ (default: FER_RESULTS, else results)")]
+Results = Annotated[
+    Path | None, Option("folder that holds runs/ (default: FER_RESULTS, else results)", parse=output_folder)
+]
 Read = Annotated[Path | None, Option("folder that holds runs/ (default: FER_RESULTS, else results)", parse=folder)]
-Device = Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps")]
+Device = Annotated[str, Option("auto, cpu, cuda (the first; for queues all), cuda:1 or mps")]
+Measured = Annotated[
+    Path | None, Option("folder for benchmarks/ (default: FER_RESULTS, else results)", parse=output_folder)
+]
 TimeLimit = Annotated[float | None, Option("stop after T (90s, 9m, 1h30m), resumable", parse=duration, metavar="T")]
 Run = Annotated[str, Option("a folder's name in results/runs", complete=_runs)]
 Seconds = Annotated[float, Option("how long it may take", parse=span, metavar="S")]
@@ -111,7 +116,7 @@ class Changes:
         """Refuse a folder of pictures that cannot be read; the other datasets may lie on another machine."""
         from fer_lib.data import load_dataset
 
-        if (self.dataset or "").startswith("folder:"):
+        if self.dataset and self.dataset.startswith("folder:"):
             load_dataset(self.dataset)
 
 
@@ -285,7 +290,8 @@ def export(
     *,
     output: Annotated[Path | None, Option("default: the name with .onnx, in this folder")] = None,
     results: Annotated[
-        Path | None, Option("folder that holds runs/ and checkpoints/ (default: FER_RESULTS, else results)")
+        Path | None,
+        Option("folder that holds runs/ and checkpoints/ (default: FER_RESULTS, else results)", parse=folder),
     ] = None,
 ) -> None:
     """Write a trained net as ONNX.
@@ -299,9 +305,9 @@ def export(
     from fer_lib.study.weights import export_checkpoint, export_run
 
     place = results or results_dir()
-    checkpoints = place / "checkpoints"
+    checkpoints = results / "checkpoints" if results else None
     if output:
-        check_output(output, [*checkpoints.glob("*"), *(place / "runs" / name).glob("*")])
+        check_output(output, [*(place / "checkpoints").glob("*"), *(place / "runs" / name).glob("*")])
     path = output or Path(f"{name}.onnx")
     shipped = list_checkpoints(checkpoints)
     if name in shipped:
@@ -316,7 +322,7 @@ def checkpoint(
     run: Annotated[str, Option("a folder's name in results/runs that holds weights.safetensors", complete=_runs)],
     *,
     name: Annotated[str | None, Option("name of the weight file (default: the recipe's, with - for /)")] = None,
-    results: Results = None,
+    results: Read = None,
 ) -> None:
     """Make a small weight file and its model card from a run, for results/checkpoints.
 
@@ -385,7 +391,7 @@ def demo(*, browser: Browser = True, port: Port = 8866) -> None:
     """
     from fer_lib.demo.server import open_demo
 
-    open_demo(browser=browser, port=port)
+    open_demo(browser=browser, port=port, say=_say)
 
 
 @command
@@ -420,8 +426,12 @@ def compare(
     dry_run: Annotated[bool, Option("say what would be trained and what it could show, and train nothing")] = False,
     device: Device = "auto",
     time_limit: TimeLimit = None,
-    jobs: Annotated[int, Option("processes that share the device and the runs", parse=whole(1, 1000), metavar="N")] = 1,
-    results: Annotated[Path | None, Option("folder for runs/ and compare/ (default: results/own)")] = None,
+    jobs: Annotated[
+        int, Option("processes that share the runs, on each GPU or on the CPU", parse=whole(1, 1000), metavar="N")
+    ] = 1,
+    results: Annotated[
+        Path | None, Option("folder for runs/ and compare/ (default: results/own)", parse=output_folder)
+    ] = None,
 ) -> int:
     """Train a net without and with attention modules of your own, and show them beside the recorded ones.
 
@@ -500,7 +510,7 @@ def study_run(
     jobs: Annotated[
         int,
         Option(
-            "processes that share the device and the runs; on a CPU, one for each core trains most pictures a second",
+            "processes that share the runs, on each GPU or on the CPU, of which one for each core are fastest",
             metavar="N",
         ),
     ] = 1,
@@ -700,7 +710,7 @@ def bench_train(
         Option("of the published DataLoader (default: 8 with a GPU, else 0)", parse=whole(0, 256), metavar="N"),
     ] = None,
     device: Device = "auto",
-    results: Annotated[Path | None, Option("folder for benchmarks/ (default: FER_RESULTS, else results)")] = None,
+    results: Measured = None,
 ) -> None:
     """Measure pictures a second of a training beside the loop that people publish, and where the time goes.
 
@@ -711,6 +721,18 @@ def bench_train(
     from fer_lib.bench.training import bench_training
 
     print(bench_training(models=models, seconds=seconds, device=device, workers=workers, results=results, say=_say))
+
+
+@command
+def bench_attention(*, seconds: Seconds = 60.0, device: Device = "auto", results: Measured = None) -> None:
+    """Measure a training step of CBAM beside PyTorch's maximum and averages in its place, and in a net beside none.
+
+    Examples:
+        fer bench attention
+    """
+    from fer_lib.bench.attention import bench_attention as measure
+
+    print(measure(seconds=seconds, device=device, results=results, say=_say))
 
 
 @command

@@ -7,6 +7,7 @@ import platform
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,21 @@ import torchvision
 from fer_lib.augment import Augmentation
 from fer_lib.checkpoints import list_checkpoints
 from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset, synthetic
-from fer_lib.data.catalog import data_root
+from fer_lib.data.catalog import KAGGLE, MissingData, data_root
 from fer_lib.errors import UserError
 from fer_lib.paths import results_dir
 from fer_lib.recipe import Recipe, RunSpec, get_recipe, headlines, with_changes
-from fer_lib.training import Interrupted, Stop, choose_device, device_name, first_step, fit, precision_name
+from fer_lib.training import (
+    Interrupted,
+    Stop,
+    choose_device,
+    device_name,
+    first_step,
+    fit,
+    has_bfloat16,
+    precision_name,
+    why_unusable,
+)
 
 SMALL = "narrow/none/fer2013"
 """The recipe that the checks train: the study's smallest net."""
@@ -32,6 +43,10 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.05}
 """How far, as a share, a loss may lie from that of the plain step in float32."""
 FREE = 2.0
 """GB that the records, checkpoints and executed notebooks of a campaign need."""
+
+
+LASTING = {"COLAB_RELEASE_TAG": Path("/content/drive"), "KAGGLE_KERNEL_RUN_TYPE": Path("/kaggle/working")}
+"""The folder that outlasts a session, by a variable of the machines that forget the others."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,10 @@ def examine(device: str = "auto", seconds: float = 60.0) -> Iterator[Finding]:
     Raises:
         UserError: there is no such device.
     """
-    target, deadline = choose_device(device), time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a GPU that is passed over is a finding
+        target = choose_device(device)
     yield from _found(target)
     for what, check in _checks(target):
         if time.monotonic() > deadline:
@@ -91,7 +109,9 @@ def _found(device: torch.device) -> Iterator[Finding]:
     yield Finding("processor", f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores")
     for index in range(torch.cuda.device_count()):
         yield _gpu(torch.device("cuda", index))
-    if not torch.cuda.device_count():
+    if torch.backends.mps.is_available():
+        yield Finding("mps", device_name(torch.device("mps")))
+    elif not torch.cuda.device_count():
         remedy = "" if torch.version.cuda is None else "if this machine has one, look at its driver with nvidia-smi"
         yield Finding("GPU", "none", None, remedy)
     precision = precision_name(device)
@@ -107,30 +127,39 @@ def _found(device: torch.device) -> Iterator[Finding]:
         "weight files", ", ".join(weights) or "none", True if weights else None,
         "" if weights else "make one from a trained run with: fer checkpoint RUN",
     )  # fmt: skip
+    yield _results(results_dir())
     yield _space(results_dir())
 
 
 def _gpu(device: torch.device) -> Finding:
+    if reason := why_unusable(device):
+        return Finding(str(device), reason, False, "it is passed over: use another GPU, or an older torch")
     properties = torch.cuda.get_device_properties(device)
-    made_for, has = torch.cuda.get_arch_list(), f"sm_{properties.major}{properties.minor}"
-    text = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, {has}"
-    # A GPU runs what was made for an earlier one of its generation.
-    if any(
-        name.startswith(f"sm_{properties.major}") and int(name[3:].rstrip("af")) <= int(has[3:]) for name in made_for
-    ):
-        return Finding(str(device), text)
-    return Finding(
-        str(device), f"{text}, for which this torch is not made ({' '.join(made_for)})", False,
-        "use another GPU, or an older torch",
-    )  # fmt: skip
+    precision = precision_name(device)
+    text = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, trains in {precision}"
+    return Finding(str(device), text, True, "" if has_bfloat16(device) else "it has no bfloat16: losses are scaled")
 
 
 def _data(name: str, download: str) -> Finding:
     try:
         dataset = load_dataset(name)
+    except MissingData:
+        get_it = "attach it to the notebook (Add Input)" if data_root() == KAGGLE else f"{download} says how to get it"
+        return Finding(name, f"not in {data_root()}", None, f"{get_it}, FER_DATA where it lies")
     except UserError as error:
-        return Finding(name, str(error).splitlines()[0], None, f"{download} says how to get it, FER_DATA where it lies")
+        return Finding(name, str(error).splitlines()[0], False)
     return Finding(name, f"{len(dataset.images):,} pictures of {dataset.source} in {data_root()}")
+
+
+def _results(folder: Path) -> Finding:
+    runs = sum(1 for _ in folder.glob("runs/*/run.json"))
+    for variable, lasting in LASTING.items():
+        if variable in os.environ and not folder.is_relative_to(lasting):
+            return Finding(
+                "results", f"{folder}, which is lost with the session", False,
+                f"put the checkout into {lasting}, or name a folder in it by FER_RESULTS",
+            )  # fmt: skip
+    return Finding("results", f"{runs} runs in {folder}")
 
 
 def _space(folder: Path) -> Finding:
@@ -148,20 +177,21 @@ def _checks(device: torch.device) -> Iterator[tuple[str, Callable[[], str]]]:
     small = with_changes(get_recipe(SMALL), dataset="synthetic", batch_size=BATCH, epochs=2, precision="float32")
     plain: list[float] = []
     yield "step in float32", lambda: _plain(small, dataset, device, plain)
-    for precision in dict.fromkeys(("bfloat16", "float16") if device.type == "cuda" else (precision_name(device),)):
-        if precision != "float32":
-            changed = with_changes(small, precision=precision)
-            yield f"step in {precision}", lambda changed=changed: _like(changed, dataset, device, plain, recorded=False)
-    if device.type == "cuda":
-        for precision in ("float32", "bfloat16", "float16"):
+    own, on_gpu = precision_name(device), device.type == "cuda"
+    # A GPU without bfloat16 imitates it, slowly.
+    halves = [name for name in ("bfloat16", "float16") if name == own or (on_gpu and name == "float16")]
+    for precision in halves:
+        changed = with_changes(small, precision=precision)
+        yield f"step in {precision}", lambda changed=changed: _like(changed, dataset, device, plain, recorded=False)
+    if on_gpu:
+        for precision in ("float32", *halves):
             changed = with_changes(small, precision=precision)
             yield (
                 f"recorded, {precision}",
                 lambda changed=changed: _like(changed, dataset, device, plain, recorded=True),
             )
-    own = with_changes(small, precision=precision_name(device))
-    yield "stopped and resumed", lambda: _resumed(own, dataset, device)
-    names = [name for name in headlines() if name.endswith("/fer2013")] if device.type == "cuda" else [SMALL]
+    yield "stopped and resumed", lambda: _resumed(with_changes(small, precision=own), dataset, device)
+    names = [name for name in headlines() if name.endswith("/fer2013")] if on_gpu else [SMALL]
     for name in names:
         yield name, lambda name=name: _speed(name, device)
 

@@ -5,7 +5,7 @@ import errno
 from collections.abc import Iterable
 
 MANY = 20
-"""Names that an error still lists."""
+"""Names that an error still lists; more are counted."""
 
 
 class Told(Exception):
@@ -60,5 +60,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     # PyTorch's own error is a RuntimeError; of a CPU, it and oneDNN raise plain ones.
-    words = ("out of memory", "DefaultCPUAllocator", "bad_alloc", "bad allocation", "could not create a memory object")
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    words = ["out of memory", "DefaultCPUAllocator", "bad_alloc", "bad allocation", "could not create a memory object"]
+    if isinstance(error, ImportError):  # a library that finds no room
+        words = ["failed to map segment", "cannot allocate memory"]
+    return isinstance(error, RuntimeError | ImportError) and any(word in str(error) for word in words)

@@ -11,15 +11,18 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
-from pytorch_grad_cam.base_cam import BaseCAM
-from pytorch_grad_cam.metrics.road import ROADCombined
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget, ClassifierOutputTarget
-from scipy import stats
 from torch import Tensor, nn
 
 from fer_lib.errors import UserError, unknown
+from fer_lib.extras import from_extra
 from fer_lib.models.base import Classifier, kept_modes
+
+with from_extra("explain"):
+    from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
+    from pytorch_grad_cam.base_cam import BaseCAM
+    from pytorch_grad_cam.metrics.road import ROADCombined
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget, ClassifierOutputTarget
+    from scipy import stats
 
 
 class OrientedEigenCAM(EigenCAM):
@@ -75,7 +78,7 @@ def heat_maps(
 
     Args:
         model: a net, also within DataParallel or compiled; dropout and batch normalisation act as in evaluation.
-        inputs: normalised pictures, float [N, C, H, W].
+        inputs: normalised pictures, float [N, C, H, W], of any precision, as the net's weights may be.
         targets: the class to explain of every picture, [N]. Eigen-CAM knows no class.
         method: one of :data:`METHODS`.
         batch_size: pictures in one pass.
@@ -99,13 +102,15 @@ def heat_maps(
     if len(wanted) and not (wanted.min() >= 0 and wanted.max() < model.num_classes):
         raise UserError(f"targets must lie in 0..{model.num_classes - 1}: got {wanted.min()}..{wanted.max()}")
     maps = np.zeros((len(inputs), *inputs.shape[2:]), np.float32)
+    if next(model.parameters()).dtype != torch.float32:  # NumPy, in which the library reckons, has no bfloat16
+        model = copy.deepcopy(model).float()
     with torch.inference_mode(False), torch.enable_grad(), _undisturbed(model):
         cam = METHODS[method](model, [model.last_map])
         try:
             for start in range(0, len(inputs), batch_size):
                 batch = slice(start, start + batch_size)
                 # The weights need no gradient, so the graph must start at the pictures.
-                pictures = inputs[batch].detach().clone().requires_grad_()
+                pictures = inputs[batch].detach().to(torch.float32, copy=True).requires_grad_()
                 maps[batch] = cam(pictures, [ClassifierOutputTarget(int(target)) for target in wanted[batch]])
         finally:
             # Not as a context: the library's own would swallow an IndexError.

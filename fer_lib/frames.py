@@ -14,6 +14,7 @@ from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.data.pictures import MAX_PIXELS, SUFFIXES, decode_picture, is_picture
 from fer_lib.data.walk import is_regular, walk
 from fer_lib.errors import UserError
+from fer_lib.extras import from_extra
 from fer_lib.paths import user_path
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def _absent(text: str) -> str:
         return f"{text}: an address of a live stream, which is not read here; record a file of it first, as with ffmpeg"
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
         return f"{text}: an address, not a file; download it first"
-    if re.fullmatch(r"\d|/dev/video\d+", text):
+    if text == "-":
+        return "-: no such file; `fer predict` reads files, not what is piped into it"
+    if re.fullmatch(r"\d+|(/dev/)?video\d+|webcam|camera", text):
         return f"{text}: no such file; if a camera is meant: `fer demo` shows it, `fer predict` reads files"
     return f"{text}: no such file or folder"
 
@@ -126,10 +129,8 @@ def read_frames(file: Path, every: int = 1) -> Iterator[Frame]:
 
 @contextmanager
 def _opened(file: Path) -> "Iterator[InputContainer]":
-    try:
+    with from_extra("demo"):
         import av  # loads FFmpeg, and only here
-    except ImportError:
-        raise UserError(f"{file}: videos are read by PyAV, which is not installed: pip install av") from None
     try:
         # An open file, since FFmpeg reads addresses and patterns in names; and it never hears of other files.
         with open(file, "rb") as content:

@@ -8,20 +8,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fer_lib.paths import ROOT, write_atomically
+from fer_lib.paths import PACKAGE, write_atomically
 
 
 def code_digest(*parts: str, suffixes: tuple[str, ...] = (".py", ".toml")) -> str:
-    """SHA-256, hexadecimal, of the library's sources.
+    """SHA-256, hexadecimal, of the library's sources, the same in a checkout and in a wheel of it.
 
     Args:
         parts: files and folders of ``fer_lib``; by default all of it.
         suffixes: of the files that count.
     """
-    digest, library = hashlib.sha256(), ROOT / "fer_lib"
-    for path in sorted(path for part in parts or ("",) for path in [library / part, *(library / part).rglob("*")]):
-        if path.suffix in suffixes:
-            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    digest = hashlib.sha256()
+    for path in sorted(path for part in parts or ("",) for path in [PACKAGE / part, *(PACKAGE / part).rglob("*")]):
+        if path.suffix in suffixes and not path.is_relative_to(PACKAGE / "shipped"):
+            digest.update(path.relative_to(PACKAGE.parent).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -64,4 +64,4 @@ class Kept:
         if self._path:
             with suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(self._path, lambda file: file.write(content))
+                write_atomically(self._path, content)

@@ -7,6 +7,7 @@ logarithms, so that logits of any finite size give finite values and gradients.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from msgspec import structs
@@ -64,6 +65,8 @@ class CrossEntropy(Loss):
         class_weights: C factors, one a class; the mean is then a weighted one, as in torch.
     """
 
+    class_weights: Tensor | None
+
     def __init__(self, num_classes: int, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None):
         super().__init__(num_classes)
         self.label_smoothing = label_smoothing
@@ -89,6 +92,8 @@ class Focal(Loss):
         label_smoothing: as for :class:`CrossEntropy`.
         class_weights: C factors of the classes' terms; the mean stays over the pictures.
     """
+
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -147,6 +152,8 @@ class CenterTerm(Loss):
         center_update: ``"published"``, the centers are a buffer that :meth:`update_centers` moves, or
             ``"gradient"``, they are a parameter for the optimiser.
     """
+
+    centers: Tensor
 
     def __init__(
         self,
@@ -327,7 +334,7 @@ LOSSES: dict[str, tuple[type[Loss], type[CenterTerm] | None]] = {
 }
 
 
-def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **options) -> Loss:
+def create_loss(name: str, num_classes: int, feature_dim: int | None = None, **options: Any) -> Loss:
     """Build a loss by name.
 
     ``cross_entropy``; ``focal`` (Lin et al.); ``focal_li`` (li eq. 4); and cross-entropy plus a term on the

@@ -1,5 +1,7 @@
 """What a list of predictions is worth. NumPy only; fractions of 1 throughout, percent is for display."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -37,7 +39,7 @@ def accuracy(labels: ArrayLike, predicted: ArrayLike) -> float:
     return float(np.mean(labels == predicted))
 
 
-def summary(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> dict[str, float | list[float]]:
+def summary(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> dict[str, Any]:
     """The figures of a table row.
 
     A quotient without cases is 0 (the precision of a class never predicted, the recall of a class absent from
@@ -58,7 +60,7 @@ def summary(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> dict[s
     }
 
 
-def per_class(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> dict[str, NDArray]:
+def per_class(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> dict[str, NDArray[Any]]:
     """Precision, recall and F1 of every class; a quotient without cases is 0.
 
     Returns:
@@ -111,7 +113,7 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins
     return float(np.abs(np.bincount(_interval(confidence, bins), surplus, bins)).sum() / len(labels))
 
 
-def reliability(labels: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> dict[str, NDArray]:
+def reliability(labels: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> dict[str, NDArray[Any]]:
     """What the calibration error is made of: confidence and accuracy in equal intervals of confidence.
 
     Args:
@@ -137,12 +139,12 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> 
     }
 
 
-def _interval(confidence: NDArray, bins: int) -> NDArray[np.int64]:
+def _interval(confidence: NDArray[Any], bins: int) -> NDArray[np.int64]:
     """The interval (a, b] of each confidence, counted from 0."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
-def _quotient(cases: NDArray, of: NDArray) -> NDArray[np.float64]:
+def _quotient(cases: NDArray[Any], of: NDArray[Any]) -> NDArray[np.float64]:
     return np.divide(cases, of, out=np.zeros(len(of)), where=of > 0)
 
 

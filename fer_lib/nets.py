@@ -27,10 +27,11 @@ STEMS = {
     "focus": "space-to-depth and a 1x1 convolution, no pooling",
     "focus_pooled": "the same, then 3x3 max pooling of stride 2",
 }
+Stem: Any = Literal[tuple(STEMS)]
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
-def _options(**fields: tuple[Any, Any]) -> type[Part]:
+def _options(**fields: tuple[Any, Any]) -> type[Any]:
     """A table of settings, of each its type and its default."""
     return defstruct("Options", [(name, *field) for name, field in fields.items()], bases=(Part,), frozen=True)
 
@@ -38,7 +39,7 @@ def _options(**fields: tuple[Any, Any]) -> type[Part]:
 # ---------------------------------------------------------------- blocks of residual nets
 
 _FUSION = _options(reduction=(Count, 4))
-BLOCKS: dict[str, tuple[str, type[Part]]] = {
+BLOCKS: dict[str, tuple[str, type[Any]]] = {
     "se": ("branch", _options(reduction=(Count, 16), bias=(bool, False))),
     "eca": ("branch", _options(kernel_size=(Odd | None, None))),
     "channel": ("branch", _options(reduction=(Count, 16), bias=(bool, True))),
@@ -71,13 +72,13 @@ class Net(NamedTuple):
         only: side in pixels of the only picture it takes; None where there are more.
     """
 
-    options: type[Part]
+    options: type[Any]
     least: int = 1
     only: int | None = None
 
 
 def _residual(**changes: tuple[Any, Any]) -> Net:
-    own = {"stem": (Literal[tuple(STEMS)] | None, None), "width": (Width, 64), "layers": (Four | None, None)}
+    own: dict[str, tuple[Any, Any]] = {"stem": (Stem | None, None), "width": (Width, 64), "layers": (Four | None, None)}
     own |= {"dropout": (BelowOne, 0.0), "pool": (Count | None, None), "branch_scale": (NotNegative, 1.0)}
     return Net(_options(**own | changes))
 
@@ -98,7 +99,7 @@ OTHERS: dict[str, Net] = {
         width=(Width, 64),
     ),
     "hu": _residual(ca=(Literal["coord", "se", "channel", ""], "coord"), simam=(bool, True), sc=(bool, True)),
-    "gu": _residual(stem=(Literal[tuple(STEMS)], "imagenet")),
+    "gu": _residual(stem=(Stem, "imagenet")),
     "zhang": _residual(dropout=(BelowOne, 0.5)),
     "senet18": _with_dropout(0.0, width=(Annotated[int, Meta(ge=16)], 64)),
     "vgg16": _VGG,

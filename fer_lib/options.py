@@ -71,6 +71,13 @@ def folder(text: str) -> Path:
     return path(text)
 
 
+def output_folder(text: str) -> Path:
+    """A folder that results are put into, made if need be."""
+    if path(text).exists() and not path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a file, where a folder is needed")
+    return path(text)
+
+
 def whole(least: int | None = None, most: int = 2**31 - 1) -> Callable[[str], int]:
     """A whole number within limits; what limits a number of unknown meaning is left to its reader."""
     limits = "" if least is None else f" from {least} to {most}"

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from fer_lib.errors import UserError
 from fer_lib.schema import BelowOne, Count, NotNegative, Part, Positive, Share, Whole
 
-T = TypeVar("T")
+T = TypeVar("T", bound=float)
 
 # ---------------------------------------------------------------- augmentation and views
 
@@ -21,8 +21,15 @@ VIEWS = {"one": 1, "flip": 2, "five": 5, "ten": 10, "jitter": 32}
 """Kinds of test views, see :func:`fer_lib.augment.test_views`, and how many views each has."""
 
 
-def _between(low: float, high: float) -> Any:
-    return Annotated[float, Meta(ge=low, le=high)]
+Alpha = Annotated[float, Meta(ge=0, le=100)]
+Area = Annotated[float, Meta(ge=0.01, le=1)]
+Box = Annotated[float, Meta(ge=0.001, le=1)]
+Degrees = Annotated[float, Meta(ge=-360, le=360)]
+Light = Annotated[float, Meta(ge=0, le=10)]
+Ratio = Annotated[float, Meta(ge=0.01, le=100)]
+Shift = Annotated[float, Meta(ge=-1, le=1)]
+Size = Annotated[float, Meta(ge=0.1, le=10)]
+Slant = Annotated[float, Meta(ge=-80, le=80)]
 
 
 class Range(Struct, Generic[T], frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -41,7 +48,7 @@ def _check_order(low: float, high: float) -> None:
         raise ValueError(f"low {low:g} is above high {high:g}")
 
 
-class Erase(Part):
+class Erase(Part, frozen=True):
     """A box of one grey level over a picture (Zhong et al. 2020, "Random Erasing", Algorithm 1).
 
     Attributes:
@@ -53,8 +60,8 @@ class Erase(Part):
     """
 
     p: Share
-    area: tuple[_between(0.001, 1), _between(0.001, 1)] = (0.02, 0.33)
-    ratio: tuple[_between(0.01, 100), _between(0.01, 100)] = (0.3, 3.3)
+    area: tuple[Box, Box] = (0.02, 0.33)
+    ratio: tuple[Ratio, Ratio] = (0.3, 3.3)
     value: Share = 0.0
 
     def __post_init__(self) -> None:
@@ -62,7 +69,7 @@ class Erase(Part):
         _check_order(*self.ratio)
 
 
-class Augment(Part):
+class Augment(Part, frozen=True):
     """What happens to a training picture, see :class:`fer_lib.augment.Augmentation`. A field left out does nothing.
 
     Attributes:
@@ -72,7 +79,6 @@ class Augment(Part):
             the data have. Left out, the output is as large as the window of `crop`.
         area: the window is a square that holds this share of the picture's area, resized to the output.
         flip: probability of swapping left and right.
-        vertical_flip: probability of swapping top and bottom.
         rotate: degrees, counter-clockwise.
         shear: degrees along the rows, before rotation.
         scale: factor of the size.
@@ -87,19 +93,18 @@ class Augment(Part):
 
     crop: Count | None = None
     resize: Count | None = None
-    area: Range[_between(0.01, 1)] | None = None
+    area: Range[Area] | None = None
     flip: Share = 0.0
-    vertical_flip: Share = 0.0
-    rotate: Range[_between(-360, 360)] | None = None
-    shear: Range[_between(-80, 80)] | None = None
-    scale: Range[_between(0.1, 10)] | None = None
-    shift: Range[_between(-1, 1)] | None = None
-    brightness: Range[_between(0, 10)] | None = None
-    contrast: Range[_between(0, 10)] | None = None
-    gamma: Range[_between(0.01, 100)] | None = None
+    rotate: Range[Degrees] | None = None
+    shear: Range[Slant] | None = None
+    scale: Range[Size] | None = None
+    shift: Range[Shift] | None = None
+    brightness: Range[Light] | None = None
+    contrast: Range[Light] | None = None
+    gamma: Range[Ratio] | None = None
     noise: Range[Share] | None = None
     erase: Erase | None = None
-    mixup: _between(0, 100) = 0.0
+    mixup: Alpha = 0.0
 
     def window_size(self, size: int) -> int:
         """Side in source pixels of what is shown of pictures of side `size`, at training and test time."""
@@ -120,7 +125,7 @@ class Augment(Part):
 # ---------------------------------------------------------------- losses
 
 
-class CrossEntropy(Part):
+class CrossEntropy(Part, frozen=True):
     """Options of :class:`fer_lib.losses.CrossEntropy`."""
 
     has_centers: ClassVar[bool] = False
@@ -128,7 +133,7 @@ class CrossEntropy(Part):
     class_weights: tuple[NotNegative, ...] | None = None
 
 
-class Focal(CrossEntropy):
+class Focal(CrossEntropy, frozen=True):
     """Options of :class:`fer_lib.losses.Focal` and :class:`fer_lib.losses.FocalLi`."""
 
     alpha: Share = 0.25
@@ -136,7 +141,7 @@ class Focal(CrossEntropy):
     reduction: Literal["mean", "sum"] = "mean"
 
 
-class Center(CrossEntropy):
+class Center(CrossEntropy, frozen=True):
     """Cross-entropy plus ``weight`` times a term on the features, see :class:`fer_lib.losses.CenterTerm`."""
 
     has_centers: ClassVar[bool] = True
@@ -146,21 +151,21 @@ class Center(CrossEntropy):
     center_update: Literal["published", "gradient"] = "published"
 
 
-class Island(Center):
+class Island(Center, frozen=True):
     """The same with :class:`fer_lib.losses.IslandTerm`, Cai et al.'s weights."""
 
     weight: NotNegative = 0.01
     lambda1: NotNegative = 10.0
 
 
-class Joint(Island):
+class Joint(Island, frozen=True):
     """The same with gu's weight of 1 (eq. 8); gu gives no lambda1, 0.1 is ours."""
 
     weight: NotNegative = 1.0
     lambda1: NotNegative = 0.1
 
 
-LOSSES = {
+LOSSES: dict[str, type[Any]] = {
     "cross_entropy": CrossEntropy,
     "focal": Focal,
     "focal_li": Focal,
@@ -172,7 +177,7 @@ LOSSES = {
 # ---------------------------------------------------------------- optimisers
 
 
-class Sgd(Part):
+class Sgd(Part, frozen=True):
     """Options of ``torch.optim.SGD``."""
 
     lr: Positive
@@ -185,28 +190,25 @@ class Sgd(Part):
             raise ValueError("nesterov needs a momentum")
 
 
-class Adam(Part):
+class Adam(Part, frozen=True):
     """Options of ``torch.optim.Adam``."""
 
     lr: Positive
-    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
-    eps: Positive = 1e-8
     weight_decay: NotNegative = 0.0
-    amsgrad: bool = False
 
 
-class AdamW(Adam):
+class AdamW(Adam, frozen=True):
     """Options of ``torch.optim.AdamW``."""
 
     weight_decay: NotNegative = 0.01
 
 
-OPTIMISERS = {"sgd": Sgd, "adam": Adam, "adamw": AdamW}
+OPTIMISERS: dict[str, type[Any]] = {"sgd": Sgd, "adam": Adam, "adamw": AdamW}
 
 # ---------------------------------------------------------------- schedules of the learning rate
 
 
-class Constant(Part):
+class Constant(Part, frozen=True):
     """The optimiser's own rate throughout."""
 
     def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
@@ -220,7 +222,7 @@ class Constant(Part):
         return 1.0
 
 
-class Step(Constant):
+class Step(Constant, frozen=True):
     """From epoch ``start`` on, times ``factor`` every ``every`` epochs."""
 
     start: Whole
@@ -231,32 +233,29 @@ class Step(Constant):
         return self.factor ** max(0, (int(progress) - self.start) // self.every)
 
 
-class Cosine(Constant):
-    """To ``floor`` at the end, after a linear warm-up of ``warmup`` epochs."""
+class Cosine(Constant, frozen=True):
+    """To 0 at the end, after a linear warm-up of ``warmup`` epochs."""
 
     warmup: NotNegative = 0
-    floor: Share = 0.0
 
     def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
         if progress < self.warmup:
             return (progress + 1e-3) / (self.warmup + 1e-3)
         done = (progress - self.warmup) / max(epochs - self.warmup, 1e-9)
-        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
+        return (1 + math.cos(math.pi * done)) / 2
 
 
-class OneCycle(Constant):
-    """Linear from 1/25 to 1 at ``peak`` of the way, then cosine to 1/10,000."""
-
-    peak: BelowOne = 0.3
+class OneCycle(Constant, frozen=True):
+    """Linear from 1/25 to 1 at three tenths of the way, then cosine to 1/10,000."""
 
     def share(self, progress: float, epochs: int, scores: Sequence[float]) -> float:
-        done = progress / epochs
-        if done < self.peak:
-            return 1 / 25 + (1 - 1 / 25) * done / self.peak
-        return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (done - self.peak) / (1 - self.peak))) / 2
+        done, peak = progress / epochs, 0.3
+        if done < peak:
+            return 1 / 25 + (1 - 1 / 25) * done / peak
+        return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (done - peak) / (1 - peak))) / 2
 
 
-class Plateau(Constant):
+class Plateau(Constant, frozen=True):
     """Times ``factor`` after ``patience`` epochs without a better score."""
 
     factor: Annotated[float, Meta(gt=0, le=1)]
@@ -271,12 +270,18 @@ class Plateau(Constant):
         return rate
 
 
-SCHEDULES = {"constant": Constant, "step": Step, "cosine": Cosine, "one_cycle": OneCycle, "plateau": Plateau}
+SCHEDULES: dict[str, type[Constant]] = {
+    "constant": Constant,
+    "step": Step,
+    "cosine": Cosine,
+    "one_cycle": OneCycle,
+    "plateau": Plateau,
+}
 
 # ---------------------------------------------------------------- balance
 
 
-class Often(Part):
+class Often(Part, frozen=True):
     """How often a class occurs in an epoch: so many pictures, or this many times its own."""
 
     count: Whole | None = None
@@ -285,3 +290,7 @@ class Often(Part):
     def __post_init__(self) -> None:
         if (self.count is None) == (self.factor is None):
             raise ValueError("give a count or a factor")
+
+    def of(self, pictures: int) -> int:
+        """How often a class of so many pictures occurs."""
+        return round(self.factor * pictures) if self.factor is not None else self.count or 0

@@ -17,8 +17,10 @@ from filelock import FileLock
 
 from fer_lib.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]
-"""The checkout this library runs from (it is installed in editable form)."""
+PACKAGE = Path(__file__).resolve().parent
+"""The library's own folder."""
+ROOT = PACKAGE.parent
+"""The checkout that the library runs from; of a wheel the folder that it was installed in, see :func:`in_checkout`."""
 LONGEST_NAME = 230
 """Bytes of a file's name, so that there is room for the name of its unfinished form."""
 
@@ -26,12 +28,26 @@ LONGEST_NAME = 230
 # ---------------------------------------------------------------- where
 
 
+def in_checkout() -> bool:
+    """Whether the library runs from its checkout, or a copy of part of it, and not from a wheel."""
+    return (ROOT / "notebooks").is_dir() and not (PACKAGE / "shipped").is_dir()
+
+
 def anchor() -> Path:
     """The folder that relative paths in settings and notebooks count from, wherever a kernel or a shell stands.
 
     It is the checkout; where there is none, as after the installation of a wheel, the current folder.
     """
-    return ROOT if (ROOT / "notebooks").is_dir() else Path.cwd()
+    return ROOT if in_checkout() else Path.cwd()
+
+
+def shipped(name: str) -> Path:
+    """A folder of the repository that a wheel brings along as well (:mod:`workflow.wheel`).
+
+    Args:
+        name: ``notebooks`` or ``results/checkpoints``.
+    """
+    return ROOT / name if in_checkout() else PACKAGE / "shipped" / name
 
 
 def user_path(text: str | Path) -> Path:
@@ -126,7 +142,7 @@ def check_output(path: Path, inputs: Iterable[Path] = (), *, folder: bool = Fals
         raise UserError(f"{path}: is read as input; choose another place for the output")
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file whole or not at all.
 
     A link stays one: what it points to is written. A device or a pipe is given the content, a file that is there
@@ -134,11 +150,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Args:
         path: the file; its folder must exist.
-        write: receives the open binary file to fill.
+        content: what it holds, or what fills the open binary file.
 
     Raises:
         OSError: no space or no permission, naming the file; the old file, if any, is untouched.
     """
+    write = content if callable(content) else lambda file: file.write(content)
     target = path.resolve() if path.is_symlink() else path
     partial = _partial(target)
     try:
@@ -216,7 +233,7 @@ def _partial(target: Path) -> Path:
 def _fill(partial: Path, write: Callable[[BinaryIO], object], old: os.stat_result | None = None) -> None:
     """Write an unfinished file down to the disk, with the mode and the owner of what it will replace."""
     with FileLock(partial), open(partial, "wb") as file:
-        if old:
+        if old and hasattr(os, "fchown"):  # Windows keeps neither a mode nor an owner of this kind
             os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
             with suppress(PermissionError):  # only root may give files away
                 os.fchown(file.fileno(), old.st_uid, old.st_gid)
@@ -236,6 +253,8 @@ def _sweep(target: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
+    if os.name == "nt":  # where a signal of 0 ends the process that it asks about; the lock tells
+        return False
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -84,12 +84,15 @@ def load_file(path: Path) -> ModuleType:
     for old in [key for key, module in sys.modules.items() if getattr(module, "__file__", None) in own]:
         del sys.modules[old]
     spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path}: no Python file")
+    load = spec.loader.exec_module
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     module.__dict__["_fer_sources"] = sources
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     try:
-        _run(lambda: spec.loader.exec_module(module), str(path))
+        _run(lambda: load(module), str(path))
     except BaseException:
         del sys.modules[name]
         raise
@@ -109,7 +112,7 @@ def _run(act: Callable[[], Any], where: str) -> Any:
 # ---------------------------------------------------------------- registering
 
 
-def register(kind: str, name: str, make: Callable, taken: Container[str], *, about: str = "") -> None:
+def register(kind: str, name: str, make: Callable[..., Any], taken: Container[str], *, about: str = "") -> None:
     """Note a part's code. A part of one's own may be registered again, as when a notebook's cell is run again.
 
     Args:
@@ -130,12 +133,12 @@ def register(kind: str, name: str, make: Callable, taken: Container[str], *, abo
     CODE[key] = digest_of(make, about)
 
 
-def default_name(make: Callable) -> str:
+def default_name(make: Callable[..., Any]) -> str:
     """A name for a class, from its own: ``myattention`` of ``MyAttention``."""
     return re.sub(r"[^a-z0-9]", "", make.__name__.lower())
 
 
-def options_of(make: Callable, where: str, given: str) -> type[Part]:
+def options_of(make: Callable[..., Any], where: str, given: str) -> type[Any]:
     """The options of a constructor as checked data, from its annotations and defaults.
 
     Args:
@@ -175,7 +178,7 @@ def _kind(hint: Any, default: Any) -> Any:
 # ---------------------------------------------------------------- what the code is
 
 
-def digest_of(make: Callable, about: str = "") -> str:
+def digest_of(make: Callable[..., Any], about: str = "") -> str:
     """SHA-256, hexadecimal, of a class's or function's file and of every file of its own folder or package that it
     imports, or of the cell of a notebook that defines it.
 
@@ -194,7 +197,7 @@ def digest_of(make: Callable, about: str = "") -> str:
     return digest.hexdigest()
 
 
-def _file_of(make: Callable) -> str:
+def _file_of(make: Callable[..., Any]) -> str:
     """The file that defines a class or function; of a notebook's cell the name that Python has for it."""
     try:
         return inspect.getfile(make)

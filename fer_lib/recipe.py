@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from msgspec import Meta
+from typing import TYPE_CHECKING, Any, Literal
 
 from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
 from fer_lib.data.catalog import KNOWN, classes_of, known_dataset
@@ -28,9 +26,14 @@ SELF_EVIDENT = ("name", "title", "dataset", "seeds", "sources")
 """Fields that need no source: a recipe's name says its dataset, and seeds are how often it is run, not how."""
 NO_PART = ("title", "seeds", "sources")
 """Fields that are no part of a run's identity."""
-Protocol = Literal[tuple(PROTOCOLS)]
 PRECISIONS = ("float32", "bfloat16", "float16")
-Precision = Literal[PRECISIONS]
+if TYPE_CHECKING:  # a checker of types sees texts, as it cannot run the right-hand sides below
+    Protocol = str
+    Precision = str
+    Views = str
+    Recorded = dict[str, Any]
+else:
+    Protocol, Precision, Views = Literal[tuple(PROTOCOLS)], Literal[PRECISIONS], Literal[tuple(VIEWS)]
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Recipe:
     """A name of :func:`fer_lib.models.create_model`."""
     augment: dict[str, Any]
     """Fields of :class:`fer_lib.parts.Augment`."""
-    test_views: Literal[tuple(VIEWS)]
+    test_views: Views
     """The views averaged at test time."""
     loss: dict[str, Any]
     """``name`` and options of :data:`fer_lib.parts.LOSSES`."""
@@ -62,12 +65,6 @@ class Recipe:
     model_options: dict[str, Any] = field(default_factory=dict)
     clamp_gradient: Positive | None = None
     """Every gradient element is clamped to plus or minus this."""
-    clip_norm: Positive | None = None
-    """The gradient of the net as a whole is scaled down to this Euclidean length, after the clamp."""
-    ema: Annotated[float, Meta(gt=0, lt=1)] | None = None
-    """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
-    early_stopping: Count | None = None
-    """End the training after this many epochs without a better validation accuracy."""
     pretrained: str | None = None
     """ImageNet weights the net starts from, a name of :func:`fer_lib.models.load_pretrained`."""
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -135,8 +132,9 @@ class Recipe:
 
 
 _Fields = checked_fields(Recipe, without=("code",))
-Recorded = checked_fields(Recipe, without=NO_PART, strict=False)
-"""The values of :meth:`Recipe.training` in a record; an option that a later version took away does no harm there."""
+if not TYPE_CHECKING:
+    Recorded = checked_fields(Recipe, without=NO_PART, strict=False)
+    """The values of :meth:`Recipe.training` in a record; an option that a later version took away does no harm."""
 
 
 def _own_code(recipe: Recipe) -> dict[str, str]:
@@ -167,10 +165,9 @@ def _check_parts(recipe: Recipe) -> None:
         if side < net.least or side != (net.only or side):
             takes = f"{net.only} pixels only" if net.only else f"{net.least} pixels or more"
             raise UserError(f"model {recipe.model} takes pictures of {takes}, augment makes {side}")
-        if (isinstance(schedule, Plateau) or recipe.early_stopping) and recipe.protocol != "official":
-            reader = "early_stopping" if recipe.early_stopping else "the plateau schedule"
+        if isinstance(schedule, Plateau) and recipe.protocol != "official":
             raise UserError(
-                f"{reader} reads the validation accuracy, and protocol {recipe.protocol!r} has no such part"
+                f"the plateau schedule reads the validation accuracy, and protocol {recipe.protocol!r} has no such part"
             )
     _check_data(recipe)
 
@@ -307,7 +304,7 @@ def with_changes(
         UserError: a number below 1, a recipe that the dataset cannot serve, or a setting that a recipe cannot have.
     """
     chosen = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
-    changes = {key: value for key, value in chosen.items() if value is not None}
+    changes: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
     smaller = {"width": width, "layers": None if blocks is None else [blocks] * 4}
     if smaller := {name: value for name, value in smaller.items() if value is not None}:
         changes["model_options"] = recipe.model_options | smaller
@@ -319,7 +316,7 @@ def with_changes(
 
 SETTABLE = tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in (*NO_PART, "name", "code"))
 """What ``--set`` can change: all that decides a training."""
-_EMPTY = {f.name: {} for f in dataclasses.fields(Recipe) if f.default_factory is dict}
+_EMPTY: dict[str, Any] = {f.name: {} for f in dataclasses.fields(Recipe) if f.default_factory is dict}
 """What ``none`` leaves of a table that may be empty."""
 
 
@@ -360,7 +357,7 @@ def _replaced(table: Any, path: Sequence[str], value: Any, setting: str) -> dict
     return {k: v for k, v in {**table, key: value}.items() if v is not None}
 
 
-class About(Part):
+class About(Part, frozen=True):
     """The table ``[paper]`` of a paper's file."""
 
     id: Name
@@ -378,7 +375,7 @@ class About(Part):
     """The recipes of what it is quoted for, and of the plain net beside each, their names without the paper's."""
 
 
-class Ablation(Part):
+class Ablation(Part, frozen=True):
     """A comparison: recipes of the paper against one of them, their names without the paper's."""
 
     baseline: Name
@@ -388,7 +385,7 @@ class Ablation(Part):
     question: Text | None = None
 
 
-class Contradiction(Part):
+class Contradiction(Part, frozen=True):
     """Where a paper contradicts itself, and how we read it."""
 
     place: Text
@@ -396,7 +393,7 @@ class Contradiction(Part):
     reading: Text
 
 
-class Paper(Part):
+class Paper(Part, frozen=True):
     """A paper's file; its claims and recipes are held against types of their own."""
 
     paper: About

@@ -21,14 +21,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta, Struct, defstruct, field
 
+from fer_lib import __version__
 from fer_lib.data.catalog import KNOWN
 from fer_lib.errors import UserError
 from fer_lib.kept import code_digest
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, summary
-from fer_lib.paths import ROOT, npz_bytes, write_atomically
+from fer_lib.paths import ROOT, in_checkout, npz_bytes, write_atomically
 from fer_lib.recipe import Recorded, spec_name
 from fer_lib.schema import Count, Digest, Name, NotNegative, Share, Text, Whole, check
-from fer_lib.selection import RULES, is_exhausted
+from fer_lib.selection import RULES
 
 SCHEMA = 1
 KINDS = ("plain", "tta")
@@ -98,6 +99,7 @@ class _Environment(Struct):
 class _Code(Struct):
     commit: Digest | None
     digest: Digest | None
+    version: Text | None = None
     modified: bool | None = None
 
 
@@ -110,6 +112,9 @@ class _Time(Struct):
     milliseconds_per_picture: Measured | None = None
 
 
+_Metrics: Any = defstruct("Metrics", [(rule, _Chosen) for rule in RULES])
+
+
 class _Content(Struct):
     """What ``run.json`` holds; more than that does no harm."""
 
@@ -117,7 +122,7 @@ class _Content(Struct):
     id: Name
     spec: _Spec
     classes: Annotated[list[Text], Meta(min_length=2)]
-    metrics: defstruct("Metrics", [(rule, _Chosen) for rule in RULES])
+    metrics: _Metrics
     data: _Data
     environment: _Environment
     code: _Code
@@ -152,13 +157,8 @@ class RunRecord:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the spec; with ``early_stopping`` the most there may be, see :attr:`trained_epochs`."""
+        """Epochs that were trained."""
         return self.spec["recipe"]["epochs"]
-
-    @property
-    def trained_epochs(self) -> int:
-        """Epochs that were trained, fewer than :attr:`epochs` where early stopping ended the training."""
-        return self.content["metrics"]["last"]["epoch"]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -276,12 +276,14 @@ def metrics_of(arrays: dict[str, np.ndarray], num_classes: int) -> dict[str, dic
 
 
 def code_version() -> dict[str, Any]:
-    """The checkout's commit and whether it has changes, and a digest of the library's sources.
+    """The library's version and a digest of its sources, and of a checkout its commit and whether it has changes.
 
-    The digest is there even where git is not, as on a machine the tree was copied to.
+    A wheel, or a copy of the tree, has no commit: that of a repository around it is another project's.
     """
-    commit = _git("rev-parse", "HEAD")
+    top = _git("rev-parse", "--show-toplevel") if in_checkout() else ""
+    commit = _git("rev-parse", "HEAD") if top and Path(top).resolve() == ROOT else ""
     return {
+        "version": __version__,
         "commit": commit or None,
         "modified": bool(_git("status", "--porcelain", "--", "fer_lib")) if commit else None,
         "digest": code_digest(),
@@ -337,7 +339,7 @@ def write_record(
     if weights is not None:
         files["weights.safetensors"] = weights
     for name, data in files.items():
-        write_atomically(draft / name, lambda file, data=data: file.write(data))
+        write_atomically(draft / name, data)
     os.rename(draft, folder)
     return RunRecord(folder, content)
 
@@ -491,9 +493,7 @@ def _faults_of_history(record: RunRecord) -> list[str]:
     except Exception as error:
         return [f"{HISTORY}: unreadable ({type(error).__name__})"]
     # Accuracies are rounded in the file, which can only move the best epoch to an earlier one.
-    patience = record.spec["recipe"].get("early_stopping")
-    ended_early = rows < record.epochs and is_exhausted(list(history["val_accuracy"]), patience)
-    if rows != record.epochs and not ended_early:
+    if rows != record.epochs:
         return [f"{HISTORY}: {rows} epochs, the spec has {record.epochs}"]
     faults = []
     for name, column in history.items():

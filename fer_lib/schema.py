@@ -119,8 +119,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _explain(message: str, kind: Any, values: Any) -> str:
     """msgspec's message with the value that it means and, for an unknown key, the nearest ones."""
-    text, path = re.fullmatch(r"(.*?)(?: - at `\$(.*)`)?", message, re.DOTALL).groups("")
-    info, found, name = msgspec.inspect.type_info(kind), values, path.removeprefix(".")
+    text, _, place = message.partition(" - at `$")
+    path = place.removesuffix("`")
+    info: Any = msgspec.inspect.type_info(kind)
+    found, name = values, path.removeprefix(".")
     try:
         for key, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
             info, found = _fields(info).get(key), found[key or int(index)]

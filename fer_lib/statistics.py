@@ -12,7 +12,11 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+
+from fer_lib.extras import from_extra
+
+with from_extra("analysis"):
+    from scipy import optimize, stats
 
 CONFIDENCE = 0.95
 SAMENESS = 0.90
@@ -22,7 +26,7 @@ LARGEST_DETECTABLE = 100.0
 """In standard errors: where the search for the smallest difference ends."""
 
 
-def sample_sd(values: Sequence[float]) -> float:
+def sample_sd(values: Sequence[float] | np.ndarray) -> float:
     """Standard deviation with n - 1; NaN below two values."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
@@ -136,12 +140,13 @@ class Fit:
         single, sameness = (stats.t.ppf((1 + level) / 2, self.freedom) for level in (CONFIDENCE, SAMENESS))
         return [
             Gain(
-                float(gain),
-                *(
-                    float(gain + sign * width * error)
-                    for width in (family.quantile, single, sameness)
-                    for sign in (-1, 1)
-                ),
+                gain=float(gain),
+                low=float(gain - family.quantile * error),
+                high=float(gain + family.quantile * error),
+                low_single=float(gain - single * error),
+                high_single=float(gain + single * error),
+                low_sameness=float(gain - sameness * error),
+                high_sameness=float(gain + sameness * error),
                 smallest=float(family.detectable * error),
                 statistic=float(gain / error) if error else math.copysign(math.inf, gain) if gain else 0.0,
                 family=family,

@@ -25,10 +25,10 @@ def spreadsheet_cell(text: str) -> str:
 
 def signed(points: float) -> str:
     """Points with a true minus sign, one decimal; what rounds to zero has no sign."""
-    return number(points, "+.1f")
+    return formatted(points, "+.1f")
 
 
-def number(value: float | Decimal, form: str) -> str:
+def formatted(value: float | Decimal, form: str) -> str:
     """A number by one of Python's formats, with a true minus sign; what rounds to zero has no sign."""
     text = format(value, form)
     return text.replace("-", "\N{MINUS SIGN}") if re.search("[1-9]", text) else text.lstrip("+-")

@@ -15,6 +15,7 @@ LIBRARY = Path(fer_lib.__file__).parent
 # A module belongs to the floor of the longest name here that is its own or a package it lies in.
 FLOORS = {
     "fer_lib.errors": 0,
+    "fer_lib.extras": 0,
     "fer_lib.schema": 0,
     "fer_lib.parts": 0,
     "fer_lib.nets": 0,

@@ -24,7 +24,6 @@ BILINEAR = InterpolationMode.BILINEAR
 EVERYTHING = {
     "crop": 44,
     "flip": 0.5,
-    "vertical_flip": 0.5,
     "rotate": [-30, 30, 0.8],
     "shear": [-10, 10],
     "scale": [0.8, 1.2],
@@ -79,9 +78,8 @@ def erase(x, d):
     return V.erase(x, *box, torch.tensor(0.25))
 
 
-def flips(x, d):
-    x = V.hflip(x) if d("flip") else x
-    return V.vflip(x) if d("vertical_flip") else x
+def flip(x, d):
+    return V.hflip(x) if d("flip") else x
 
 
 COUNTERPARTS = {
@@ -89,12 +87,8 @@ COUNTERPARTS = {
     "crop": ({"crop": 44}, crop),
     "resize": ({"resize": 84}, lambda x, d: enlarge(x)),
     "crop, resize": ({"crop": 44, "resize": 84}, lambda x, d: enlarge(crop(x, d))),
-    "crop, resize, flips": (
-        {"crop": 44, "resize": 63, "flip": 0.5, "vertical_flip": 0.5},
-        lambda x, d: enlarge(flips(crop(x, d), d), 63),
-    ),
-    "flip": ({"flip": 0.5}, lambda x, d: V.hflip(x) if d("flip") else x),
-    "vertical flip": ({"vertical_flip": 0.5}, lambda x, d: V.vflip(x) if d("vertical_flip") else x),
+    "crop, resize, flip": ({"crop": 44, "resize": 63, "flip": 0.5}, lambda x, d: enlarge(flip(crop(x, d), d), 63)),
+    "flip": ({"flip": 0.5}, flip),
     "area": ({"area": [0.3, 1]}, resized_crop),
     "area, resize": ({"area": [0.3, 1], "resize": 75}, lambda x, d: resized_crop(x, d, 75)),
     "resize, light and box": (
@@ -109,7 +103,7 @@ COUNTERPARTS = {
     "contrast": ({"contrast": [0, 3]}, lambda x, d: V.adjust_contrast(x, d("contrast"))),
     "gamma": ({"gamma": [0.3, 3]}, lambda x, d: V.adjust_gamma(x, d("gamma"))),
     "erase": ({"erase": {"p": 0.7, "value": 0.25}}, erase),
-    "affine, crop, flips": (
+    "affine, crop, flip": (
         {
             "rotate": [-45, 45],
             "shear": [-20, 20],
@@ -117,14 +111,10 @@ COUNTERPARTS = {
             "shift": [-0.2, 0.2],
             "crop": 44,
             "flip": 0.5,
-            "vertical_flip": 0.5,
         },
-        lambda x, d: flips(crop(affine(x, d), d), d),
+        lambda x, d: flip(crop(affine(x, d), d), d),
     ),
-    "area, flips": (
-        {"area": [0.5, 1], "flip": 0.5, "vertical_flip": 0.5},
-        lambda x, d: flips(resized_crop(x, d), d),
-    ),
+    "area, flip": ({"area": [0.5, 1], "flip": 0.5}, lambda x, d: flip(resized_crop(x, d), d)),
     "light and box": (
         {"brightness": [0.5, 2], "contrast": [0.5, 2], "gamma": [0.5, 2], "erase": {"p": 1, "value": 0.25}},
         lambda x, d: erase(
@@ -208,7 +198,7 @@ def test_pictures_are_left_as_they_are():
 def test_pictures_stay_at_their_place():
     """Every picture has a grey of its own; whatever the geometry, its middle keeps it."""
     greys = torch.arange(1, 256, dtype=torch.uint8)
-    geometry = {key: EVERYTHING[key] for key in ("crop", "flip", "vertical_flip", "rotate", "shear", "scale")}
+    geometry = {key: EVERYTHING[key] for key in ("crop", "flip", "rotate", "shear", "scale")}
     augmentation, draws = drawn(geometry, 255)
     result = raw(augmentation.apply(greys[:, None, None].expand(-1, SIZE, SIZE), draws))
     torch.testing.assert_close(result[:, 0, 22, 22] * 255, greys.float(), atol=1e-2, rtol=0)
@@ -259,7 +249,7 @@ def test_a_gpu_gives_what_the_cpu_gives():
 def test_every_parameter_differs_between_pictures():
     recipe = {**EVERYTHING, "area": [0.3, 1], "noise": [0.01, 0.1]}
     _, draws = drawn(recipe, 2000)
-    few = {"flip": 2, "vertical_flip": 2, "left": 20, "top": 20, "window": 15}
+    few = {"flip": 2, "left": 20, "top": 20, "window": 15}
     for column in draws.columns:
         distinct = draws[column].unique()
         least = few.get(column, 20 if column.startswith("erase") else 900)

@@ -7,10 +7,11 @@ import torch
 from torchvision.transforms import v2
 
 from fer_lib.augment import Augmentation
-from fer_lib.bench import measure, published, training
+from fer_lib.bench import attention, measure, published, training
 from fer_lib.bench.measure import Laps, Spread, compare, table
 from fer_lib.bench.training import _Epochs, _Setting, bench_training
 from fer_lib.errors import UserError
+from fer_lib.models.attention import CBAM
 from fer_lib.training.step import TrainStep
 
 CPU = torch.device("cpu")
@@ -112,6 +113,40 @@ def test_mistakes_are_named(setting):
     assert setting.models(["resnet18", "gu:32"]) == [("resnet18", 64), ("gu", 32)]
     with pytest.raises(UserError, match="--seconds 0"):
         bench_training(seconds=0)
+
+
+def test_what_is_timed_of_cbam_is_cbam():
+    torch.manual_seed(0)
+    net, x = CBAM(16), torch.randn(2, 16, 5, 5)
+    for name in ("ours", "amax", "average"):
+        timed = attention.CBAM(16, attention.OURS if name == "ours" else attention.OTHERS[name])
+        timed.load_state_dict(net.state_dict())
+        assert torch.equal(timed(x), net(x)) == (name != "average")
+
+
+def test_the_report_of_cbam(tmp_path, monkeypatch):
+    taken = []
+
+    def measured(ours, other, images, seconds, device, name):
+        taken.append(seconds)
+        for way in (ours, other):
+            way(1)()
+        return {
+            "seconds_per_image": {"ours": vars(Spread(0.01, 0.01, 0.02)), name: vars(Spread(0.04, 0.03, 0.05))},
+            "ratio": vars(Spread(4.0, 3.0, 5.0)), "repeats": 5,
+        }  # fmt: skip
+
+    monkeypatch.setattr(attention, "compare", measured)
+    monkeypatch.setattr(attention, "BATCH", 2)
+    lines = []
+    path = attention.bench_attention(seconds=8, device="cpu", results=tmp_path, say=lines.append)
+    assert sum(taken) == pytest.approx(8)
+    rows = json.loads(path.read_text())["rows"]
+    others = [name for row in rows for name in row["seconds_per_image"] if name != "ours"]
+    assert others == ["amax", "amax", "average", "average", "plain"]
+    assert "ours, img/s       amax, img/s  ratio" in lines[0]
+    with pytest.raises(UserError, match="--seconds 0"):
+        attention.bench_attention(seconds=0)
 
 
 def test_matmul_flops(monkeypatch):

@@ -97,6 +97,19 @@ def test_one_changed_bit_is_noticed(folder):
         read_checkpoint("tiny", folder)
 
 
+def test_a_pointer_in_the_place_of_the_weights_is_named(folder):
+    """As a clone without Git LFS leaves it."""
+    (folder / "tiny.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(UserError, match=r"tiny\.safetensors: a pointer of Git LFS.*git lfs pull"):
+        read_checkpoint("tiny", folder)
+
+
+def test_a_card_that_is_no_text_is_no_card(folder):
+    (folder / "tiny.md").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(UserError, match=r"tiny\.md: missing or without a line"):
+        read_checkpoint("tiny", folder)
+
+
 def test_no_card_no_net(folder):
     (folder / "tiny.md").unlink()
     with pytest.raises(UserError, match=r"tiny\.md: missing"):

@@ -142,6 +142,10 @@ def test_help_loads_neither_torch_nor_numpy():
         ("study show nothing", ["unknown run 'nothing'"]),
         ("study table contrl", ["unknown table 'contrl': did you mean control"]),
         ("study tables --results nowhere", ["--results", "'nowhere' is no folder"]),
+        ("checkpoint a --results nowhere", ["--results", "'nowhere' is no folder"]),
+        ("export a --results nowhere", ["--results", "'nowhere' is no folder"]),
+        ("study run --results /dev/null", ["--results", "'/dev/null' is a file"]),
+        ("train narrow/none/fer2013 --results /dev/null", ["--results", "'/dev/null' is a file"]),
         ("study status --results nowhere", ["--results", "'nowhere' is no folder"]),
         ("study status --papers lii", ["unknown paper 'lii': did you mean li?"]),
         ("study table", ["required: TABLE"]),
@@ -182,7 +186,7 @@ def test_a_file_where_a_folder_is_needed_is_named(fer, tmp_path):
     (tmp_path / "results").write_text("")
     status, _, err = fer("train", RECIPE, "--device", "cpu", "--results", tmp_path / "results")
     assert status == 2
-    assert_one_line(err, str(tmp_path / "results"), "Not a directory")
+    assert_one_line(err, str(tmp_path / "results"), "is a file, where a folder is needed")
 
 
 @pytest.mark.heavy

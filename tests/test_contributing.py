@@ -112,12 +112,10 @@ def copy(tmp_path_factory):
     changed = recipe.replace('"none/fer2013"', '"cbam/toy"').replace('"fer2013"', '"toy"')
     edit("papers/fifth.toml", "", f"{PAPER}\n[[recipe]]{changed}")
     edit("data/toy.py", "", READER)
-    edit("data/catalog.py", "KNOWN = {", 'KNOWN = {\n    "toy": Known("toys", FER2013_CLASSES, ("official",)),')
     edit(
-        "data/catalog.py", '        if name == "synthetic":',
-        '        if name == "toy":\n            from fer_lib.data.toy import read_toy\n\n'
-        '            return read_toy(data_root(root))\n        if name == "synthetic":',
-    )  # fmt: skip
+        "data/catalog.py", "KNOWN = {", 'KNOWN = {\n    "toy": Known("toys", FER2013_CLASSES, ("official",), read_toy),'
+    )
+    edit("data/catalog.py", "from fer_lib.data.walk", "from fer_lib.data.toy import read_toy\nfrom fer_lib.data.walk")
     return root
 
 

@@ -39,6 +39,31 @@ def test_a_sound_cpu(findings):
     assert one == other
 
 
+def test_data_that_are_missing_and_data_that_are_broken(findings, tmp_path, monkeypatch):
+    assert findings(seconds=0)["fer2013"].text == f"not in {tmp_path}"
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n3,7 7,Training\n")
+    found = findings(seconds=0)["fer2013"]
+    assert found.sound is False
+    assert "fer2013.csv, line 2: 2 pixels instead of 2,304" in found.text
+    (tmp_path / "fer2013.csv").unlink()
+    monkeypatch.setattr(doctor, "KAGGLE", tmp_path)
+    assert "Add Input" in findings(seconds=0)["fer2013"].remedy
+
+
+@pytest.mark.parametrize(
+    ("variable", "lasting"), [("COLAB_RELEASE_TAG", "/content/drive"), ("KAGGLE_KERNEL_RUN_TYPE", "/kaggle/working")]
+)
+def test_results_that_a_session_takes_with_it(findings, monkeypatch, variable, lasting):
+    assert findings(seconds=0)["results"].sound
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("FER_RESULTS", "/content/fer/results")
+    lost = findings(seconds=0)["results"]
+    assert lost.sound is False
+    assert lasting in lost.remedy
+    monkeypatch.setenv("FER_RESULTS", f"{lasting}/fer/results")
+    assert findings(seconds=0)["results"].sound
+
+
 def test_what_would_begin_too_late_is_left_out(findings):
     found = findings(seconds=0)
     assert {found[what].sound for what in ("step in float32", "stopped and resumed")} == {None}
@@ -77,15 +102,34 @@ def test_a_training_that_goes_on_with_other_weights_is_a_fault(findings, monkeyp
     assert "that of a training at one go" in finding.text
 
 
-def test_what_a_gpu_is_asked():
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU, pretended."""
+
+    def gpu(name, major, minor, made_for=("sm_75", "sm_80", "sm_90")):
+        properties = SimpleNamespace(name=name, major=major, minor=minor, total_memory=24 * 2**30)
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: made_for)
+        monkeypatch.setattr(torch.version, "cuda", "13.2")
+
+    return gpu
+
+
+def test_what_a_gpu_is_asked(gpu):
+    gpu("NVIDIA A10", 8, 6)
     asked = [what for what, _ in doctor._checks(torch.device("cuda"))]
     assert [what for what in asked if what.startswith("recorded")] == [
         "recorded, float32", "recorded, bfloat16", "recorded, float16",
     ]  # fmt: skip
     assert {what.split("/")[0] for what in asked if what.endswith("/fer2013")} == {"li", "hu", "gu", "zhang"}
+    gpu("Tesla T4", 7, 5)
+    asked = [what for what, _ in doctor._checks(torch.device("cuda"))]
+    assert [what for what in asked if "16" in what] == ["step in float16", "recorded, float16"]
 
 
-def test_a_recorded_step_is_held_against_the_plain_one(monkeypatch):
+def test_a_recorded_step_is_held_against_the_plain_one(monkeypatch, gpu):
+    gpu("NVIDIA A10", 8, 6)
     checks, plain = dict(doctor._checks(torch.device("cuda"))), []
     assert len(checks) > 5
     dataset = doctor.synthetic(train=16, val=8, test=8)
@@ -108,14 +152,15 @@ def test_a_recorded_step_is_held_against_the_plain_one(monkeypatch):
         doctor._like(recipe, dataset, CPU, plain, recorded=True)
 
 
-@pytest.mark.parametrize(
-    ("made_for", "sound"), [(["sm_80", "sm_90"], True), (["sm_80", "sm_100"], True), (["sm_70", "sm_90"], False)]
-)
-def test_a_gpu_that_this_torch_was_not_made_for_is_named(made_for, sound, monkeypatch):
-    properties = SimpleNamespace(name="NVIDIA A10", major=8, minor=6, total_memory=24 * 2**30)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
-    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: made_for)
+def test_gpus_are_described(gpu):
+    gpu("NVIDIA A10", 8, 6)
+    assert doctor._gpu(torch.device("cuda", 0)) == Finding("cuda:0", "NVIDIA A10, 24 GiB, trains in bfloat16")
+    gpu("Tesla T4", 7, 5)
     finding = doctor._gpu(torch.device("cuda", 0))
-    assert finding.sound is sound
-    assert finding.text.startswith("NVIDIA A10, 24 GiB, sm_86")
-    assert isinstance(finding, Finding)
+    assert finding.text.endswith("trains in float16")
+    assert "no bfloat16" in finding.remedy
+    gpu("Tesla P100", 6, 0)
+    finding = doctor._gpu(torch.device("cuda", 1))
+    assert finding.sound is False
+    assert finding.text.startswith("Tesla P100 is sm_60, for which this torch is not made")
+    assert "passed over" in finding.remedy

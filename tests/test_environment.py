@@ -13,7 +13,20 @@ from packaging.utils import canonicalize_name
 from fer_lib.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-WANTED = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = {name: [Requirement(line) for line in lines] for name, lines in PROJECT["optional-dependencies"].items()}
+
+
+def flat(requirements: list[Requirement]) -> list[Requirement]:
+    """Requirements, and those of our own extras in the place of their names."""
+    found = []
+    for wanted in requirements:
+        own = wanted.name == PROJECT["name"]
+        found += [inner for extra in wanted.extras for inner in flat(EXTRAS[extra])] if own else [wanted]
+    return list({str(wanted): wanted for wanted in found}.values())
+
+
+CORE = [Requirement(line) for line in PROJECT["dependencies"]]
+WANTED = CORE + flat(EXTRAS["all"])
 LINES = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.strip()]
 
 

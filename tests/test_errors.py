@@ -42,5 +42,7 @@ def test_exhausted_memory_is_known_by_what_each_library_really_raises(library):
 def test_other_errors_are_no_lack_of_memory():
     assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert is_out_of_memory(ImportError("cv2.abi3.so: failed to map segment from shared object"))
+    assert not is_out_of_memory(ImportError("cv2.abi3.so: cannot open shared object file"))
     for other in (OSError(errno.ENOSPC, "No space left on device"), RuntimeError("shape mismatch"), ValueError()):
         assert not is_out_of_memory(other)

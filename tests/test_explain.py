@@ -301,6 +301,18 @@ def test_randomised_net_keeps_the_sizes_of_its_weights_and_forgets_the_rest():
     assert all(torch.equal(a, b) for a, b in zip(other.state_dict().values(), again.state_dict().values(), strict=True))
 
 
+def test_a_net_and_pictures_of_few_bits_are_explained():
+    torch.manual_seed(0)
+    net = create_model("resnet18_cbam", width=16).eval()
+    pictures = torch.randn(2, 1, 32, 32).bfloat16()
+    few = create_model("resnet18_cbam", width=16).bfloat16().eval()
+    few.load_state_dict(net.state_dict())
+    rounded = create_model("resnet18_cbam", width=16).eval()
+    rounded.load_state_dict(few.state_dict())
+    np.testing.assert_array_equal(heat_maps(few, pictures, [0, 1]), heat_maps(rounded, pictures.float(), [0, 1]))
+    assert next(few.parameters()).dtype == torch.bfloat16
+
+
 def test_wrapped_nets_have_the_maps_of_the_net_within():
     torch.manual_seed(0)
     net = create_model("resnet18_cbam", width=16).eval()

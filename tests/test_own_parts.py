@@ -35,7 +35,7 @@ class MyAttention(nn.Module):
 @pytest.fixture(autouse=True)
 def tables_as_before():
     """What a test registers is gone after it."""
-    tables = (nets.BLOCKS, grammar.MODULES, parts.LOSSES, losses.LOSSES, catalog.KNOWN, catalog._OWN, plugins.CODE)
+    tables = (nets.BLOCKS, grammar.MODULES, parts.LOSSES, losses.LOSSES, catalog.KNOWN, plugins.CODE)
     before = [dict(table) for table in tables]
     yield
     for table, content in zip(tables, before, strict=True):

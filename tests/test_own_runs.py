@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,72 +15,9 @@ from test_own_parts import GATE
 
 import fer_lib
 from fer_lib.data import synthetic
+from fer_lib.paths import ROOT
 
 pytestmark = pytest.mark.heavy
-
-PAPER = """
-[paper]
-id = "mine"
-title = "Modules of mine"
-authors = "I"
-idea = "a gate of a plug-in, a loss and pictures of this folder"
-
-[[ablation]]
-baseline = "plain/mine"
-recipes = ["gate/mine"]
-
-[[recipe]]
-name = "plain/mine"
-title = "plain net"
-dataset = "mine"
-protocol = "official"
-model = "resnet18"
-model_options = { width = 8, layers = [1, 1, 1, 1] }
-augment = { crop = 24 }
-test_views = "one"
-loss = { name = "doubled" }
-optimizer = { name = "sgd", lr = 0.05 }
-schedule = { name = "constant" }
-batch_size = 14
-epochs = 1
-
-[recipe.sources]
-model = "mine"
-model_options = "mine"
-augment = "mine"
-test_views = "mine"
-loss = "mine"
-optimizer = "mine"
-schedule = "mine"
-batch_size = "mine"
-epochs = "mine"
-
-[[recipe]]
-name = "gate/mine"
-title = "plain net + gate"
-extends = "plain/mine"
-model = "resnet18_myattention"
-
-[recipe.sources]
-model = "mine"
-"""
-PARTS = """
-from fer_lib.data import FER2013_CLASSES, register_dataset, synthetic
-from fer_lib.losses import CrossEntropy, register_loss
-
-
-@register_loss
-class Doubled(CrossEntropy):
-    def forward(self, logits, targets, features=None):
-        return 2 * super().forward(logits, targets)
-
-
-def few():
-    return synthetic(train=28, val=14, test=14)
-
-
-register_dataset("mine", few, FER2013_CLASSES)
-"""
 
 
 @pytest.fixture
@@ -157,36 +93,20 @@ def test_a_paper_of_ones_own_with_a_plug_in(fer, tmp_path):
     (site / "gateplug.py").write_text(
         f"{GATE}\n\ndef register():\n    from fer_lib.models import register_block\n\n    register_block(MyAttention)\n"
     )
-    (papers / "mine.toml").write_text(PAPER)
-    (papers / "parts.py").write_text(PARTS)
+    page = (ROOT / "docs" / "howto" / "own_paper.md").read_text()
+    for name, text in re.findall(r"^```\w+\n# papers/(\w+\.\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        (papers / name).write_text(text.replace("resnet18_gate", "resnet18_myattention"))
     setting = {"path": [str(site)], "FER_PAPERS": str(papers), "FER_RESULTS": ""}
 
-    assert "mine/gate/mine" in fer("recipes", "mine", **setting)
+    assert "mine/gate/drawn" in fer("recipes", "mine", **setting)
     fer("study", "run", "--papers", "mine", "--seeds", 1, "--jobs", 2, "--device", "cpu", **setting)
     runs = contents(papers / "results" / "runs")  # not among the study's
     assert {run["spec"]["recipe"]["name"]: set(run["spec"]["recipe"]["code"]) for run in runs.values()} == {
-        "mine/plain/mine": {"dataset mine", "loss doubled"},
-        "mine/gate/mine": {"block myattention", "dataset mine", "loss doubled"},
+        "mine/plain/drawn": {"dataset drawn", "loss doubled"},
+        "mine/gate/drawn": {"block myattention", "dataset drawn", "loss doubled"},
     }
     rows = list(csv.DictReader(io.StringIO(fer("study", "table", "control", "--csv", **setting))))
-    (row,) = (row for row in rows if row["recipe"] == "mine/gate/mine")
+    (row,) = (row for row in rows if row["recipe"] == "mine/gate/drawn")
     assert (row["reading"], row["seeds"]) == ("too few: 1 of 3 seeds", "1")
     compared = fer("compare", "myattention", "--check", **setting)
     assert "FAULT" not in compared
-
-
-def test_the_how_to(fer, tmp_path):
-    text = (Path(__file__).parents[1] / "docs" / "howto" / "own_module.md").read_text()
-    for block in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL):
-        (tmp_path / block[0]).write_text(block[1])
-    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-    assert len(commands) == 3
-    outputs = [fer(*shlex.split(line)[1:]) for line in commands]
-    assert "FAULT" not in outputs[0]
-    assert outputs[2].splitlines()[-1].endswith("index.html")
-    rows = list(csv.DictReader((tmp_path / "results/own/compare/narrow-none-myattention-synthetic/table.csv").open()))
-    assert [row["seeds"] for row in rows[:2]] == ["3", "3"]
-    assert {row["standing"] for row in rows[1:2]} == {"yours"}
-    (tmp_path / "papers").mkdir()
-    (tmp_path / "parts.py").rename(tmp_path / "papers" / "parts.py")
-    assert "FAULT" not in fer("compare", "gate", "--check", FER_PAPERS=str(tmp_path / "papers"))

@@ -15,7 +15,7 @@ from fer_lib.paths import check_output, results_dir, setting_path, user_path, wr
 
 
 def put(path, text="new"):
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, text.encode())
 
 
 # ---------------------------------------------------------------- where

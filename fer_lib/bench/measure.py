@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from fer_lib.models.describe import wait_for
 from fer_lib.paths import write_atomically
 from fer_lib.queue.pace import benchmark_path
 from fer_lib.queue.train import environment
@@ -37,29 +38,31 @@ class Spread:
 
 
 def compare(
-    ours: Work, published: Work, images: int, seconds: float, device: torch.device
+    ours: Work, other: Work, images: int, seconds: float, device: torch.device, name: str = "published"
 ) -> dict[str, dict[str, float] | int]:
     """Time both ways in turns, so that whatever else the machine does falls on both.
 
     Args:
         ours: our way.
-        published: the other.
+        other: the other.
         images: pictures in one round of either.
         seconds: how long to measure; each way gets as many rounds a repeat as fit.
         device: waited for before the clock is read.
+        name: of the other way.
 
     Returns:
-        Seconds per image of both ways and the ratio, each as :class:`Spread`, and the number of repeats.
+        Seconds per image of both ways and the ratio, the other's to ours, each as :class:`Spread`, and the number of
+        repeats.
     """
     share = seconds / (2 * REPEATS)
-    prepared = [_prepare(work, share, device) for work in (ours, published)]
+    prepared = [_prepare(work, share, device) for work in (ours, other)]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(REPEATS):
         for (act, rounds), found in zip(prepared, times, strict=True):
             found.append(_clock(act, device) / (rounds * images))
     ratios = [theirs / own for own, theirs in zip(*times, strict=True)]
     return {
-        "seconds_per_image": {"ours": vars(Spread.of(times[0])), "published": vars(Spread.of(times[1]))},
+        "seconds_per_image": {"ours": vars(Spread.of(times[0])), name: vars(Spread.of(times[1]))},
         "ratio": vars(Spread.of(ratios)),
         "repeats": REPEATS,
     }
@@ -76,16 +79,11 @@ def _prepare(work: Work, seconds: float, device: torch.device) -> tuple[Callable
 
 
 def _clock(act: Callable[[], None], device: torch.device) -> float:
-    _wait(device)
+    wait_for(device)
     started = time.perf_counter()
     act()
-    _wait(device)
+    wait_for(device)
     return time.perf_counter() - started
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 class Laps:
@@ -101,12 +99,13 @@ class Laps:
             now = torch.cuda.Event(enable_timing=True)
             now.record()
         else:
+            wait_for(self._device)
             now = time.perf_counter()
         self._marks.append((name, now))
 
     def shares(self) -> dict[str, float]:
         """The share of each name in the time from the first to the last mark."""
-        _wait(self._device)
+        wait_for(self._device)
         spent: dict[str, float] = {}
         for (_, before), (name, after) in zip(self._marks, self._marks[1:], strict=False):
             length = before.elapsed_time(after) if self._device.type == "cuda" else after - before
@@ -132,7 +131,7 @@ def write_report(results: Path, name: str, device: torch.device, rows: list[dict
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": versions,
         "threads": torch.get_num_threads(),
-        "load": [round(value, 2) for value in os.getloadavg()],
+        "load": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,  # not on Windows
         "code": code_version(),
         **more,
         "rows": rows,
@@ -140,7 +139,7 @@ def write_report(results: Path, name: str, device: torch.device, rows: list[dict
     path = benchmark_path(results, name, versions["device"])
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_rounded(content), indent=1) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, text.encode())
     return path
 
 
@@ -155,9 +154,10 @@ def _rounded(value: Any) -> Any:
 def table(rows: list[dict[str, Any]]) -> str:
     """Rows for a reader: pictures a second of both ways, the ratio, and what else a row has."""
     width = max(len(row["what"]) for row in rows)
-    lines = [f"{'':{width}}  ours, img/s  published, img/s  ratio (least to most)"]
+    (other,) = {name for row in rows for name in row["seconds_per_image"]} - {"ours"}
+    lines = [f"{'':{width}}  ours, img/s  {f'{other}, img/s':>16}  ratio (least to most)"]
     for row in rows:
-        ours, theirs = (1 / row["seconds_per_image"][way]["median"] for way in ("ours", "published"))
+        ours, theirs = (1 / row["seconds_per_image"][way]["median"] for way in ("ours", other))
         ratio = row["ratio"]
         lines.append(
             f"{row['what']:{width}}  {ours:11,.1f}  {theirs:16,.1f}"

@@ -125,7 +125,6 @@ class _Epochs:
             model=net.train(),
             loss=loss.to(device),
             optimizer=optimizer,
-            average=None,
             augmentation=self.augmentation if laps is None else _Marked(self.augmentation, laps),
             images=images,
             labels=labels,

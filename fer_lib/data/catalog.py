@@ -7,19 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from fer_lib.data import ckplus, fer2013
 from fer_lib.data.ckplus import read_ck48, read_original
 from fer_lib.data.dataset import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset
-from fer_lib.data.fer2013 import read_csv, read_folders, read_train_test
-from fer_lib.data.ferplus import TREE, add_votes, read_tree, with_majority_labels
-from fer_lib.data.folder import innermost, read_folder, split_folders, subfolders
+from fer_lib.data.fer2013 import holds_fer2013, read_csv, read_folders, read_train_test
+from fer_lib.data.ferplus import TREE, add_votes, has_pictures, read_tree, with_majority_labels
+from fer_lib.data.folder import holds_classes, innermost, read_folder, split_folders, subfolders
 from fer_lib.data.folds import PROTOCOLS
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.data.jaffe import read_jaffe
 from fer_lib.data.rafdb import read_rafdb
 from fer_lib.data.synthetic import synthetic, synthetic_films
+from fer_lib.data.walk import NAMED, is_regular
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import setting_path, user_path
 from fer_lib.plugins import look_up, register
+
+OWN_TERMS = "The pictures' own terms hold for them."
 
 
 class Known(NamedTuple):
@@ -29,28 +33,17 @@ class Known(NamedTuple):
         title: as people write it.
         classes: names, in the order of the labels.
         protocols: that split it, the one for everyday first.
+        load: reads it from the data root.
+        pictures: those that its publisher trains on and those held out; all in the first where it made no split.
+        terms: under which its pictures, and what was trained on them, may be used.
     """
 
     title: str
     classes: tuple[str, ...]
     protocols: tuple[str, ...]
-
-
-def _protocols(first: str, *without: str) -> tuple[str, ...]:
-    return (first, *(name for name in PROTOCOLS if name != first and not name.startswith(without)))
-
-
-KNOWN = {
-    "synthetic": Known("drawn faces", FER2013_CLASSES, _protocols("official", "copied")),
-    "synthetic_films": Known("drawn films", FER2013_CLASSES, _protocols("subject_10fold", "copied", "official")),
-    "fer2013": Known("FER2013", FER2013_CLASSES, _protocols("official", "copied", "subject")),
-    "ferplus": Known("FER+", FER2013_CLASSES, _protocols("official", "copied", "subject")),
-    "ckplus": Known("CK+", CKPLUS_CLASSES, _protocols("subject_10fold", "official")),
-}
-
-
-_OWN: dict[str, Callable[[], FaceDataset]] = {}
-"""What reads the datasets of :func:`register_dataset`."""
+    load: Callable[[Path], FaceDataset]
+    pictures: tuple[int, int] | None = None
+    terms: str = OWN_TERMS
 
 
 def register_dataset(
@@ -77,9 +70,17 @@ def register_dataset(
     for protocol in protocols or [""]:
         if protocol not in PROTOCOLS:
             raise UserError(f"dataset {name}: {unknown('protocol', protocol, PROTOCOLS)}")
+
+    def checked(root: Path) -> FaceDataset:
+        dataset = load()
+        if not isinstance(dataset, FaceDataset):
+            raise UserError(f"dataset {name}: its function gave {type(dataset).__name__}, no FaceDataset")
+        if dataset.classes != tuple(classes):
+            raise UserError(f"dataset {name}: has the classes {list(dataset.classes)}, registered are {tuple(classes)}")
+        return replace(dataset, name=name)
+
     register("dataset", name, load, {*KNOWN, "folder", "own"})
-    KNOWN[name] = Known(title or name, tuple(classes), tuple(protocols))
-    _OWN[name] = load
+    KNOWN[name] = Known(title or name, tuple(classes), tuple(protocols), checked)
 
 
 def known_dataset(name: str) -> Known | None:
@@ -95,6 +96,12 @@ def dataset_title(name: str) -> str:
     return "own pictures" if name == "own" else known.title if known else name
 
 
+def dataset_terms(name: str) -> str:
+    """Under what terms a dataset's pictures may be used."""
+    known = known_dataset(name)
+    return known.terms if known else OWN_TERMS
+
+
 def classes_of(name: str) -> tuple[str, ...]:
     """Class names of a dataset; empty where its folders will say them."""
     known = known_dataset(name)
@@ -106,7 +113,8 @@ _KAGGLE = "challenges-in-representation-learning-facial-expression-recognition-c
 _FER2013_FOLDERS = ("fer2013", "fer2013/fer2013", f"fer2013/{_KAGGLE}", _KAGGLE, "")
 _CK48_FOLDERS = ("ckplus/CK+48", "CK+48", "ckplus/ck/CK+48", "ck/CK+48")
 _CK_ORIGINAL_FOLDERS = ("ckplus", "ckplus/CK+", "CK+", "")
-_FERPLUS_FOLDERS = ("ferplus", "ferplus/data", "fer2013", "fer2013/data", "")
+_FERPLUS_FOLDERS = ("ferplus", "ferplus/data", "FERPlus-master", "FERPlus-master/data", "fer2013", "fer2013/data", "")
+_FERPLUS_LIST = f"{TREE[0]}/label.csv"
 _WRAPPERS = ("archive", "images", "data")  # folders that archives leave about their content
 
 
@@ -114,9 +122,24 @@ class MissingData(UserError):
     """The files of a dataset are not in the data root."""
 
 
+KAGGLE = Path("/kaggle/input")
+"""Where a notebook of Kaggle finds what is attached to it."""
+_MOUNTS = ("*", "datasets/*/*", "competitions/*")  # below it: by name alone, or by owner and name
+
+
 def data_root(root: str | Path | None = None) -> Path:
-    """The folder of the datasets: the argument, else the variable FER_DATA, else ``data`` of the checkout."""
-    return user_path(root) if root else setting_path(os.environ.get("FER_DATA") or "data")
+    """The folder of the datasets: the argument, else the variable FER_DATA, else ``data`` of the checkout, else what is
+    attached to a notebook of Kaggle."""
+    if root:
+        return user_path(root)
+    usual = setting_path(os.environ.get("FER_DATA") or "data")
+    return KAGGLE if KAGGLE.is_dir() and not os.environ.get("FER_DATA") and not usual.is_dir() else usual
+
+
+def _bases(root: Path) -> list[Path]:
+    """The data root; on Kaggle also what is attached, under whatever name."""
+    attached = (folder for mount in _MOUNTS for folder in root.glob(mount)) if root == KAGGLE else ()
+    return [root, *sorted(folder for folder in attached if folder.is_dir())]
 
 
 def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
@@ -135,46 +158,25 @@ def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
     """
     kind, _, path = name.partition(":")
     try:
-        if name == "synthetic":
-            return synthetic()
-        if name == "synthetic_films":
-            return synthetic_films()
-        if name == "fer2013":
-            return _load_fer2013(data_root(root))
-        if name == "ferplus":
-            return _load_ferplus(data_root(root))
-        if name == "ckplus":
-            return _load_ckplus(data_root(root))
         if kind == "folder" and path:
             return _load_folder(setting_path(path))
-        if known_dataset(name):
-            return _load_own(name)
+        if known := known_dataset(name):
+            return known.load(data_root(root))
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
     raise unknown("dataset", name, [*KNOWN, "folder:PATH"])
 
 
-def _load_own(name: str) -> FaceDataset:
-    dataset = _OWN[name]()
-    if not isinstance(dataset, FaceDataset):
-        raise UserError(f"dataset {name}: its function gave {type(dataset).__name__}, no FaceDataset")
-    if dataset.classes != KNOWN[name].classes:
-        raise UserError(
-            f"dataset {name}: has the classes {list(dataset.classes)}, registered are {KNOWN[name].classes}"
-        )
-    return replace(dataset, name=name)
-
-
 def _load_fer2013(root: Path) -> FaceDataset:
-    cache = root / ".cache"
-    for folder in _fer2013_folders(root):
+    cache = root / ".cache" if root != KAGGLE else None  # where nothing can be written
+    for folder in (folder for base in _bases(root) for folder in _fer2013_folders(base)):
         names = {file.name.lower(): file for file in sorted(folder.iterdir(), reverse=True) if file.is_file()}
         single = names.get("fer2013.csv") or names.get("icml_face_data.csv")
         if single:
             dataset = read_csv(single, cache)
         elif "train.csv" in names and "test.csv" in names:
             dataset = read_train_test(names["train.csv"], names["test.csv"], cache)
-        elif {split for split, _ in split_folders(folder)} > {"train"}:
+        elif {split for split, _ in split_folders(folder)} > {"train"} and (root != KAGGLE or holds_fer2013(folder)):
             return read_folders(folder)
         else:
             continue
@@ -185,7 +187,8 @@ def _load_fer2013(root: Path) -> FaceDataset:
         root,
         "fer2013.csv, icml_face_data.csv, train.csv + test.csv or folders train + test",
         _FER2013_FOLDERS,
-        "fetch it with `fer data download fer2013`",
+        "attach it to the notebook (Add Input)" if root == KAGGLE else "fetch it with `fer data download fer2013`",
+        ("pixels", "fer2013.csv"),
     )
 
 
@@ -204,26 +207,31 @@ def _fer2013_folders(root: Path) -> Iterator[Path]:
 def find_votes(root: Path) -> Path | None:
     """The FER+ file ``fer2013new.csv`` in the data root, or None."""
     places = (*_FER2013_FOLDERS, *_FERPLUS_FOLDERS)
-    return next((file for name in places if (file := _find(root, f"{name}/fer2013new.csv")) and file.is_file()), None)
+    found = (_find(base, f"{name}/fer2013new.csv") for base in _bases(root) for name in places)
+    return next((file for file in found if file and file.is_file()), None)
 
 
 def _load_ferplus(root: Path) -> FaceDataset:
-    for name in _FERPLUS_FOLDERS:
-        folder = _find(root, name)
-        if folder and _find(folder, f"{TREE[0]}/label.csv"):
-            return read_tree(folder)
+    folders = (_find(base, name) for base in _bases(root) for name in _FERPLUS_FOLDERS)
+    trees = (folder for folder in folders if folder and _find(folder, _FERPLUS_LIST))
+    tree = max(trees, key=has_pictures, default=None)
+    if tree and has_pictures(tree):
+        return read_tree(tree)
     votes = find_votes(root)
     dataset = _load_fer2013(root) if votes else None
     if dataset is not None and dataset.votes is not None:
         return with_majority_labels(dataset)
     if dataset is not None:
         raise UserError(f"{votes}: {_UNORDERED}; put fer2013.csv into {root / 'fer2013'}")
+    if tree:
+        return read_tree(tree)  # which says what is missing
     raise _missing(
         "FER+",
         root,
         f"fer2013new.csv beside fer2013.csv, or {TREE[0]} with its label.csv",
         _FERPLUS_FOLDERS,
         "`fer data download ferplus` says where to get it",
+        ("Image name", "fer2013new.csv"),
     )
 
 
@@ -237,15 +245,17 @@ def unordered_votes(dataset: FaceDataset, root: Path) -> str:
 
 
 def _load_ckplus(root: Path) -> FaceDataset:
-    for name in _CK48_FOLDERS:
-        folder = _find(root, name)
+    for folder in (_find(base, name) for base in _bases(root) for name in _CK48_FOLDERS):
         if folder and folder.is_dir():
             return read_ck48(folder)
-    for name in _CK_ORIGINAL_FOLDERS:
-        folder = _find(root, name)
+    for folder in (_find(base, name) for base in _bases(root) for name in _CK_ORIGINAL_FOLDERS):
         images, emotions = (folder and _find(folder, part) for part in ("cohn-kanade-images", "Emotion"))
         if images and emotions:
             return read_original(images, emotions)
+    for name in _CK_ORIGINAL_FOLDERS[:-1]:
+        folder = _find(root, name)
+        if folder and holds_classes(folder):
+            return read_ck48(folder)
     raise _missing(
         "CK+",
         root,
@@ -257,27 +267,34 @@ def _load_ckplus(root: Path) -> FaceDataset:
 
 def _load_folder(path: Path) -> FaceDataset:
     inner = innermost(path)
-    if (inner / TREE[0] / "label.csv").is_file():
+    if (inner / _FERPLUS_LIST).is_file():
         return replace(read_tree(inner), name=f"folder:{path.resolve().name}")
     return read_jaffe(inner) or read_rafdb(path) or read_folder(path)
 
 
 def _find(root: Path, name: str) -> Path | None:
-    """A file or folder below the root, whatever its capitals; None if there is none."""
+    """A file or folder below the root, whatever its capitals, spaces and dashes; None if there is none."""
     for part in Path(name).parts:
         exact = root / part
         if not exact.exists():
-            folder = root.iterdir() if root.is_dir() else []
-            exact = min((path for path in folder if path.name.lower() == part.lower()), default=None)
-            if exact is None:
+            alike = [path for path in (root.iterdir() if root.is_dir() else []) if _plain(path.name) == _plain(part)]
+            if not alike:
                 return None
+            exact = min(alike)
         root = exact
     return root if root.exists() else None
 
 
-def _missing(title: str, root: Path, wanted: str, folders: tuple[str, ...], remedy: str) -> MissingData:
+def _plain(name: str) -> str:
+    """A name as all ways to write it have it: FER-2013 is fer2013, CK48 is CK+48."""
+    return re.sub(r"[^\w.]|_", "", name.lower())
+
+
+def _missing(
+    title: str, root: Path, wanted: str, folders: tuple[str, ...], remedy: str, table: tuple[str, str] = ("", "")
+) -> MissingData:
     places = ", ".join(f"{name}/" if name else "the folder itself" for name in folders)
-    instead = "".join(f"; {words}" for words in _instead(root, folders))
+    instead = "".join(f"; {words}" for words in _instead(root, folders, *table))
     return MissingData(
         f"{title} not found in {root.absolute()}: looked for {wanted} in {places}{instead}; {remedy}, set FER_DATA to"
         ' the folder of the datasets, or take the drawn faces: DATASET = "synthetic" in a notebook, --dataset synthetic'
@@ -285,22 +302,89 @@ def _missing(title: str, root: Path, wanted: str, folders: tuple[str, ...], reme
     )
 
 
-_ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|bz2|xz|7z|rar)$", re.IGNORECASE)
+_DATA_FILE = re.compile(
+    r"\.(zip|tar|tgz|gz|bz2|xz|7z|rar|zst|csv|tsv|txt|xlsx?|ods|json|parquet|arrow|npy|npz|h5|hdf5|pkl)$", re.IGNORECASE
+)
+_UNFINISHED = re.compile(r"\.(part|partial|crdownload|download)$", re.IGNORECASE)
+_CK_EXTENDED = re.compile(r"ck\W*extended", re.IGNORECASE)
 
 
-def _instead(root: Path, folders: tuple[str, ...]) -> Iterator[str]:
-    """What lies where data were looked for and could be them: archives, and tables under another name."""
-    there = [folder for name in folders if (folder := _find(root, name)) and folder.is_dir()]
-    for file in sorted({file for folder in there for file in folder.iterdir() if file.is_file()}):
-        shown = file.relative_to(root)
-        if file.name.lower().startswith("ckextended"):
-            yield (
-                f"{shown} is CK+ with neutral and without subjects, by whom this study parts the pictures: get the"
-                " folders CK+48"
-            )
-        elif file.suffix.lower() == ".csv":
-            with open(file, "rb") as opened:
-                if b"pixels" in opened.readline(200):
-                    yield f"{shown} may be it: name it fer2013.csv"
-        elif _ARCHIVE.search(file.name):
-            yield f"{shown} is {what_it_is(beginning_of(file)) or 'an archive: unpack it first'}"
+def _instead(root: Path, folders: tuple[str, ...], column: str, name: str) -> Iterator[str]:
+    """What lies where data were looked for and could be them.
+
+    Args:
+        root: the data root.
+        folders: that were looked into.
+        column: a column of the dataset's table, if it has one.
+        name: how that table is called.
+    """
+    if not root.is_dir():
+        kind = what_it_is(beginning_of(root)) or "a file, not a folder" if is_regular(root) else "no folder"
+        yield f"it is {kind}" if root.exists() else "there is no such folder"
+        return
+    there = {folder for name in folders if (folder := _find(root, name)) and folder.is_dir()}
+    for folder in sorted(there):
+        inside = [below.name for below in subfolders(folder) if below not in there]
+        if inside:
+            more = f" and {len(inside) - NAMED} more" if len(inside) > NAMED else ""
+            place = "it" if folder == root else f"{folder.relative_to(root)}/"
+            yield f"{place} holds the folder{'s' * (len(inside) > 1)} {', '.join(inside[:NAMED])}{more}"
+        for file in sorted(folder.iterdir()):
+            if not file.is_dir() and (words := _what_else(file, column, name)):
+                yield f"{file.relative_to(root)} {words}"
+
+
+def _what_else(file: Path, column: str, name: str) -> str:
+    """What a file beside which a dataset was missed is, or nothing; see `_instead`."""
+    if _UNFINISHED.search(file.name):
+        return "is a download that has not ended: fetch it again"
+    if not _DATA_FILE.search(file.name):
+        return ""
+    if not is_regular(file):
+        return "is a link that leads nowhere" if file.is_symlink() else "is a pipe or a device, not a file"
+    if _CK_EXTENDED.match(file.name):
+        return "is CK+ with neutral and without subjects, by whom this study parts the pictures: get the folders CK+48"
+    beginning = beginning_of(file)
+    if foreign := what_it_is(beginning):
+        return f"is {foreign}"
+    if column and column.encode() in beginning.partition(b"\n")[0]:
+        return f"may be it: name it {name}"
+    return ""
+
+
+# ---------------------------------------------------------------- the datasets
+
+
+def _protocols(first: str, *without: str) -> tuple[str, ...]:
+    return (first, *(name for name in PROTOCOLS if name != first and not name.startswith(without)))
+
+
+_DRAWN = "The pictures were drawn by this repository's own code."
+_GATHERED = (
+    "FER2013's pictures were gathered from the web for a research competition (Goodfellow et al. 2013) and belong to "
+    "their owners: use the weights for research and teaching."
+)
+_FER2013 = Known(
+    "FER2013",
+    FER2013_CLASSES,
+    _protocols("official", "copied", "subject"),
+    _load_fer2013,
+    (sum(fer2013.PUBLISHED["train"]), sum(fer2013.PUBLISHED["val"]) + sum(fer2013.PUBLISHED["test"])),
+    _GATHERED,
+)
+KNOWN = {
+    "synthetic": Known(
+        "drawn faces", FER2013_CLASSES, _protocols("official", "copied"), lambda root: synthetic(), (2100, 700), _DRAWN
+    ),
+    "synthetic_films": Known(
+        "drawn films", FER2013_CLASSES, _protocols("subject_10fold", "copied", "official"),
+        lambda root: synthetic_films(), (360, 0), _DRAWN,
+    ),
+    "fer2013": _FER2013,
+    "ferplus": _FER2013._replace(title="FER+", load=_load_ferplus),
+    "ckplus": Known(
+        "CK+", CKPLUS_CLASSES, _protocols("subject_10fold", "official"), _load_ckplus, (sum(ckplus.PUBLISHED), 0),
+        "CK+ is free for non-commercial research under its agreement (Lucey et al. 2010): so are these weights.",
+    ),
+}  # fmt: skip
+"""Every dataset by name; those of :func:`register_dataset` are added."""

@@ -4,15 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_lib.data import ckplus
 from fer_lib.data.audit import audit
 from fer_lib.data.catalog import MissingData, data_root, load_dataset, unordered_votes
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
-from fer_lib.data.facts import load_facts
+from fer_lib.data.facts import find_facts
 from fer_lib.data.fer2013 import PUBLISHED
 
-# The last three frames of each labelled sequence, in the order of CKPLUS_CLASSES (Lucey et al. 2010:
-# 327 labelled sequences of 118 subjects; the class counts are three times those of its Table 3).
-PUBLISHED_CKPLUS = (135, 177, 75, 207, 84, 249, 54)
 _TITLES = {"train": "Training", "val": "PublicTest", "test": "PrivateTest", "": "no split"}
 
 
@@ -76,7 +74,7 @@ def check_report(root: str | Path | None = None) -> tuple[str, bool]:
             if name == "fer2013" and dataset.votes is None:
                 where = "no FER+ votes: `fer data download ferplus` says where to get them"
                 report.line(f"  {unordered_votes(dataset, root) or where}")
-            facts = load_facts(name)
+            facts = find_facts(name)
             true = facts is not None and facts.fingerprint == dataset.fingerprint
             remark = "true of these pictures" if true else "of OTHER pictures: write them again with `fer data facts`"
             report.line(f"  facts of the audits (fer_lib/data/facts): {remark}")
@@ -124,10 +122,11 @@ def _describe_fer2013(dataset: FaceDataset, report: _Report) -> None:
 def _describe_ckplus(dataset: FaceDataset, report: _Report) -> None:
     report.class_table(dataset)
     counts = np.bincount(dataset.labels, minlength=len(dataset.classes)).tolist()
-    for name, found, published in zip(dataset.classes, counts, PUBLISHED_CKPLUS, strict=True):
+    for name, found, published in zip(dataset.classes, counts, ckplus.PUBLISHED, strict=True):
         if found != published:
             report.figure(f"{name} pictures", found, published)
-    report.figure("pictures in all", len(dataset), sum(PUBLISHED_CKPLUS))
-    report.figure("subjects (zhang says 123, which counts the unlabelled)", len(np.unique(dataset.subject)), 118)
-    report.figure("sequences", len(np.unique(dataset.sequence)), 327)
-    report.own_figure("distinct pictures", audit(dataset).distinct, sum(PUBLISHED_CKPLUS))
+    report.figure("pictures in all", len(dataset), sum(ckplus.PUBLISHED))
+    persons, films = (len({*names.tolist()}) for names in (dataset.subject, dataset.sequence) if names is not None)
+    report.figure("subjects (zhang says 123, which counts the unlabelled)", persons, 118)
+    report.figure("sequences", films, 327)
+    report.own_figure("distinct pictures", audit(dataset).distinct, sum(ckplus.PUBLISHED))

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -96,16 +97,17 @@ class FaceDataset:
             indices: int [M], or a bool mask [N].
         """
         per_picture = ("images", "labels", "split", "subject", "sequence", "votes", "regions")
-        chosen = {field: getattr(self, field) for field in per_picture}
-        return replace(self, **{f: v if v is None else v[indices] for f, v in chosen.items()})
+        values: dict[str, Any] = {field: getattr(self, field) for field in per_picture}
+        chosen: dict[str, Any] = {field: None if of is None else of[indices] for field, of in values.items()}
+        return replace(self, **chosen)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, hexadecimal, of classes, pictures, labels and split: the same wherever the files lie."""
         digest = hashlib.sha256()
         digest.update("\n".join([*self.classes, str(self.images.shape)]).encode())
-        digest.update(np.ascontiguousarray(self.images))
-        digest.update(self.labels.astype("<i8"))
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(self.labels.astype("<i8").data)
         digest.update("\n".join(self.split.tolist()).encode())
         return digest.hexdigest()
 

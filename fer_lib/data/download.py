@@ -6,6 +6,7 @@ import io
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from fer_lib.data.catalog import data_root
 from fer_lib.data.fer2013 import read_csv
@@ -56,7 +57,7 @@ def download(dataset: str, root: str | Path | None = None) -> Path:
     return target
 
 
-def _kaggle_client():
+def _kaggle_client() -> Any:
     advice = "see https://www.kaggle.com/docs/api, or put fer2013.csv into the folder fer2013 of the data root by hand"
     try:
         # The client prints its advice over many lines, and ends the process without an account.
@@ -71,7 +72,7 @@ def _kaggle_client():
     return kaggle.api
 
 
-def _fetch(client, folder: Path) -> None:
+def _fetch(client: Any, folder: Path) -> None:
     page = f"https://www.kaggle.com/c/{COMPETITION}"
     try:
         client.competition_download_file(COMPETITION, FILE, path=str(folder), quiet=True)

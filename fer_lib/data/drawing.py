@@ -12,6 +12,8 @@ import numpy as np
 
 from fer_lib.data.dataset import FACE_SIDE
 
+Tone = np.ndarray | np.floating | float
+
 PARTS = ("brows", "eyes", "nose", "mouth")
 
 
@@ -68,12 +70,12 @@ class _Canvas:
         """Share of each pixel that a shape covers, from the distance to its edge, positive inside."""
         return np.clip(distance * self._pixels_per_unit + np.float32(0.5), 0, 1)
 
-    def paint(self, share: np.ndarray, tone: np.ndarray | float) -> None:
+    def paint(self, share: np.ndarray, tone: Tone) -> None:
         """Lay a tone over the picture, as thickly as ``share`` says."""
         self.picture += share * (tone - self.picture)
 
 
-def _ellipse(x: np.ndarray, y: np.ndarray, a, b) -> np.ndarray:
+def _ellipse(x: np.ndarray, y: np.ndarray, a: Tone, b: Tone) -> np.ndarray:
     """Distance to the edge of an ellipse of half axes a and b, to first order; positive inside."""
     inverse_a, inverse_b = 1 / a, 1 / b
     p, q = x * inverse_a, y * inverse_b

@@ -16,7 +16,7 @@ from fer_lib.data.audit import identities
 from fer_lib.data.catalog import MissingData, load_dataset
 from fer_lib.data.dataset import SPLITS, FaceDataset
 from fer_lib.errors import UserError
-from fer_lib.paths import npz_bytes, write_atomically
+from fer_lib.paths import in_checkout, npz_bytes, write_atomically
 
 FACTS_DIR = Path(__file__).parent / "facts"
 DATASETS = ("fer2013", "ckplus")
@@ -45,7 +45,6 @@ class Facts:
 
 def facts_of(dataset: FaceDataset) -> Facts:
     """The facts of a dataset at hand."""
-    numbers = {name: _numbers(getattr(dataset, name)) for name in ("subject", "sequence")}
     first = np.unique(identities(dataset), return_index=True)[1]
     picture = first[identities(dataset)]
     faces = FaceDataset(
@@ -57,7 +56,8 @@ def facts_of(dataset: FaceDataset) -> Facts:
         source=dataset.source,
         votes=dataset.votes,
         vote_classes=dataset.vote_classes,
-        **numbers,
+        subject=_numbers(dataset.subject),
+        sequence=_numbers(dataset.sequence),
     )
     return Facts(faces, dataset.fingerprint, picture)
 
@@ -72,8 +72,20 @@ def _numbers(names: np.ndarray | None) -> np.ndarray | None:
     return None if names is None else np.char.zfill(np.unique(names, return_inverse=True)[1].astype(np.str_), 4)
 
 
+def load_facts(name: str) -> Facts:
+    """The committed facts of a dataset, a name of :data:`DATASETS`.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = find_facts(name)
+    if found is None:
+        raise UserError(f"no facts of {name}: `fer data facts` writes those of {' and '.join(DATASETS)}")
+    return found
+
+
 @cache
-def load_facts(name: str) -> Facts | None:
+def find_facts(name: str) -> Facts | None:
     """The committed facts of a dataset, or None where there are none.
 
     Args:
@@ -126,7 +138,7 @@ def write_facts(facts: Facts, path: Path) -> None:
     }
     data = npz_bytes({name: array for name, array in arrays.items() if array is not None})
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(data))
+    write_atomically(path, data)
 
 
 def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path = FACTS_DIR) -> list[Path]:
@@ -141,8 +153,11 @@ def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path 
         The files written.
 
     Raises:
-        UserError: no dataset is at hand, or FER2013 is without the votes of FER+.
+        UserError: no dataset is at hand, FER2013 is without the votes of FER+, or the facts would be written into an
+            installed library.
     """
+    if folder == FACTS_DIR and not in_checkout():
+        raise UserError(f"{folder}: of an installed library; run `fer data facts` in a checkout, which it is part of")
     written = []
     for name in DATASETS:
         try:
@@ -156,5 +171,5 @@ def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path 
         written.append(folder / f"{name}.npz")
     if not written:
         raise UserError("no dataset at hand to take facts from")
-    load_facts.cache_clear()
+    find_facts.cache_clear()
     return written

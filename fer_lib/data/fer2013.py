@@ -8,7 +8,8 @@ contests", ICONIP 2013. 35,887 grey pictures of 48 x 48 pixels, published by Kag
 * ``train.csv`` + ``test.csv``: Usage is the file. The challenge's own test.csv has no labels and is refused.
 * folders ``train`` and ``test`` of class folders: see `read_folders`.
 
-Columns may be parted by semicolons or tabs, and labels be written as 3.0, as spreadsheets do. Every row is checked.
+Columns may be parted by semicolons or tabs, names have capitals or not, and labels be written as 3.0, as spreadsheets
+do. Every row is checked.
 What is not checked here is the total: a file that holds fewer rows, each of them complete, is read as it is, and
 ``fer data check`` says what is missing.
 """
@@ -16,10 +17,11 @@ What is not checked here is the total: a file that holds fewer rows, each of the
 import itertools
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
 from fer_lib.data.folder import list_pictures
@@ -36,10 +38,14 @@ PUBLISHED = {
     "test": (491, 55, 528, 879, 594, 416, 626),
 }
 
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Pictures uint8, labels int64 and usages int64, numbers in :data:`USAGES`, a row each."""
 _CACHE_FORMAT = 1
 _BATCH_ROWS = 256  # 2 MB of text: enough for NumPy to pay off, little enough for a processor's cache
-_EMOTIONS = {f"{i}{point}".encode(): i for i in range(7) for point in ("", ".0")}
-_USAGES = {usage.encode(): i for i, usage in enumerate(USAGES)}
+_EMOTIONS = {f"{i}{point}".encode(): i for i in range(7) for point in ("", ".0", ",0")}
+_USAGES = {usage.lower().encode(): i for i, usage in enumerate(USAGES)}
+_COLUMNS = ("emotion", "pixels", "Usage")
+_SHOWN = 60  # characters of a foreign line that a message quotes
 
 
 def read_csv(path: Path, cache: Path | None = None) -> FaceDataset:
@@ -70,10 +76,11 @@ def read_train_test(train: Path, test: Path, cache: Path | None = None) -> FaceD
         UserError: naming file, line and fault; also for the challenge's test.csv, which has no labels.
     """
 
-    def read() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def read() -> Rows:
         parts = [_read_rows(train, usage="Training"), _read_rows(test, usage="PrivateTest")]
         _part_public(*parts[1][1:])
-        return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
+        images, labels, usages = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return images, labels, usages
 
     return _cached([train, test], cache, read)
 
@@ -81,9 +88,9 @@ def read_train_test(train: Path, test: Path, cache: Path | None = None) -> FaceD
 def _part_public(labels: np.ndarray, usages: np.ndarray) -> None:
     """Mark the first half of the merged test rows as PublicTest, in place, if the published counts say so."""
     half = sum(PUBLISHED["val"])
-    merged = len(labels) == 2 * half and (usages == _USAGES[b"PrivateTest"]).all()
+    merged = len(labels) == 2 * half and (usages == _USAGES[b"privatetest"]).all()
     if merged and tuple(np.bincount(labels[:half], minlength=7)) == PUBLISHED["val"]:
-        usages[:half] = _USAGES[b"PublicTest"]
+        usages[:half] = _USAGES[b"publictest"]
 
 
 def read_folders(path: Path) -> FaceDataset:
@@ -114,7 +121,22 @@ def read_folders(path: Path) -> FaceDataset:
     )
 
 
-def _cached(sources: list[Path], cache: Path | None, read) -> FaceDataset:
+def holds_fer2013(path: Path) -> bool:
+    """Whether folders of splits look like FER2013's, by their seven classes and the size of a first picture.
+
+    Other collections of faces are passed around in folders of the same names: RAF-DB's pictures have 100 pixels a
+    side, AffectNet's 96 or more.
+    """
+    try:
+        found, _ = list_pictures(path, FER2013_CLASSES)
+        with Image.open(found[0][2]) as picture:
+            is_small = picture.size == (FACE_SIDE, FACE_SIDE)
+        return is_small and len({label for _, label, _ in found}) == len(FER2013_CLASSES)
+    except (OSError, UserError):
+        return False
+
+
+def _cached(sources: list[Path], cache: Path | None, read: Callable[[], Rows]) -> FaceDataset:
     """Take the rows from the cache if it was made from these very sources, else read and cache them."""
     states = [path.stat() for path in sources]
     key = " ".join([str(_CACHE_FORMAT), *(f"{state.st_size}:{state.st_mtime_ns}" for state in states)])
@@ -129,7 +151,7 @@ def _cached(sources: list[Path], cache: Path | None, read) -> FaceDataset:
     return FaceDataset("fer2013", images, labels, FER2013_CLASSES, np.array(SPLITS)[usages], source)
 
 
-def _load_cache(file: Path, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+def _load_cache(file: Path, key: str) -> Rows | None:
     try:
         with np.load(file, allow_pickle=False) as saved:
             if str(saved["key"]) == key:
@@ -139,7 +161,7 @@ def _load_cache(file: Path, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return None
 
 
-def _save_cache(file: Path, key: str, rows: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def _save_cache(file: Path, key: str, rows: Rows) -> None:
     images, labels, usages = rows
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
@@ -154,7 +176,7 @@ def _save_cache(file: Path, key: str, rows: tuple[np.ndarray, np.ndarray, np.nda
         warnings.warn(f"no cache of {file.stem}, reading stays slow: {error}", stacklevel=2)
 
 
-def _read_rows(path: Path, usage: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read_rows(path: Path, usage: str | None) -> Rows:
     """Parse one CSV file.
 
     Args:
@@ -170,12 +192,17 @@ def _read_rows(path: Path, usage: str | None) -> tuple[np.ndarray, np.ndarray, n
         line = file.readline()
         comma = max((b",", b";", b"\t"), key=line.count)
         header = [name.strip(b' "\r\n\xef\xbb\xbf').decode(errors="replace") for name in line.split(comma)]
-        columns = {name: header.index(name) for name in ("emotion", "pixels", "Usage") if name in header}
+        plain = [name.lower() for name in header]
+        columns = {name: plain.index(name.lower()) for name in _COLUMNS if name.lower() in plain}
         needed = ["pixels", "emotion", *([] if usage else ["Usage"])]
         for name in needed:
             if name not in columns:
-                hint = "; a test.csv without labels cannot be used, take fer2013.csv" if name == "emotion" else ""
-                raise UserError(f"{path}, line 1: no column {name!r} in {', '.join(header)!r}{hint}")
+                found = ", ".join(header)
+                found = repr(found if len(found) <= _SHOWN else f"{found[:_SHOWN]}…")
+                hint = f"; the first line must name the columns {', '.join(_COLUMNS)}"
+                if name == "emotion":
+                    hint = "; a test.csv without labels cannot be used, take fer2013.csv"
+                raise UserError(f"{path}, line 1: no column {name!r} in {found}{hint}")
         batches = list(_batches(file, path, comma, len(header), columns, usage))
     if not batches:
         raise UserError(f"{path}: no rows after the header")
@@ -183,10 +210,12 @@ def _read_rows(path: Path, usage: str | None) -> tuple[np.ndarray, np.ndarray, n
     return images.reshape(-1, FACE_SIDE, FACE_SIDE), labels, usages
 
 
-def _batches(file, path: Path, comma: bytes, width: int, columns: dict[str, int], usage: str | None) -> Iterator[tuple]:
+def _batches(
+    file: Iterable[bytes], path: Path, comma: bytes, width: int, columns: dict[str, int], usage: str | None
+) -> Iterator[Rows]:
     """Yield pixels uint8 [B, 2304], labels and usages of some hundred rows at a time."""
     numbered = enumerate(file, start=2)
-    emotion_at, pixels_at, usage_at = (columns.get(name) for name in ("emotion", "pixels", "Usage"))
+    emotion_at, pixels_at = columns["emotion"], columns["pixels"]
     while lines := list(itertools.islice(numbered, _BATCH_ROWS)):
         texts, places, labels, usages = [], [], [], []
         for number, line in lines:
@@ -195,20 +224,22 @@ def _batches(file, path: Path, comma: bytes, width: int, columns: dict[str, int]
             fields = [field.strip(b' "\r\n') for field in line.split(comma)]
             place = f"{path}, line {number}"
             if len(fields) != width:
-                raise UserError(f"{place}: {len(fields)} fields instead of {width}; is the file truncated?")
+                hint = "; is the file truncated?" if len(fields) < width else ""
+                raise UserError(f"{place}: {len(fields)} fields instead of {width}{hint}")
             texts.append(fields[pixels_at])
             places.append(place)
-            labels.append(_lookup(_EMOTIONS, fields[emotion_at], place, "emotion", "0 to 6"))
-            name = usage.encode() if usage_at is None else fields[usage_at]
+            labels.append(_lookup(_EMOTIONS, fields[emotion_at], place, "emotion", "0 to 6, the classes of FER2013"))
+            name = fields[columns["Usage"]] if "Usage" in columns else str(usage).encode()
             usages.append(_lookup(_USAGES, name, place, "Usage", ", ".join(USAGES)))
         if texts:
             yield _parse_pixels(texts, places), np.array(labels, np.int64), np.array(usages, np.int64)
 
 
 def _lookup(table: dict[bytes, int], field: bytes, place: str, column: str, allowed: str) -> int:
-    if field not in table:
-        raise UserError(f"{place}: {column} {field.decode(errors='replace')!r} is not one of {allowed}")
-    return table[field]
+    if field.lower() not in table:
+        shown = field[:_SHOWN].decode(errors="replace")
+        raise UserError(f"{place}: {column} {shown!r} is not one of {allowed}")
+    return table[field.lower()]
 
 
 def _parse_pixels(texts: list[bytes], places: list[str]) -> np.ndarray:
@@ -247,6 +278,6 @@ def _parse_row(text: bytes, place: str) -> list[int]:
         raise UserError(f"{place}: {len(words):,} pixels instead of {PIXELS:,}{hint}")
     for i, word in enumerate(words):
         if not (word.isdigit() and int(word) <= 255):
-            shown = word.decode(errors="replace")
+            shown = word[:_SHOWN].decode(errors="replace")
             raise UserError(f"{place}: pixel {i} is {shown!r}, not a whole number from 0 to 255")
     return [int(word) for word in words]

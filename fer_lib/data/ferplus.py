@@ -6,6 +6,8 @@ those of ``fer2013.csv``, in the same order. That repository's own script writes
 """
 
 import csv
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,7 @@ FERPLUS_CLASSES = (
 )  # fmt: skip
 # The folders that its script ``generate_training_data.py`` writes, in the order of SPLITS, each with a ``label.csv``.
 TREE = ("FER2013Train", "FER2013Valid", "FER2013Test")
+_VOTE = re.compile(r"(\d{1,4})(\.0)?")  # with a point as spreadsheets write it
 
 
 def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -37,25 +40,41 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: naming file and line of the first row that is not as published.
     """
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    if [name.lower() for name in header] != ["usage", "image name", *(name.lower() for name in COLUMNS)]:
+        raise UserError(f"{path}, line 1: not the header of fer2013new.csv: {','.join(header)[:100]!r}")
+    votes, usages = [], []
+    for number, row in rows:
+        if len(row) != len(header):
+            raise UserError(f"{path}, line {number}: {len(row)} fields instead of {len(header)}")
+        if row[0] not in USAGES:
+            raise UserError(f"{path}, line {number}: Usage {row[0]!r} is not one of {', '.join(USAGES)}")
+        counts = _counts(row[2:])
+        if not counts:
+            raise UserError(f"{path}, line {number}: a vote is not a whole number: {','.join(row[2:])!r}")
+        usages.append(row[0])
+        votes.append(counts)
+    return np.array(votes, np.int64).reshape(-1, len(COLUMNS)), np.array(usages, np.str_)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of every line of a table, whatever parts its fields."""
     if foreign := what_it_is(beginning_of(path)):
         raise UserError(f"{path}: {foreign}")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.reader(file, delimiter=";" if ";" in file.readline() else ",")
+        comma = max(",;\t", key=file.readline().count)
         file.seek(0)
-        header = next(rows, [])
-        if header != ["Usage", "Image name", *COLUMNS]:
-            raise UserError(f"{path}, line 1: not the header of fer2013new.csv: {','.join(header)!r}")
-        votes, usages = [], []
-        for number, row in enumerate(rows, start=2):
-            if len(row) != len(header):
-                raise UserError(f"{path}, line {number}: {len(row)} fields instead of {len(header)}")
-            if row[0] not in USAGES:
-                raise UserError(f"{path}, line {number}: Usage {row[0]!r} is not one of {', '.join(USAGES)}")
-            if not all(vote.isdecimal() for vote in row[2:]):
-                raise UserError(f"{path}, line {number}: a vote is not a whole number: {','.join(row[2:])!r}")
-            usages.append(row[0])
-            votes.append([int(vote) for vote in row[2:]])
-    return np.array(votes, np.int64).reshape(-1, len(COLUMNS)), np.array(usages, np.str_)
+        try:
+            yield from enumerate(csv.reader(file, delimiter=comma), start=1)
+        except csv.Error as error:
+            raise UserError(f"{path}: not a table ({error})") from None
+
+
+def _counts(fields: list[str]) -> list[int]:
+    """Votes as numbers; nothing where one of them is none."""
+    found = [_VOTE.fullmatch(field) for field in fields]
+    return [int(vote[1]) for vote in found if vote] if all(found) else []
 
 
 def add_votes(dataset: FaceDataset, path: Path) -> FaceDataset:
@@ -92,13 +111,19 @@ def with_majority_labels(dataset: FaceDataset) -> FaceDataset:
     Returns:
         A dataset named "ferplus", whose classes are FER2013's and contempt.
     """
-    votes = np.where(dataset.votes > 1, dataset.votes, 0)
+    votes = votes_of(dataset)
+    votes = np.where(votes > 1, votes, 0)
     classes = (*FER2013_CLASSES, "contempt")
     index = np.array([classes.index(name) if name in classes else -1 for name in FERPLUS_CLASSES])
     chosen = index[votes.argmax(1)]
     kept = (2 * votes.max(1) > votes.sum(1)) & (chosen >= 0)
     # The old labels, of other classes, make room for the new ones before the pictures are chosen.
     return replace(dataset, name="ferplus", classes=classes, labels=np.where(kept, chosen, 0)).subset(kept)
+
+
+def has_pictures(path: Path) -> bool:
+    """Whether the script has been run: its repository holds the folders and lists, without a picture."""
+    return any((path / TREE[0]).glob("*.png"))
 
 
 def read_tree(path: Path) -> FaceDataset:
@@ -112,14 +137,18 @@ def read_tree(path: Path) -> FaceDataset:
         listed = path / folder / "label.csv"
         if not listed.is_file():
             raise UserError(f"{listed}: no such file; FER+'s script writes it beside the pictures")
-        with listed.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
-                counts = row[-len(COLUMNS) :]  # its older releases hold the place of the face as well
-                if len(row) not in (len(COLUMNS) + 1, len(COLUMNS) + 2) or not all(map(str.isdecimal, counts)):
-                    raise UserError(f"{listed}, line {number}: not a picture's name and {len(COLUMNS)} votes")
-                files.append(path / folder / row[0])
-                votes.append([int(count) for count in counts])
-                split.append(part)
+        for number, row in _rows(listed):
+            counts = _counts(row[-len(COLUMNS) :])  # its older releases hold the place of the face as well
+            if len(row) not in (len(COLUMNS) + 1, len(COLUMNS) + 2) or not counts:
+                raise UserError(f"{listed}, line {number}: not a picture's name and {len(COLUMNS)} votes")
+            files.append(path / folder / row[0])
+            votes.append(counts)
+            split.append(part)
+    if not has_pictures(path):
+        raise UserError(
+            f"{path}: FER+'s lists without the pictures, which its script generate_training_data.py makes of"
+            " fer2013.csv; run it, or put fer2013.csv into the folder fer2013 of the data and fer2013new.csv beside it"
+        )
     dataset = FaceDataset(
         name="ferplus",
         images=read_pictures(files, FACE_SIDE),
@@ -133,6 +162,17 @@ def read_tree(path: Path) -> FaceDataset:
     return with_majority_labels(dataset)
 
 
+def votes_of(dataset: FaceDataset) -> np.ndarray:
+    """The votes of a dataset that has some, int64 [N, V].
+
+    Raises:
+        UserError: it has none.
+    """
+    if dataset.votes is None:
+        raise UserError(f"{dataset.name}: no votes of FER+; `fer data download ferplus` says where to get them")
+    return dataset.votes
+
+
 def majority(dataset: FaceDataset) -> np.ndarray:
     """The class that most annotators chose for each picture; ties go to the first column.
 
@@ -142,7 +182,7 @@ def majority(dataset: FaceDataset) -> np.ndarray:
     Returns:
         str [N], names of ``vote_classes``.
     """
-    return np.array(dataset.vote_classes)[dataset.votes.argmax(1)]
+    return np.array(dataset.vote_classes)[votes_of(dataset).argmax(1)]
 
 
 def agreement(dataset: FaceDataset) -> np.ndarray:

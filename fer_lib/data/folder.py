@@ -1,5 +1,6 @@
 """Any folder of class folders, pictures of any size and colour."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ ALIASES = {
     "surprised": "surprise",
     "normal": "neutral",
 }
+# The same of splits, whose names are read without what parts their words and without "set".
 SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
@@ -76,11 +78,14 @@ def list_pictures(path: Path, classes: tuple[str, ...]) -> tuple[Found, tuple[st
     """All pictures of class folders, sorted by split, label and file name, and sentences on what was passed over."""
     path = innermost(path)
     found: Found = []
-    notes = []
-    for split, level in split_folders(path) or [("", path)]:
+    splits = split_folders(path)
+    notes = [_beside(path, [folder for _, folder in splits])] if splits else []
+    for split, level in splits or [("", path)]:
         folders = [(_label(folder, classes), folder) for folder in subfolders(level)]
+        notes.append(note := _beside(level, [folder for _, folder in folders]))
         if not folders:
-            raise UserError(f"{level}: no class folders in it; expected some of {', '.join(classes)}")
+            reason = f" ({note})" if note else ""
+            raise UserError(f"{level}: no class folders in it; expected some of {', '.join(classes)}{reason}")
         for label, folder in sorted(folders):
             files, passed = pictures_in(folder)
             note = passed_over(passed, folder)
@@ -88,8 +93,14 @@ def list_pictures(path: Path, classes: tuple[str, ...]) -> tuple[Found, tuple[st
                 reason = f" ({note})" if note else ""
                 raise UserError(f"{folder}: no pictures in this class folder; fill or remove it{reason}")
             found += [(split, label, file) for file in files]
-            notes += [note] if note else []
-    return found, tuple(notes)
+            notes.append(note)
+    return found, tuple(filter(None, notes))
+
+
+def _beside(level: Path, folders: list[Path]) -> str:
+    """A sentence about what lies beside the folders of a level that are read, but for what a system keeps there."""
+    others = [path for path in sorted(level.iterdir()) if path not in folders and not is_system_folder(path)]
+    return passed_over(others, level, "folders of a split or a class")
 
 
 def pictures_in(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -99,8 +110,13 @@ def pictures_in(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def split_folders(path: Path) -> list[tuple[str, Path]]:
     """The folders of a dataset that name a split, as (split, folder), train first."""
-    named = [(SPLIT_FOLDERS.get(folder.name.lower()), folder) for folder in subfolders(path)]
+    named = [(_split(folder), folder) for folder in subfolders(path)]
     return sorted(((split, f) for split, f in named if split), key=lambda pair: SPLITS.index(pair[0]))
+
+
+def _split(folder: Path) -> str | None:
+    """The split that a folder's name means: ``Public_Test`` is "val", ``training_set`` is "train"."""
+    return SPLIT_FOLDERS.get(re.sub(r"[\s_-]", "", folder.name.lower()).removesuffix("set"))
 
 
 def subfolders(path: Path) -> list[Path]:
@@ -125,9 +141,17 @@ def innermost(path: Path) -> Path:
 
 def _is_wrapping(folder: Path) -> bool:
     """Whether a folder is no class or split itself: it holds folders and no picture."""
+    return not (_split(folder) or _is_class(folder)) and bool(subfolders(folder))
+
+
+def holds_classes(path: Path) -> bool:
+    """Whether class folders lie directly in a folder."""
+    return path.is_dir() and any(map(_is_class, subfolders(path)))
+
+
+def _is_class(folder: Path) -> bool:
     name = folder.name.lower()
-    known = name in SPLIT_FOLDERS or ALIASES.get(name, name) in (*FER2013_CLASSES, "contempt")
-    return not known and bool(subfolders(folder))
+    return ALIASES.get(name, name) in (*FER2013_CLASSES, "contempt")
 
 
 def _label(folder: Path, classes: tuple[str, ...]) -> int:
@@ -135,6 +159,9 @@ def _label(folder: Path, classes: tuple[str, ...]) -> int:
     name = ALIASES.get(name, name)
     if name not in classes:
         if name.isdecimal():
-            raise UserError(f"{folder}: a number does not say which class it is; name the folder {', '.join(classes)}")
+            raise UserError(
+                f"{folder}: a number does not say which class it is; name the folder {', '.join(classes)}; of RAF-DB"
+                " the pictures' names tell, as in train_00001_aligned.jpg"
+            )
         raise UserError(f"{folder}: {unknown('class', name, classes)}")
     return classes.index(name)

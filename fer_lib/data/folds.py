@@ -55,6 +55,11 @@ def is_drawn(protocol: str) -> bool:
     return protocol.endswith("_drawn")
 
 
+def protocol_title(protocol: str) -> str:
+    """A protocol in words."""
+    return PROTOCOL_WORDS[kind_of(protocol)] + (", drawn with the seed" if is_drawn(protocol) else "")
+
+
 def kind_of(protocol: str) -> str:
     """The protocol whether fixed or drawn, a key of :data:`PROTOCOL_WORDS`."""
     return protocol.removesuffix("_drawn")
@@ -178,7 +183,7 @@ def picture_digests(parts: Iterable[Parts]) -> dict[str, str]:
     """
     folds = list(parts)
     joined = {name: np.concatenate([getattr(part, name) for part in folds]) for name in Parts._fields}
-    return {name: hashlib.sha256(positions.astype("<i8")).hexdigest() for name, positions in joined.items()}
+    return {name: hashlib.sha256(positions.astype("<i8").data).hexdigest() for name, positions in joined.items()}
 
 
 def protocol_digest(dataset: FaceDataset, protocol: str) -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fer_lib.data.foreign import beginning_of, is_heic, what_it_is
-from fer_lib.errors import UserError
+from fer_lib.data.walk import is_regular
+from fer_lib.errors import MANY, UserError
 
 MAX_PIXELS = 50_000_000
 """Larger pictures are refused before they are unpacked; an 8K picture has 33 million pixels."""
@@ -46,6 +47,8 @@ def decode_picture(content: bytes | Path, name: str = "picture") -> np.ndarray:
     """
     if isinstance(content, Path):
         name = str(content)
+        if content.exists() and not is_regular(content):
+            raise UserError(f"{name}: a {'folder' if content.is_dir() else 'pipe or a device'}, not a picture file")
     try:
         # The size stands in the header; pixels are unpacked only afterwards.
         with Image.open(content if isinstance(content, Path) else io.BytesIO(content), formats=_formats()) as file:
@@ -56,7 +59,7 @@ def decode_picture(content: bytes | Path, name: str = "picture") -> np.ndarray:
         raise UserError(f"{name}: more than {MAX_PIXELS:,} pixels; make it smaller first") from None
     except FileNotFoundError:
         raise UserError(f"{name}: no such file") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         beginning = beginning_of(content) if isinstance(content, Path) else content[:512]
         raise UserError(f"{name}: not a readable picture ({what_it_is(beginning) or 'no known format'})") from None
     except Exception as error:  # decoders raise many kinds; for the user they all mean one thing
@@ -148,7 +151,7 @@ def read_pictures(files: list[Path], size: int, crop: bool = False) -> np.ndarra
     """Read picture files as grey squares, uint8 [N, size, size]; arguments as of `grey_square`.
 
     Raises:
-        UserError: naming all files that are no readable pictures, at once.
+        UserError: naming the files that are no readable pictures, at once, the first of them if they are many.
     """
     images = np.empty((len(files), size, size), np.uint8)
     bad = []
@@ -160,7 +163,9 @@ def read_pictures(files: list[Path], size: int, crop: bool = False) -> np.ndarra
     if len(bad) == 1:
         raise UserError(f"{bad[0]}; mend or remove it")
     if bad:
-        raise UserError(f"{len(bad)} of {len(files)} pictures cannot be read, mend or remove them: {'; '.join(bad)}")
+        more = f"; and {len(bad) - MANY} more" if len(bad) > MANY else ""
+        named = "; ".join(bad[:MANY])
+        raise UserError(f"{len(bad)} of {len(files)} pictures cannot be read, mend or remove them: {named}{more}")
     return images
 
 
@@ -181,8 +186,8 @@ def _rgb(picture: Image.Image) -> np.ndarray:
 def _levels(values: np.ndarray) -> np.ndarray:
     """Numbers of any type as uint8 from 0 (black) to 255 (white).
 
-    The type does not always say what is white: a float may be up to 1, 255 or 65,535, an integer of 32 bits may hold 8
-    or 16. The brightest pixel tells, and beyond 16 bits it is white.
+    The type does not always say what is white: a float may be up to 1, 255 or 65,535, an integer of 16 or 32 bits may
+    hold 8. The brightest pixel tells, to which resampling may have added somewhat; beyond 16 bits it is white.
 
     Raises:
         ValueError: numbers that are no grey levels.
@@ -196,10 +201,10 @@ def _levels(values: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all() or values.min() < 0:
         raise ValueError("values that are negative or not finite")
     brightest = float(values.max())
-    if values.dtype.kind == "f" and brightest <= 1:
+    if values.dtype.kind == "f" and brightest <= 2 * 1:
         white = 1.0
-    elif values.dtype != np.uint16 and brightest <= 255:
+    elif brightest <= 2 * 255:
         white = 255.0
     else:
         white = max(65535.0, brightest)
-    return np.round(values * (255.0 / white)).astype(np.uint8)
+    return np.round(values * (255.0 / white)).clip(0, 255).astype(np.uint8)

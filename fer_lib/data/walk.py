@@ -8,7 +8,10 @@ from pathlib import Path
 NAMED = 5
 """Passed-over files that a line names; the others are counted."""
 # What systems put beside files: thumbnails, waste baskets, twins of macOS archives.
-_SYSTEM_FOLDERS = {"__macosx", "$recycle.bin", "@eadir", "lost+found", "system volume information", "__pycache__"}
+_SYSTEM_FOLDERS = {
+    "__macosx", "$recycle.bin", "recycler", "#recycle", "@recycle", "@eadir", "lost+found", "lost.dir",
+    "system volume information", "__pycache__",
+}  # fmt: skip
 
 
 def is_system_folder(folder: Path) -> bool:
@@ -26,7 +29,8 @@ def sort_files(paths: Iterable[Path], wanted: Callable[[Path], bool]) -> tuple[l
         paths: of one folder.
         wanted: whether a regular file is of use.
     """
-    found, passed = [], []
+    found: list[Path] = []
+    passed: list[Path] = []
     for path in sorted(paths):
         seen = not path.name.startswith(".") and is_regular(path) and wanted(path)
         (found if seen else passed).append(path)

@@ -21,6 +21,9 @@ const REFUSED = {
   NotReadableError: "The camera is busy: close the program that uses it and press Start again, or choose a file.",
   OverconstrainedError: "The chosen camera is gone. Choose another one and press Start again.",
 };
+const IN_VSCODE =
+  "VS Code shows notebooks in a frame that has no camera. Type fer demo in a terminal, which opens the camera in your " +
+  "browser, or choose a file here.";
 const INSECURE =
   "Browsers offer the camera on localhost and https pages only, and this page is neither. " +
   "Open the notebook through http://localhost (for example with an ssh tunnel), or choose a file.";
@@ -132,12 +135,14 @@ function render({ model, el }) {
   let attempt = 0; // number of the latest start or stop: what an earlier one still awaits is out of date
   let taken = 0;
   let lastAnswer = 0; // when the kernel last answered, or the camera was started
+  let loading = false; // the kernel loads what the heat map needs, and answers late meanwhile
   let answered = []; // times of the latest answers
   let stillId = null;
   const stills = new Map(); // id of a photo -> its address and words
 
   async function start() {
     stop();
+    if (document.body.dataset.vscodeThemeKind) return say(IN_VSCODE, true); // set in all of its frames
     if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) return say(INSECURE, true);
     const mine = ++attempt;
     say("Waiting for the camera…");
@@ -163,6 +168,7 @@ function render({ model, el }) {
 
   function begin() {
     lastAnswer = performance.now();
+    loading = false;
     stopButton.disabled = photoButton.disabled = recordButton.disabled = false;
     root.dataset.state = "running";
     say("Looking for faces…");
@@ -218,13 +224,13 @@ function render({ model, el }) {
 
   function record() {
     if (recording.rows) return endRecording();
-    recording.begin();
+    recording.begin(model.get("classes"));
     recordButton.textContent = "Stop recording";
   }
 
   function endRecording() {
     recordButton.textContent = "Record";
-    download(recording.end(model.get("classes")), `expressions-${new Date().toISOString().slice(0, 19)}.csv`);
+    download(recording.end(), `expressions-${new Date().toISOString().slice(0, 19)}.csv`);
   }
 
   async function listCameras(mine) {
@@ -281,7 +287,7 @@ function render({ model, el }) {
     }
     if (silence > GIVE_UP_AFTER) {
       stop(`The kernel has not answered for ${GIVE_UP_AFTER / 1000} s; the camera was stopped.`);
-    } else if (silence > BUSY_AFTER) {
+    } else if (silence > BUSY_AFTER && !loading) {
       say("The kernel is busy, perhaps with another cell; pictures wait until it is free.", true);
     }
   }
@@ -302,22 +308,25 @@ function render({ model, el }) {
       draw(answer, heats);
       showShares(answer.faces[0]);
       chart.add(answer.faces[0], model.get("classes"));
-      recording.add(answer.faces);
+      recording.add(answer.faces, answer.net, model.get("second"));
     } else nobody();
     net.textContent = netUsed(answer);
-    const loading = answer.loading ? " Loading what the heat map needs…" : "";
+    loading = Boolean(answer.loading);
     const found = answer.faces.length
       ? facesFound(answer.faces)
       : "No face found: turn towards the camera and into the light.";
-    say(found + loading);
+    say(loading ? `${found} Loading what the heat map needs…` : found);
     root.dataset.answered = Number(root.dataset.answered ?? 0) + 1; // last: now all that is shown is of this answer
   }
 
   const netUsed = (answer) =>
     answer.net ? `net: ${answer.net}${model.get("second") && `; beside it: ${model.get("second")}`}` : "";
 
+  // By the first net, and by the second where there is one.
+  const called = (face) => `${face.label || "a face"}${face.second ? ` | ${face.second.label}` : ""}`;
+
   function facesFound(faces) {
-    const words = faces.map((face) => face.label || "a face");
+    const words = faces.map(called);
     return faces.length === 1 ? words[0] : `${faces.length} faces: ${words.join(", ")}`;
   }
 
@@ -509,6 +518,8 @@ function render({ model, el }) {
   cameras.onchange = start;
   models.onchange = () => set("model", models.value);
   beside.onchange = () => set("second", beside.value);
+  threshold.oninput = () => threshold.show(Number(threshold.value));
+  smoothing.oninput = () => smoothing.show(Number(smoothing.value));
   threshold.onchange = () => set("threshold", Number(threshold.value));
   smoothing.onchange = () => set("smoothing", Number(smoothing.value));
   recordButton.onclick = record;
@@ -524,7 +535,11 @@ function render({ model, el }) {
     "change:threshold": showSwitches,
     "change:smoothing": showSwitches,
     "change:note": showModel,
-    "change:classes": buildBars,
+    "change:classes": () => {
+      if (recording.rows) endRecording(); // its columns are the other net's
+      chart.clear();
+      buildBars();
+    },
     "change:mirror": showSwitches,
     "change:explain": showSwitches,
     // The kernel was restarted, or the widget closed in it.

@@ -23,7 +23,7 @@ from fer_lib.frames import Frame, find_files, read_frames
 from fer_lib.paths import check_output, write_atomically, write_new
 from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
 from fer_lib.progress import track
-from fer_lib.texts import spreadsheet_cell
+from fer_lib.texts import one_line, spreadsheet_cell
 
 FORMATS = ("json", "csv", "pictures", "films")
 CUT_OUT = 256  # pictures with no longer side, and about square, may be faces that were cut out
@@ -108,7 +108,7 @@ def predict_command(
     results = counted(predict_files(files, create_detector(detector), predictor, every=every, views=views, warn=report))
     if form in ("pictures", "films"):
         for path in write_pictures(results, output or Path("drawn"), checkpoint.name, films=form == "films"):
-            say(str(path))
+            say(one_line(str(path)))
         return status()
 
     def write(file: TextIO) -> None:

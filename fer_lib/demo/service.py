@@ -159,16 +159,20 @@ class Service:
         for face, (number, _) in zip(answer["faces"], followed, strict=True):
             face["number"] = number
         answer |= {"type": "answer", "ms": {part: round(1000 * t, 1) for part, t in times.items()}}
-        if not (message.get("explain") and self.predictor and faces):
+        if not (message.get("explain") and self.predictor):
             return answer, []
         if not self._heat.is_set():  # the camera goes on meanwhile
             self._load_heat()
             return answer | {"loading": True}, []
-        return answer, self._reasons(cut)
+        return answer, self._reasons(cut) if faces else []
 
     def _picture(self, message: dict[str, Any], content: bytes) -> Answer:
         picture = decode_picture(content, str(message.get("name") or "photo"))
         readings = self.read(picture)
+        beside = []
+        if self.second:
+            faces = [reading.face for reading in readings]
+            beside = self._classify(self.second, faces, cut_faces(picture, faces), FACE_VIEWS)
         drawn = annotate(picture, readings, self.net, self.sure)
         self._stills[str(message.get("id"))] = drawn
         for old in list(self._stills)[:-KEPT_STILLS]:
@@ -177,7 +181,7 @@ class Service:
         shown.thumbnail((1280, 1280))
         buffer = io.BytesIO()
         shown.save(buffer, "JPEG", quality=88)
-        return self._described(picture, readings) | {"type": "still"}, [buffer.getvalue()]
+        return self._described(picture, readings, beside) | {"type": "still"}, [buffer.getvalue()]
 
     def _save(self, message: dict[str, Any], content: bytes) -> Answer:
         if message.get("still") not in self._stills:
@@ -208,9 +212,7 @@ class Service:
         """Grad-CAM of every face's most probable class: the bytes of 48 x 48 pixels, 0 cold to 255 hot."""
         return [np.round(255 * heat).astype(np.uint8).tobytes() for heat in self.predictor.heat_maps(cut)]
 
-    def _described(
-        self, picture: np.ndarray, readings: list[Reading], beside: list[Reading] | None = None
-    ) -> dict[str, Any]:
+    def _described(self, picture: np.ndarray, readings: list[Reading], beside: list[Reading]) -> dict[str, Any]:
         height, width = picture.shape[:2]
         faces = [
             {
@@ -220,7 +222,7 @@ class Service:
             }
             for reading in readings
         ]
-        for face, reading in zip(faces, beside or [], strict=False):
+        for face, reading in zip(faces, beside, strict=False):
             face["second"] = self._words(reading)
         return {"size": [width, height], "net": self.net, "faces": faces}
 

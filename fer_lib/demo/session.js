@@ -48,25 +48,29 @@ class Chart {
   }
 }
 
-// One row a face and answer; begun and ended by the reader.
+// One row a face, net and answer; begun and ended by the reader.
 class Recording {
   constructor() {
     this.rows = null;
   }
 
-  begin() {
-    this.rows = [];
+  begin(classes) {
+    this.rows = [["time", "face", "net", "word", "left", "top", "width", "height", ...classes]];
   }
 
-  add(faces) {
+  add(faces, net, second) {
     const time = new Date().toISOString();
-    for (const face of faces) this.rows?.push([time, face.number, face.label, ...face.box, ...face.probabilities]);
+    for (const { number, box, second: beside, ...first } of faces) {
+      for (const [name, said] of [[net, first], [second, beside]]) {
+        if (said) this.rows?.push([time, number, name, said.label, ...box, ...said.probabilities]);
+      }
+    }
   }
 
   // The text of a CSV file.
-  end(classes) {
-    const head = ["time", "face", "word", "left", "top", "width", "height", ...classes];
-    const text = [head, ...this.rows].map((row) => row.join(",")).join("\r\n") + "\r\n";
+  end() {
+    const cell = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
+    const text = this.rows.map((row) => row.map(cell).join(",") + "\r\n").join("");
     this.rows = null;
     return text;
   }

@@ -1,1 +1,5 @@
 """What a reader can turn in the notebooks: runs, pictures, data, attention and power, and a training watched live."""
+
+from fer_lib.extras import need
+
+need("notebooks", "ipywidgets", "anywidget", "pandas", "scipy", "seaborn")

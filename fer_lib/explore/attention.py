@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import matplotlib as mpl
@@ -18,17 +19,18 @@ from fer_lib import plots
 from fer_lib.augment import test_views
 from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
 from fer_lib.data import FACE_SIDE, FaceDataset
-from fer_lib.data.pictures import decode_picture
+from fer_lib.explore.own import OwnPicture
 from fer_lib.explore.panel import Panel, Shown, face_png
 from fer_lib.models.attention_maps import AttentionMap, attention_maps, has_attention
 from fer_lib.models.describe import meta_net
 from fer_lib.paths import results_dir
-from fer_lib.predict import cut_faces, face_heat
+from fer_lib.predict import face_heat
 from fer_lib.recipe import called
-from fer_lib.texts import number
+from fer_lib.texts import formatted
 
 MOST_ROWS = 5
 """Maps in one figure; of a deep net they are taken evenly from its depth."""
+EVENLY, ALL = f"{MOST_ROWS} of its depth", "all"
 
 
 def nets_with_attention(folders: Sequence[Path] | None = None) -> dict[str, Checkpoint]:
@@ -112,11 +114,15 @@ def readable_spread(nets: Mapping[str, Checkpoint], faces: np.ndarray) -> pd.Dat
         for net in nets.values()
     ]
     return (
-        pd.concat(tables).map(lambda cell: number(cell, ".3f") if isinstance(cell, float) else cell).replace("nan", "")
+        pd.concat(tables)
+        .map(lambda cell: formatted(cell, ".3f") if isinstance(cell, float) else cell)
+        .replace("nan", "")
     )
 
 
-def attention_figure(checkpoint: Checkpoint, faces: np.ndarray, titles: Sequence[str]) -> Figure:
+def attention_figure(
+    checkpoint: Checkpoint, faces: np.ndarray, titles: Sequence[str], most: int | None = MOST_ROWS
+) -> Figure:
     """Faces above what each module makes of them, from the first layer to the last.
 
     Weights of places, of rows and columns and of single numbers are laid over the face, their channels averaged;
@@ -127,9 +133,11 @@ def attention_figure(checkpoint: Checkpoint, faces: np.ndarray, titles: Sequence
         checkpoint: a weight file.
         faces: uint8 [N, 48, 48].
         titles: one a face.
+        most: maps shown, taken evenly from the net's depth; None for all.
     """
     maps = maps_of(checkpoint, faces)
-    picked = [maps[i] for i in np.unique(np.linspace(0, len(maps) - 1, min(MOST_ROWS, len(maps))).round().astype(int))]
+    rows = min(most or len(maps), len(maps))
+    picked = [maps[i] for i in np.unique(np.linspace(0, len(maps) - 1, rows).round().astype(int))]
     margin = round((FACE_SIDE - checkpoint.view_pixels) / 2)
     shown = faces[:, margin : FACE_SIDE - margin, margin : FACE_SIDE - margin]
     columns = 1 + len(faces)
@@ -167,7 +175,7 @@ def _words(axes: Axes, text: str) -> None:
 
 def _enlarged(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A map as large as the face, each place a square, as nothing between two places was computed."""
-    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(shape[::-1], Image.Resampling.NEAREST))
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
 
 
 def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequence[str]) -> Panel:
@@ -178,50 +186,36 @@ def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequ
         faces: uint8 [N, 48, 48] to choose from.
         titles: one a face.
     """
-    shown = {"faces": faces, "titles": list(titles)}
+    mine = OwnPicture()
 
-    def draw(net: str | None, own: tuple) -> Shown:
+    def draw(net: str | None, layers: str, own: tuple[Any, ...]) -> Shown:
+        mine.take(own)
         if net is None:
             return Shown("No weight file here is of a net with attention: fer checkpoint RUN makes one.")
-        words = "Choose a face."
-        if own:
-            found = own_faces(bytes(own[-1]["content"]), own[-1]["name"])
-            shown["faces"] = np.concatenate([found, faces])
-            shown["titles"] = [*[own[-1]["name"]] * len(found), *titles]
-            words = f"{own[-1]['name']} stands first; choose a face."
-        return Shown(words, [face_png(face) for face in shown["faces"]], shown["titles"])
+        shown, names = mine.first(faces, titles)
+        return Shown(f"Choose a face.{mine.words()}", [face_png(face) for face in shown], names)
 
     def look(number: int) -> Shown:
         checkpoint = nets[controls["net"].value]
-        face = shown["faces"][number][None]
+        shown, names = mine.first(faces, titles)
+        face = shown[number][None]
+        pixels, size = checkpoint.view_pixels, checkpoint.input_pixels
+        net = net_of(checkpoint)  # not in inference mode, whose weights would give no heat map
         with torch.inference_mode():
-            pixels, size = checkpoint.view_pixels, checkpoint.input_pixels
-            scores = net_of(checkpoint)(test_views(torch.from_numpy(face), "one", pixels, size)[0]).softmax(1)[0]
+            scores = net(test_views(torch.from_numpy(face), "one", pixels, size)[0]).softmax(1)[0]
         best = int(scores.argmax())
         words = f"{checkpoint.title}. It says {checkpoint.classes[best]}, {float(scores[best]):.0%}."
-        heat = face_heat(net_of(checkpoint), face, np.array([best]), pixels, size)
-        maps = attention_figure(checkpoint, face, [shown["titles"][number]])
+        heat = face_heat(net, face, np.array([best]), pixels, size)
+        most = MOST_ROWS if controls["layers"].value == EVENLY else None
+        maps = attention_figure(checkpoint, face, [names[number]], most)
         return Shown(words, figures=[maps, plots.heat(face, {"Grad-CAM": heat}, [checkpoint.classes[best]])])
 
     controls = {
         "net": ipywidgets.Dropdown(options=list(nets), description="net", value=next(iter(nets), None)),
-        "own": ipywidgets.FileUpload(accept="image/*", description="own picture"),
+        "layers": ipywidgets.Dropdown(options=[EVENLY, ALL], description="layers"),
+        "own": mine.control,
     }
     return Panel("What each module does to a face", controls, draw, look)
-
-
-def own_faces(content: bytes, name: str) -> np.ndarray:
-    """The faces of a picture of the reader's, cut out as the training pictures were, uint8 [N, 48, 48].
-
-    Where no face is found, the middle of the picture is taken for one.
-
-    Raises:
-        UserError: not a readable picture.
-    """
-    from fer_lib.demo.faces import create_detector, whole_picture  # loads OpenCV
-
-    picture = decode_picture(content, name)
-    return cut_faces(picture, create_detector()(picture) or whole_picture(picture))
 
 
 def some_faces(dataset: FaceDataset, expressions: Sequence[str], each: int = 1) -> tuple[np.ndarray, list[str]]:

@@ -8,6 +8,7 @@ import numpy as np
 from fer_lib.data import FaceDataset
 from fer_lib.data.audit import identities
 from fer_lib.explore.panel import Panel, Shown, face_png
+from fer_lib.study.films import check_films
 from fer_lib.study.sheets import no_faces
 
 MOST = 42
@@ -49,7 +50,7 @@ def _grouped(picture: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def films(dataset: FaceDataset) -> np.ndarray:
     """All frames, film by film, int64."""
-    return np.argsort(dataset.sequence, kind="stable")
+    return np.argsort(check_films(dataset)[1], kind="stable")
 
 
 FINDS: dict[str, Callable[[FaceDataset], np.ndarray]] = {

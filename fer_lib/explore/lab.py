@@ -4,19 +4,22 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from fer_lib.errors import UserError, unknown
-from fer_lib.paths import ROOT
+from fer_lib.errors import unknown
+from fer_lib.extras import need
+from fer_lib.paths import anchor, shipped
 
-NOTEBOOKS = ROOT / "notebooks"
-MINE = NOTEBOOKS / "mine"
-"""Where a reader's copies lie, which git ignores."""
+NOTEBOOKS = shipped("notebooks")
 
 
-def working_copies(folder: Path = MINE, say: Callable[[str], None] = print) -> list[Path]:
+def mine() -> Path:
+    """Where a reader's copies lie, which git ignores."""
+    return anchor() / "notebooks" / "mine"
+
+
+def working_copies(folder: Path, say: Callable[[str], None] = print) -> list[Path]:
     """Copy every notebook of which there is no copy yet; the reader's own work is never replaced.
 
     Args:
@@ -48,16 +51,17 @@ def open_lab(name: str = "", *, browser: bool = True, port: int = 8888, say: Cal
         say: is told where the copies are, and which are old.
 
     Raises:
-        UserError: no such notebook, or JupyterLab is not installed.
+        UserError: no such notebook.
     """
     stem = name.removesuffix(".ipynb").rpartition("/")[2]
     known = [path.stem for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))]
     chosen = [of for of in known if stem in (of, of.partition("_")[0])] if stem else []
     if stem and not chosen:
         raise unknown("notebook", name, known)
-    working_copies(say=say)
-    say(f"your copies of the notebooks are in {MINE}; the sources stay as they are")
-    shown = MINE / f"{chosen[0]}.ipynb" if chosen else MINE
+    copies = mine()
+    working_copies(copies, say)
+    say(f"your copies of the notebooks are in {copies}; the sources stay as they are")
+    shown = copies / f"{chosen[0]}.ipynb" if chosen else copies
     serve("jupyterlab", [str(shown), f"--port={port}"], browser=browser)
 
 
@@ -73,15 +77,14 @@ def serve(module: str, arguments: Sequence[str], *, browser: bool) -> NoReturn:
         browser: whether it opens the browser.
 
     Raises:
-        UserError: it is not installed.
+        MissingExtra: it is not installed.
     """
-    if find_spec(module) is None:
-        raise UserError(f"{module} is not installed: pip install {module} ipywidgets anywidget")
+    need("notebooks" if module == "jupyterlab" else "demo", module)
     command = [sys.executable, "-m", module, *arguments]
     command.append("--ip=127.0.0.1" if module == "jupyterlab" else "--Voila.ip=127.0.0.1")
-    if module == "jupyterlab" and os.geteuid() == 0:
+    if module == "jupyterlab" and getattr(os, "geteuid", int)() == 0:
         command.append("--allow-root")
     if not browser:
         command.append("--no-browser")
-    os.chdir(ROOT)
+    os.chdir(anchor())
     os.execv(sys.executable, command)

@@ -40,7 +40,11 @@ class Shelf(anywidget.AnyWidget):
         super().__init__()
         self._label, self._number = label, 0
         self._message: tuple[dict[str, Any], list[bytes]] | None = None
-        self.on_msg(lambda _widget, message, _buffers: message.get("type") == "ready" and self._resend())
+        self.on_msg(self._hear)
+
+    def _hear(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
+        if message.get("type") == "ready":
+            self._resend()
 
     def show(self, pictures: Sequence[bytes], titles: Sequence[str], choosing: bool = False) -> None:
         """Replace what is shown.
@@ -61,9 +65,14 @@ class Shelf(anywidget.AnyWidget):
         self._resend()
 
     @property
+    def pictures(self) -> list[bytes]:
+        """The PNG files shown."""
+        return self._message[1] if self._message else []
+
+    @property
     def count(self) -> int:
         """How many pictures are shown."""
-        return len(self._message[1]) if self._message else 0
+        return len(self.pictures)
 
     def _resend(self) -> None:
         if self._message:
@@ -135,18 +144,18 @@ class Panel:
             self.table.value = (
                 "" if shown.table is None else shown.table.to_html(float_format="{:.3g}".format, na_rep="–")
             )
+            if list(shown.faces) != self.faces.pictures:  # of the same faces, the chosen one stays
+                self.faces.chosen = 0
             self.faces.show(shown.faces, shown.titles, choosing=True)
             self._show_figures(shown.figures)
             self.closer_words.value = ""
-            self.faces.chosen = 0
-            if shown.faces:
-                self._look_at(0)
+            self._look_at(self.faces.chosen)
         finally:
             self._drawing = False
 
     def _look_at(self, number: int) -> None:
-        if self._look and number < self.faces.count:
-            closer = told(lambda: self._look(number))
+        if (look := self._look) and number < self.faces.count:
+            closer = told(lambda: look(number))
             self.closer_words.value = escaped(closer.words)
             self._show_figures(closer.figures)
 

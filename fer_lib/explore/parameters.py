@@ -16,7 +16,7 @@ INJECTED = "# Parameters\n"
 def assigned(source: str) -> dict[str, Any]:
     """The names that a cell of plain assignments gives values to, and the values."""
     lines = [line for line in ast.parse(source).body if isinstance(line, ast.Assign)]
-    return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
+    return {name.id: ast.literal_eval(line.value) for line in lines if isinstance(name := line.targets[0], ast.Name)}
 
 
 def check_parameters(cells: Sequence[str]) -> None:
@@ -67,7 +67,7 @@ def _like(own: Any, value: Any) -> Any:
     if kind is list:
         if isinstance(value, str):  # one of them, or all as Python writes them
             value = _listed(value) if value.startswith("[") else [value]
-        if not all(isinstance(text, str) for text in value):
+        if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
             raise ValueError
         return list(value)
     if isinstance(value, str) and kind is not str:

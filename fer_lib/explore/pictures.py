@@ -8,13 +8,16 @@ from typing import Any
 import ipywidgets
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
+from torch import nn
 
 from fer_lib import plots
-from fer_lib.augment import Augmentation
+from fer_lib.augment import Augmentation, test_views
 from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset
 from fer_lib.data.catalog import MissingData
 from fer_lib.errors import UserError
+from fer_lib.explore.own import OwnPicture
 from fer_lib.explore.panel import Panel, Shown, face_png
 from fer_lib.explore.runs import cached_record, run_index, same_pictures
 from fer_lib.predict import face_heat
@@ -99,7 +102,7 @@ def choose(
     chosen = np.flatnonzero(fits)
     if order == ORDERS[2] and found.support is None:
         return chosen
-    key = {
+    key: Any = {
         ORDERS[0]: -found.confidence,
         ORDERS[1]: found.confidence,
         ORDERS[2]: found.support,
@@ -156,6 +159,8 @@ def _dataset(name: str) -> FaceDataset | str:
 def picture_panel(runs: Path, first: str = "narrow/none/fer2013", second: str = "narrow/se/fer2013") -> Panel:
     """Browse the test pictures by what two runs say of them; the pictures are those of the reader's own FER_DATA.
 
+    A picture of the reader's own may stand beside them, and is read by the nets whose weights are at hand.
+
     Args:
         runs: the folder of the records.
         first: recipe to begin with.
@@ -164,11 +169,15 @@ def picture_panel(runs: Path, first: str = "narrow/none/fer2013", second: str = 
     index = run_index(runs)
     names = {f"{recipe}, {label}": folder for recipe, of in index.items() for label, folder in of.items()}
     shown: dict[str, Any] = {}
+    mine = OwnPicture()
 
     def start(recipe: str) -> str | None:
         return next(iter(index.get(recipe, {}).values()), next(iter(names.values()), None))
 
-    def draw(first: str | None, second: str, show: str, true: str, seen_as: str, order: str) -> Shown:
+    def draw(
+        first: str | None, second: str, show: str, true: str, seen_as: str, order: str, own: tuple[Any, ...]
+    ) -> Shown:
+        mine.take(own)
         if not first:
             return Shown(f"no run is recorded in {runs}")
         one, two = (cached_record(runs / name) for name in (first, second))
@@ -180,18 +189,25 @@ def picture_panel(runs: Path, first: str = "narrow/none/fer2013", second: str = 
                 controls[name].options, true, seen_as = options, ANY, ANY
         chosen = choose(found, show, true, seen_as, order)
         words = f"{len(chosen):,} of {len(found.labels):,} test pictures"
-        words += f", the first {MOST} shown." if here and len(chosen) > MOST else "."
         if here is None:
-            return Shown(f"{words} They are not shown: {dataset}", table=pair_table(found))
-        images = here.images[test_part(one, here)[chosen[:MOST]]]
+            words += f". They are not shown: {dataset}"
+            chosen = chosen[:0]
+        else:
+            words += f", the first {MOST} shown." if len(chosen) > MOST else "."
+            chosen = chosen[:MOST]
+        images = here.images[test_part(one, here)[chosen]] if here else mine.faces[:0]
+        images, titles = mine.first(images, [caption(found, position, one.id != two.id) for position in chosen])
         shown.update(one=one, two=two, images=images, found=found, chosen=chosen)
-        titles = [caption(found, position, one.id != two.id) for position in chosen[:MOST]]
-        return Shown(words, [face_png(image) for image in images], titles, table=pair_table(found))
+        return Shown(words + mine.words(), [face_png(image) for image in images], titles, table=pair_table(found))
 
     def look(number: int) -> Shown:
-        found, position = shown["found"], shown["chosen"][number]
+        found, image = shown["found"], shown["images"][number]
         pair = {"1": shown["one"]} | ({"2": shown["two"]} if shown["one"].id != shown["two"].id else {})
-        return closer(shown["images"][number], found.classes[found.labels[position]], pair, position)
+        if number < len(mine.faces):
+            return closer(image, mine.name, pair, {name: said(record, image) for name, record in pair.items()})
+        position = shown["chosen"][number - len(mine.faces)]
+        stored = {name: record.predictions["test/probabilities"][position] / 255 for name, record in pair.items()}
+        return closer(image, found.classes[found.labels[position]], pair, stored)
 
     wide = {"layout": {"width": "30em"}, "options": list(names.items())}
     controls = {
@@ -201,45 +217,75 @@ def picture_panel(runs: Path, first: str = "narrow/none/fer2013", second: str = 
         "true": ipywidgets.Dropdown(options=[ANY], description="true"),
         "seen_as": ipywidgets.Dropdown(options=[ANY], description="seen as"),
         "order": ipywidgets.Dropdown(options=ORDERS, description="order"),
+        "own": mine.control,
     }
     return Panel("What nets get wrong", controls, draw, look)
 
 
-def closer(image: np.ndarray, label: str, records: dict[str, RunRecord], position: int) -> Shown:
-    """One test picture, what each run says of it, and where its net looks if its weights are at hand.
+def closer(
+    image: np.ndarray, title: str, records: dict[str, RunRecord], probabilities: dict[str, np.ndarray | None]
+) -> Shown:
+    """One picture, what each run says of it, and where its net looks if its weights are at hand.
 
     Args:
         image: uint8 [H, W].
-        label: its true class.
+        title: its true class, or its name.
         records: runs by a short name.
-        position: of the picture among the test pictures.
+        probabilities: of each, float [C]; None where it cannot say.
     """
     figure = Figure(figsize=(2 + 4.2 * len(records), 2.2), layout="constrained")
     axes = figure.subplots(1, 1 + 2 * len(records), width_ratios=[1, *[1, 1.1] * len(records)])
     axes[0].imshow(image, cmap="gray", vmin=0, vmax=255)
-    axes[0].set_title(label, fontsize=9)
+    axes[0].set_title(title, fontsize=9)
     without = []
     for column, (name, record) in enumerate(records.items()):
         heat, bars = axes[1 + 2 * column : 3 + 2 * column]
-        probabilities = record.predictions["test/probabilities"][position] / 255
-        bars.barh(record.classes, 100 * probabilities, color=plots.OURS)
-        bars.invert_yaxis()
-        bars.set(xlim=(0, 100), xlabel="%")
-        bars.tick_params(labelsize=7)
-        bars.set_title(f"{name}: {record.classes[int(probabilities.argmax())]}", fontsize=9)
-        if has_net(record):
+        shares = probabilities[name]
+        if shares is not None:
+            bars.barh(record.classes, 100 * shares, color=plots.OURS)
+            bars.invert_yaxis()
+            bars.set(xlim=(0, 100), xlabel="%")
+            bars.tick_params(labelsize=7)
+            bars.set_title(f"{name}: {record.classes[int(shares.argmax())]}", fontsize=9)
+        else:
+            bars.axis("off")
+        if shares is not None and has_net(record):
             heat.imshow(image, cmap="gray", vmin=0, vmax=255)
-            heat.imshow(_heat(record, image, int(probabilities.argmax())), cmap="inferno", alpha=0.5)
+            heat.imshow(_heat(record, image, int(shares.argmax())), cmap="inferno", alpha=0.5)
             heat.set_title(f"{name}: Grad-CAM", fontsize=9)
         else:
             without.append(record.id)
     for pictured in (axes[0], *axes[1::2]):
         pictured.axis("off")
-    words = f"No heat map without weights, which records are shared without: {', '.join(without)}." if without else ""
+    words = f"Without weights, which records are shared without, no heat map: {', '.join(without)}." if without else ""
     return Shown(words, figures=[figure])
 
 
-def _heat(record: RunRecord, image: np.ndarray, target: int) -> np.ndarray:
+@cache
+def _net(folder: Path) -> nn.Module:
+    return load_trained(cached_record(folder))
+
+
+def _sizes(record: RunRecord) -> tuple[int, int]:
+    """Sides of the central square that a run's net is shown, and of what it is enlarged to, in pixels."""
     augmentation = Augmentation.from_dict(record.spec["recipe"]["augment"])
-    pixels, size = augmentation.window_size(FACE_SIDE), augmentation.output_size(FACE_SIDE)
-    return face_heat(load_trained(record), image[None], np.array([target]), pixels, size)[0]
+    return augmentation.window_size(FACE_SIDE), augmentation.output_size(FACE_SIDE)
+
+
+def said(record: RunRecord, image: np.ndarray) -> np.ndarray | None:
+    """What a run's net says of a face it was not tested on, float32 [C]; None where its weights are not at hand.
+
+    Args:
+        record: the run.
+        image: uint8 [48, 48].
+    """
+    if not has_net(record):
+        return None
+    net = _net(record.path)  # not in inference mode, whose weights would give no heat map
+    with torch.inference_mode():
+        views = test_views(torch.from_numpy(image[None]), "one", *_sizes(record))
+        return net(views[0]).softmax(1)[0].numpy()
+
+
+def _heat(record: RunRecord, image: np.ndarray, target: int) -> np.ndarray:
+    return face_heat(_net(record.path), image[None], np.array([target]), *_sizes(record))[0]

@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -69,10 +70,9 @@ def cached_record(folder: Path) -> RunRecord:
 def same_pictures(first: RunRecord, second: RunRecord) -> bool:
     """Whether two runs were tested on the same pictures in the same order."""
     digests = [(record.content["data"].get("pictures") or {}).get("test") for record in (first, second)]
-    labels = [record.predictions["test/labels"] for record in (first, second)]
     data = [record.content["data"]["fingerprint"] for record in (first, second)]
     same = digests[0] == digests[1] if None not in digests else data[0] == data[1]
-    return same and np.array_equal(*labels)
+    return same and np.array_equal(first.predictions["test/labels"], second.predictions["test/labels"])
 
 
 def recall_table(first: RunRecord, second: RunRecord) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def recall_table(first: RunRecord, second: RunRecord) -> pd.DataFrame:
     for number, name in [*enumerate(first.classes), (None, "all")]:
         mine, yours = (of == number if number is not None else np.ones(len(of), bool) for of in (labels, others))
         right, right_too = ours[mine] == labels[mine], theirs[yours] == others[yours]
-        row = {
+        row: dict[str, Any] = {
             "class": name,
             "pictures": int(mine.sum()),
             "first": 100 * right.mean() if len(right) else np.nan,
@@ -127,7 +127,7 @@ def compare(first: RunRecord, second: RunRecord) -> Shown:
     """Everything of two runs side by side."""
     pair = {"1": first, "2": second}
     words = " ".join(
-        f"{n}: {_run_words(record)}, {record.trained_epochs} epochs, test accuracy {100 * record.accuracy():.1f} %."
+        f"{n}: {_run_words(record)}, {record.epochs} epochs, test accuracy {100 * record.accuracy():.1f} %."
         for n, record in pair.items()
     )
     if not same_pictures(first, second):

@@ -123,7 +123,7 @@ class SpatialAttention(nn.Module):
         check_odd("spatial attention: kernel_size", kernel_size)
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.bn = nn.BatchNorm2d(1, momentum=0.01) if norm else nn.Identity()
-        if norm:
+        if isinstance(self.bn, nn.BatchNorm2d):
             nn.init.zeros_(self.bn.weight)
 
     def gate(self, x: Tensor) -> Tensor:

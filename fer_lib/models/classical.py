@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_lib.errors import UserError
+from fer_lib.extras import from_extra
 from fer_lib.models.base import check_count
 
 CELL = 8
@@ -79,10 +80,11 @@ class ClassicalModel(nn.Module):
         Raises:
             UserError: ``labels`` does not fit the features or the classes, or holds a class only once, or one only.
         """
-        from sklearn.decomposition import PCA
-        from sklearn.neighbors import KNeighborsClassifier
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+        with from_extra("study"):
+            from sklearn.decomposition import PCA
+            from sklearn.neighbors import KNeighborsClassifier
+            from sklearn.pipeline import make_pipeline
+            from sklearn.preprocessing import StandardScaler
 
         labels = self._check_labels(labels, len(features))
         steps = [] if self.classifier == "nn" else [StandardScaler()]
@@ -190,7 +192,8 @@ def _lbp(images: np.ndarray) -> np.ndarray:
 
     8 neighbours at radius 1, whose 59 patterns are counted in each cell.
     """
-    from skimage.feature import local_binary_pattern
+    with from_extra("study"):
+        from skimage.feature import local_binary_pattern
 
     codes = np.stack([local_binary_pattern(_to_uint8(image), 8, 1, "nri_uniform") for image in images]).astype(int)
     # Every picture counts in a range of its own, so that one call serves all.
@@ -205,7 +208,8 @@ def _lbp(images: np.ndarray) -> np.ndarray:
 
 def _hog(images: np.ndarray) -> np.ndarray:
     """Histograms of oriented gradients: 9 angles, cells of 8 px, blocks of 2x2 (Dalal & Triggs, 2005)."""
-    from skimage.feature import hog
+    with from_extra("study"):
+        from skimage.feature import hog
 
     return np.stack([hog(image, 9, (CELL, CELL), (2, 2)) for image in images])
 
@@ -216,7 +220,8 @@ def _gabor(images: np.ndarray) -> np.ndarray:
     Magnitudes with a linear SVM are Bartlett et al.'s (CVPR Workshops 2003); they take 5 scales, 8 angles and
     every pixel, of which cells keep the size manageable.
     """
-    from skimage.filters import gabor_kernel
+    with from_extra("study"):
+        from skimage.filters import gabor_kernel
 
     kernels = [
         gabor_kernel(frequency, np.pi * angle / GABOR_ANGLES)

@@ -1,15 +1,19 @@
 """Does an attention module do what a net, a GPU and an exporter ask of it? A line for each demand."""
 
 import copy
+import operator
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from fer_lib.errors import UserError
+from fer_lib.extras import MissingExtra, from_extra
+from fer_lib.models.base import Classifier
 from fer_lib.models.describe import count_parameters, meta_net
 from fer_lib.models.export import export_onnx
 from fer_lib.models.grammar import MODULES
@@ -33,7 +37,7 @@ class Finding(NamedTuple):
         return f"{ {True: 'ok', False: 'FAULT', None: 'not tried'}[self.met]:10}{self.name:15}{self.seen}"
 
 
-def check_block(name: str, model: str, options: dict | None = None) -> Iterator[Finding]:
+def check_block(name: str, model: str, options: dict[str, Any] | None = None) -> Iterator[Finding]:
     """Try a block, alone and in a net.
 
     Args:
@@ -52,9 +56,13 @@ def check_block(name: str, model: str, options: dict | None = None) -> Iterator[
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for demand, act in demands:
-            yield _try(demand, lambda act=act: act(MODULES[name](CHANNELS, **copy.deepcopy(options))))
+            yield _try(demand, partial(_alone, act, name, options))
         yield _try("counting", lambda: _counting(name, model, options))
         yield _try("ONNX export", lambda: _export(name, model, options))
+
+
+def _alone(act: Callable[[nn.Module], str], name: str, options: dict[str, Any]) -> str:
+    return act(MODULES[name](CHANNELS, **copy.deepcopy(options)))
 
 
 def _try(name: str, act: Callable[[], str]) -> Finding:
@@ -146,26 +154,28 @@ def _gradient(block: nn.Module) -> str:
     return f"reaches {sum(1 for _ in block.parameters())} weights and the input, and small steps agree"
 
 
-def _net_options(name: str, options: dict) -> dict:
+def _net_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"width": WIDTH, "layers": (1, 1, 1, 1)} | ({name: options} if options else {})
 
 
-def _counting(name: str, model: str, options: dict) -> str:
+def _counting(name: str, model: str, options: dict[str, Any]) -> str:
     """A net is counted on PyTorch's meta device, where tensors have no values."""
     of_net = _net_options(name, options)
     plain = "_".join(word for word in model.split("_") if word not in (name, "ends"))
-    added = count_parameters(meta_net(model, **of_net)) - count_parameters(
-        meta_net(plain, **{key: value for key, value in of_net.items() if key != name})
-    )
+    without = {key: value for key, value in of_net.items() if key != name}
+    nets = filter(None, (meta_net(model, **of_net), meta_net(plain, **without)))
+    added = operator.sub(*map(count_parameters, nets))
     return f"{added:,} weights in a {plain} of width {WIDTH} with one block a stage"
 
 
-def _export(name: str, model: str, options: dict) -> str:
+def _export(name: str, model: str, options: dict[str, Any]) -> str:
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise _NotTried(f"needs the package {error.name}: pip install onnx onnxscript onnxruntime") from None
+        with from_extra("onnx"):
+            import onnxruntime
+    except MissingExtra as error:
+        raise _NotTried(str(error)) from None
     net = create_model(model, **_net_options(name, options)).eval()
+    assert isinstance(net, Classifier)
     x = torch.rand(3, 1, PIXELS, PIXELS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.onnx")

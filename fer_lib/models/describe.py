@@ -72,7 +72,7 @@ def describe(
         yield ModelRow(name, count_parameters(model), side, macs, milliseconds(model, side, device))
 
 
-def meta_net(name: str, **options) -> Classifier | None:
+def meta_net(name: str, **options: Any) -> Classifier | None:
     """A net on PyTorch's meta device, in evaluation mode: shapes without values, so that counting costs no memory.
 
     Args:
@@ -187,7 +187,7 @@ class _Written(TorchDispatchMode):
     """Counts the numbers that operations write; a view of another tensor writes none."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.values = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
@@ -212,7 +212,12 @@ def milliseconds(model: Classifier, pixels: int, device: str | torch.device) -> 
     for _ in range(4):
         started = time.perf_counter()
         model(picture)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait_for(device)
         times.append(time.perf_counter() - started)
     return 1000 * sorted(times[1:])[1]
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has done all that it was given; a CPU is never behind."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -7,16 +7,20 @@ cannot differ from the net.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import nn
 
+from fer_lib.extras import from_extra
 from fer_lib.models.base import Classifier, kept_modes
 from fer_lib.models.describe import count_parameters
 from fer_lib.models.grammar import MODULES
 from fer_lib.plots import OURS, PAPER, QUIET
+
+with from_extra("analysis"):
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyBboxPatch, Rectangle
 
 # Where a module stands in a residual block, by its attribute.
 PLACES = {
@@ -58,6 +62,15 @@ class Part:
         return "{} × {} × {}".format(*self.shape)
 
 
+Calls = dict[nn.Module, tuple[tuple[int, ...], tuple[int, ...]]]
+"""Shapes of each called module's first input and output, without the batch."""
+
+
+def _blocks() -> tuple[type, ...]:
+    """The classes of attention modules, those of one's own included."""
+    return tuple(make for make in MODULES.values() if isinstance(make, type))
+
+
 def architecture(model: Classifier, pixels: int = 48) -> list[Part]:
     """What a net consists of, from the picture to the scores.
 
@@ -65,7 +78,8 @@ def architecture(model: Classifier, pixels: int = 48) -> list[Part]:
         model: the net; it is left as it was.
         pixels: height and width of the picture, unless the net takes one size only.
     """
-    pixels = model.input_size if model.fixed_size else pixels
+    if model.fixed_size and model.input_size:
+        pixels = model.input_size
     calls = _record(model, torch.zeros(1, model.in_channels, pixels, pixels))
     parts = [Part("picture", "", (model.in_channels, pixels, pixels), 0)]
     names = {child: name for name, child in model.named_children()}
@@ -83,11 +97,11 @@ def architecture(model: Classifier, pixels: int = 48) -> list[Part]:
 
 
 @torch.no_grad()
-def _record(model: Classifier, picture: torch.Tensor) -> dict[nn.Module, tuple[tuple[int, ...], tuple[int, ...]]]:
+def _record(model: Classifier, picture: torch.Tensor) -> Calls:
     """Shapes of every called module's first input and output, without the batch."""
-    calls: dict[nn.Module, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    calls: Calls = {}
 
-    def note(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+    def note(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         calls.setdefault(module, (tuple(inputs[0].shape[1:]), tuple(output.shape[1:])))
 
     hooks = [module.register_forward_hook(note) for module in model.modules()]
@@ -101,10 +115,10 @@ def _record(model: Classifier, picture: torch.Tensor) -> dict[nn.Module, tuple[t
     return calls
 
 
-def _parts(name: str, module: nn.Module, calls: dict) -> Iterator[Part]:
+def _parts(name: str, module: nn.Module, calls: Calls) -> Iterator[Part]:
     """A child of the net as one part, or as several where modules of its own follow its blocks."""
     shape = calls[module][1]
-    if isinstance(module, tuple(MODULES.values())):
+    if isinstance(module, _blocks()):
         yield Part("attention", _label(module), shape, count_parameters(module), is_attention=True)
         return
     children = [child for child in module.children() if child in calls]
@@ -113,17 +127,17 @@ def _parts(name: str, module: nn.Module, calls: dict) -> Iterator[Part]:
         inside = () if isinstance(module, nn.Conv2d | nn.Linear) else _inside([module])
         yield Part(kind, _label(module), shape, count_parameters(module), inside)
         return
-    for kind, group in groupby(children, type):
+    for kind_of_block, group in groupby(children, type):
         blocks = list(group)
         shape = calls[blocks[-1]][1]
         parameters = sum(map(count_parameters, blocks))
-        if issubclass(kind, tuple(MODULES.values())):
+        if issubclass(kind_of_block, _blocks()):
             yield Part("attention", _label(blocks[0]), shape, parameters, is_attention=True)
-        elif issubclass(kind, nn.Sequential):
+        elif isinstance(blocks[0], nn.Sequential):
             yield Part("", " + ".join(_label(layer) for layer in blocks[0]), shape, parameters)
         else:
             title = name.replace("layer", "stage ")
-            yield Part(title, f"{len(blocks)} × {kind.__name__}", shape, parameters, _inside(blocks))
+            yield Part(title, f"{len(blocks)} × {kind_of_block.__name__}", shape, parameters, _inside(blocks))
 
 
 def _inside(blocks: list[nn.Module]) -> tuple[str, ...]:
@@ -143,7 +157,7 @@ def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Modu
     """Attention modules that lie in no other one, with their paths."""
     for name, child in module.named_children():
         here = f"{path}.{name}".lstrip(".")
-        if isinstance(child, tuple(MODULES.values())):
+        if isinstance(child, _blocks()):
             yield here, child
         else:
             yield from _outermost(child, here)
@@ -206,7 +220,9 @@ def draw_architecture(model: Classifier, pixels: int = 48, title: str = "") -> F
     top = 0.3
     for part, height in zip(parts, heights, strict=True):
         color = PAPER if part.is_attention else OURS if part.parameters else QUIET
-        box = {"boxstyle": "round,pad=0,rounding_size=0.05", "edgecolor": color, "facecolor": color}
+        box: dict[str, Any] = {
+            "boxstyle": "round,pad=0,rounding_size=0.05", "edgecolor": color, "facecolor": color
+        }  # fmt: skip
         strong = 1.0 if part.is_attention else 0.15
         axes.add_patch(FancyBboxPatch((0.52, top + 0.04), 2.8, height - 0.08, **box, alpha=strong))
         ink = "white" if part.is_attention else "black"

@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fer_lib.errors import UserError
+from fer_lib.extras import from_extra
 from fer_lib.models.base import Classifier
 from fer_lib.paths import check_output, write_atomically
 
@@ -48,11 +49,9 @@ def export_onnx(
         raise UserError(f"classes must be {model.num_classes} names: got {len(classes)}")
     path = Path(path)
     check_output(path)
-    try:
+    with from_extra("onnx"):
         import onnx
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"ONNX export needs the package {error.name}: pip install onnx onnxscript") from None
     # A batch of two: a dimension of one would be taken for a constant.
     device = next(model.parameters()).device
     pictures = torch.zeros(2, model.in_channels, size, size, device=device)
@@ -72,12 +71,13 @@ def export_onnx(
         opset_version=OPSET,
         verbose=False,
     )
+    assert program, "the exporter gives a program or raises"
     metadata = {"preprocessing": {"size": size, **preprocessing}, "classes": list(classes)}
     for key, value in {**metadata, "provenance": dict(provenance)}.items():
         program.model.metadata_props[key] = json.dumps(value)
     content = program.model_proto.SerializeToString()
     onnx.checker.check_model(content)
-    write_atomically(path, lambda file: file.write(content))
+    write_atomically(path, content)
 
 
 def _fold_batch_norms(exported: ExportedProgram) -> None:
@@ -96,9 +96,8 @@ def _fold_batch_norms(exported: ExportedProgram) -> None:
         # What something else reads as well, such as the layers that iAFF passes twice, stays as it is.
         if any(len(node.users) > 1 for node in (convolution, weight, shift)):
             continue
-        w, b, m, v, gamma, beta = (
-            node and tensors[names[node.name]] for node in (weight, bias, mean, variance, scale, shift)
-        )
+        found: list[Any] = [node and tensors[names[node.name]] for node in (weight, bias, mean, variance, scale, shift)]
+        w, b, m, v, gamma, beta = found
         # The bias of the normalisation becomes that of the convolution.
         tensors[names[weight.name]], tensors[names[shift.name]] = fuse_conv_bn_weights(
             w, b, m, v, norm.args[7], gamma, beta

@@ -19,8 +19,8 @@ def _local(channels: int, hidden: int) -> list[nn.Module]:
     ]
 
 
-class MSCAM(nn.Module):
-    """Multi-scale channel attention: x * s(L(x) + G(x)), L per position, G of the pooled map.
+class _MultiScale(nn.Module):
+    """The weights of multi-scale channel attention: s(L(x) + G(x)), L per position, G of the pooled map.
 
     Args:
         channels: C.
@@ -37,11 +37,15 @@ class MSCAM(nn.Module):
         """Weights in (0, 1), float [B, C, H, W]."""
         return torch.sigmoid(self.local_att(x) + self.global_att(x))
 
+
+class MSCAM(_MultiScale):
+    """Multi-scale channel attention: the input times its weights. Arguments as its base's."""
+
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gate(x)
 
 
-class AFF(MSCAM):
+class AFF(_MultiScale):
     """Attentional fusion of a residual branch x with its shortcut y: 2 x w + 2 y (1 - w), w of x + y.
 
     The factor 2 is the official code's and keeps the weights' sum at that of a plain sum; the paper's formula
@@ -53,7 +57,7 @@ class AFF(MSCAM):
         return 2 * x * w + 2 * y * (1 - w)
 
 
-class IAFF(MSCAM):
+class IAFF(_MultiScale):
     """Iterative attentional fusion: a first fusion of x and y decides the weights of the second.
 
     The official code uses the pooled branch of the first pass in the second as well, which leaves its own

@@ -73,7 +73,7 @@ def build_resnet(
         if block in ("aff", "iaff") and bottleneck:
             # 16 fits the publishers' parameter count of AFF-ResNet50, the port's default of 4 does not.
             options = {"reduction": 16, **options}
-        slots = _fill(slots, slot, _factory(block, slot, make, options), ends)
+        slots = _fill(slots, slot, _factory(slot, make, options), ends)
     return ResNet(
         Bottleneck if bottleneck else BasicBlock,
         layers or DEPTHS[depth],
@@ -88,7 +88,7 @@ def build_resnet(
     )
 
 
-def _factory(block: str, slot: str, make: Callable, options: dict[str, Any]) -> Callable[..., nn.Module]:
+def _factory(slot: str, make: Callable[..., nn.Module], options: dict[str, Any]) -> Callable[..., nn.Module]:
     if slot == "convolution":
         return lambda channels, stride: make(channels, channels, stride=stride, **options)
     return partial(make, **options)
@@ -103,10 +103,11 @@ def _fill(slots: Slots, slot: str, factory: Callable[..., nn.Module], ends: bool
         )
     if slot == "after_stage":
         return replace(slots, after_stage={1: factory, 2: factory, 3: factory})
-    return replace(slots, **{slot: _chain(getattr(slots, slot), factory)})
+    filled: dict[str, Any] = {slot: _chain(getattr(slots, slot), factory)}
+    return replace(slots, **filled)
 
 
-def _chain(first: Callable | None, second: Callable) -> Callable[..., nn.Module]:
+def _chain(first: Callable[..., nn.Module] | None, second: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     """The factory of both modules in a row."""
     if first is None:
         return second

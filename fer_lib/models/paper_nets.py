@@ -4,6 +4,8 @@ What each paper leaves open, and the reading chosen, is said where it matters. E
 :func:`fer_lib.models.grammar.build_resnet` is an option here too.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,7 +68,7 @@ def hu(
     ca: str = "coord",
     simam: bool = True,
     sc: bool = True,
-    **options,
+    **options: Any,
 ) -> ResNet:
     """hu's net: ResNet50 with channel attention CA, SimAM, and interval sampling SC.
 
@@ -85,7 +87,7 @@ def hu(
     return build_resnet(hu_name(ca, simam, sc), num_classes, in_channels, **options)
 
 
-def gu(num_classes: int = 7, in_channels: int = 1, stem: str = "imagenet", **options) -> ResNet:
+def gu(num_classes: int = 7, in_channels: int = 1, stem: str = "imagenet", **options: Any) -> ResNet:
     """gu's net: ResNet50 whose 3x3 convolutions are PSA modules.
 
     The paper starts from ImageNet weights, hence the ImageNet stem. Its eq. 2 gives groups 2, 4, 8, 16
@@ -100,7 +102,7 @@ def gu(num_classes: int = 7, in_channels: int = 1, stem: str = "imagenet", **opt
     return build_resnet("resnet50_psa", num_classes, in_channels, stem=stem, **options)
 
 
-def zhang(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.5, **options) -> ResNet:
+def zhang(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.5, **options: Any) -> ResNet:
     """zhang's net: ResNet34 with one CBAM after the first convolution and one after the last stage.
 
     The stem and the dropout are those of WuJie1010/Facial-Expression-Recognition.Pytorch, whose training

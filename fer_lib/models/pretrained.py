@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -51,9 +52,9 @@ def load_pretrained(model: nn.Module, name: str) -> LoadReport:
     gu starts PSA-ResNet50 from an ImageNet ResNet50, whose 3x3 convolutions have no counterpart there: the
     rest is loaded. A net of one input channel keeps its own first convolution.
 
-    A file may hold the weights under a key (``state_dict``, ``net``, ...) beside other things, and their names may
-    begin with a prefix (``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``backbone.``): of all that it
-    holds, what fits the net best is taken.
+    A file may hold the weights under a key (``state_dict``, ``net``, ...) or a key in a key, beside other things, and
+    their names may begin with a prefix (``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``backbone.``):
+    of all that it holds, what fits the net best is taken.
 
     Args:
         model: changed in place.
@@ -66,8 +67,10 @@ def load_pretrained(model: nn.Module, name: str) -> LoadReport:
 
     Raises:
         UserError: the name or file does not exist or cannot be read without running code of the file, there is no
-            network, or nothing fits. The net is unchanged then.
+            network, nothing fits, or what fits is NaN. The net is unchanged then.
     """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name):
+        raise UserError(f"pretrained weights: {name} is an address, not a file; download it first")
     path = user_path(name)
     is_file = bool(path.suffix) or len(path.parts) > 1
     target = model.state_dict()
@@ -86,6 +89,8 @@ def load_pretrained(model: nn.Module, name: str) -> LoadReport:
             fitting[key] = source[key]
     if not fitting:
         raise UserError(f"pretrained weights {name!r} fit no entry of this net by name and shape")
+    if broken := [key for key, value in fitting.items() if not value.isfinite().all()]:
+        raise UserError(f"pretrained weights: {broken[0]} of {name!r} is NaN or infinite; its training had failed")
     model.load_state_dict({**target, **fitting})
     unused = tuple(key for key in source if key not in target)
     return LoadReport(title, (*fitting,), skipped, unused)
@@ -104,20 +109,14 @@ def _best_fitting(content: Any, target: dict[str, Tensor]) -> tuple[dict[str, Te
     return weights, where
 
 
-def _dictionaries(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """The tensors that a file holds by name, at the top and under each of its keys."""
-    for key, values in {"": content, **content}.items():
-        tensors = {name: value for name, value in values.items() if _is_named(name, value)} if _is_dict(values) else {}
-        if tensors:
-            yield str(key), tensors
-
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _is_named(name: Any, value: Any) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor)
+def _dictionaries(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The tensors that a file holds by name, at the top and under its keys, such as ``checkpoint.model``."""
+    if not isinstance(content, Mapping) or not depth:
+        return
+    if tensors := {name: v for name, v in content.items() if isinstance(name, str) and isinstance(v, Tensor)}:
+        yield key, tensors
+    for name, value in content.items():
+        yield from _dictionaries(value, f"{key}.{name}" if key else str(name), depth - 1)
 
 
 def _best_prefix(weights: dict[str, Tensor], target: dict[str, Tensor]) -> tuple[str, int]:
@@ -132,13 +131,17 @@ def _best_prefix(weights: dict[str, Tensor], target: dict[str, Tensor]) -> tuple
     return max(fits.items(), key=lambda item: (item[1], -len(item[0])), default=("", 0))
 
 
+_SCALAR = vars(np)["_core"].multiarray.scalar  # which NumPy keeps for itself, and files name
 # NumPy's numbers, as of an accuracy kept beside the weights: plain values, named as its versions 1 and 2 do.
 _NUMBERS = [
     np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
-    np._core.multiarray.scalar,
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?", "U1")),
+    _SCALAR,
+    (_SCALAR, "numpy.core.multiarray.scalar"),
 ]
+
+
+_LUA = tuple(kind + b"\0\0\0\1\0\0\0" for kind in (b"\3", b"\4"))  # a table or an object, the first of its file
 
 
 def _read_file(path: Path) -> dict[Any, Any]:
@@ -147,33 +150,40 @@ def _read_file(path: Path) -> dict[Any, Any]:
         raise UserError(f"pretrained weights: no file {path}")
     beginning = beginning_of(path)
     try:
-        if path.suffix == ".safetensors":
+        if beginning[8:9] == b"{":  # after the length of a safetensors header, whatever the suffix
             from safetensors.torch import load_file
 
             return load_file(path)
-        if beginning[:4] == b"PK\x03\x04" and any("/code/" in name for name in zipfile.ZipFile(path).namelist()):
+        members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+        if any("/code/" in name for name in members):
             raise UserError(
                 f"pretrained weights: {path} is TorchScript, code and weights in one, which is not run here; save the "
                 "weights alone: torch.save(net.state_dict(), FILE)"
             )
-        with torch.serialization.safe_globals(_NUMBERS):
+        if members and not any(name.endswith("data.pkl") for name in members):
+            raise UserError(f"pretrained weights: {path} is {what_it_is(beginning)}")
+        with torch.serialization.safe_globals(_NUMBERS), warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"pretrained weights: {path} {_why_unread(path, beginning, error)}") from None
-    if not _is_dict(content) or not any(_dictionaries(content)):
+    if not any(_dictionaries(content)):
         raise UserError(f"pretrained weights: {path} holds no state dict of tensors")
     return dict(content)
 
 
 def _why_unread(path: Path, beginning: bytes, error: Exception) -> str:
     """In our words: torch's own advise to load such a file with all the code that it brings."""
-    if isinstance(error, pickle.UnpicklingError) and (named := re.search(r"GLOBAL ([\w.]+)", str(error))):
+    if isinstance(error, pickle.UnpicklingError) and (zipfile.is_zipfile(path) or beginning[:1] == b"\x80"):
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        kind = f" ({named[1]})" if named else ""
         return (
-            f"holds Python objects ({named[1]}) beside tensors, and building them can run foreign code; where it was "
+            f"holds Python objects{kind} beside tensors, and building them can run foreign code; where it was "
             "made, save the weights alone: torch.save(net.state_dict(), FILE)"
         )
+    if beginning.startswith(_LUA):
+        return "is a file of Lua's Torch 7, which PyTorch no longer reads"
     foreign = what_it_is(beginning)
     if foreign and not beginning.startswith(b"PK"):
         return f"is {foreign}"

@@ -5,11 +5,11 @@ about 32-48 px; ``stem="imagenet"`` the publishers' own. torchvision is imported
 it takes seconds, and residual nets do without.
 """
 
-import sys
+from typing import Any
 
 from torch import Tensor, nn
 
-from fer_lib.errors import UserError
+from fer_lib.extras import from_extra
 from fer_lib.models.attention import SE
 from fer_lib.models.base import Classifier
 from fer_lib.models.resnet import PreActBlock, ResNet, Slots
@@ -61,19 +61,13 @@ def _set_in_channels(features: nn.Module, in_channels: int) -> None:
     name, first = next((n, m) for n, m in features.named_modules() if isinstance(m, nn.Conv2d))
     if first.in_channels == in_channels:
         return
-    layer = nn.Conv2d(
-        in_channels,
-        first.out_channels,
-        first.kernel_size,
-        first.stride,
-        first.padding,
-        bias=first.bias is not None,
-    )
+    where: Any = {"kernel_size": first.kernel_size, "stride": first.stride, "padding": first.padding}
+    layer = nn.Conv2d(in_channels, first.out_channels, **where, bias=first.bias is not None)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     features.set_submodule(name, layer)
 
 
-def _average() -> nn.Module:
+def _average() -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
@@ -140,7 +134,8 @@ def _fully_connected(
     for layer in [*features.modules(), *neck]:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     classifier = nn.Sequential(nn.Dropout(0.0 if drop_first else dropout), nn.Linear(4096, num_classes))
     return Published(features, neck, classifier, num_classes, in_channels, 4096, min_size, input_size=224)
 
@@ -282,12 +277,10 @@ def inceptionv4(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.0
         dropout: before the classifier.
 
     Raises:
-        UserError: timm is not installed.
+        MissingExtra: timm is not installed.
     """
-    try:
+    with from_extra("study"):
         import timm
-    except ImportError:
-        raise UserError(f"model 'inceptionv4' needs timm: {sys.executable} -m pip install timm") from None
-    net = timm.create_model("inception_v4", num_classes=1, in_chans=in_channels)
+    net: Any = timm.create_model("inception_v4", num_classes=1, in_chans=in_channels)
     classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1536, num_classes))
     return Published(net.features, _average(), classifier, num_classes, in_channels, 1536, min_size=75, input_size=299)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -36,7 +37,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def create_model(name: str, num_classes: int = 7, in_channels: int = 1, **options) -> nn.Module:
+def create_model(name: str, num_classes: int = 7, in_channels: int = 1, **options: Any) -> nn.Module:
     """Build a model with random weights.
 
     Args:

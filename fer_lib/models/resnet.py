@@ -173,6 +173,11 @@ class ResNet(Classifier):
             sigmoid). 0 is torchvision's ``zero_init_residual``.
     """
 
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+    layer4: nn.Module
+
     def __init__(
         self,
         block: type[BasicBlock] | type[Bottleneck] | type[PreActBlock],
@@ -230,6 +235,9 @@ class ResNet(Classifier):
                 nn.init.constant_(last.weight, scale)
 
     def _build_stem(self, stem: str, in_channels: int, width: int) -> None:
+        self.conv1: nn.Module
+        self.bn1: nn.Module
+        self.relu: nn.Module
         if stem.startswith("focus"):
             self.conv1, self.bn1, self.relu = Focus(in_channels, width), nn.Identity(), nn.Identity()
         else:

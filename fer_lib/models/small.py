@@ -73,6 +73,7 @@ class _FixedConv(nn.Module):
     def __init__(self, inputs: int, outputs: int, density: float):
         super().__init__()
         signs = torch.randint(0, 2, (outputs, inputs, 3, 3)) * 2.0 - 1
+        self.weight: Tensor
         self.register_buffer("weight", signs * (torch.rand(outputs, inputs, 3, 3) < density))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -56,4 +56,5 @@ def cheapest_first(statuses: Iterable[Status], pace: Pace, named: bool) -> tuple
 
 def _sum(runs: Sequence[Status], pace: Pace) -> float | None:
     minutes = [pace.minutes(run) for run in runs]
-    return None if None in minutes else sum(minutes)
+    known = [each for each in minutes if each is not None]
+    return sum(known) if len(known) == len(minutes) else None

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from fer_lib.data.catalog import known_dataset
 from fer_lib.errors import UserError
 from fer_lib.models.describe import CostCounter, NetCost
 from fer_lib.queue.plan import Status
@@ -18,9 +19,6 @@ from fer_lib.recipe import Recipe
 from fer_lib.runs import RunRecord
 from fer_lib.training import device_name, precision_name
 
-PICTURES = {"fer2013": (28709, 7178), "ferplus": (28709, 7178), "ckplus": (883, 98), "synthetic": (2100, 700)}
-"""Pictures that an epoch trains on and that it evaluates; of CK+ those of a tenfold cross-validation."""
-CKPLUS_2TO1 = (654, 327)
 BENCHMARK_SIDE = 44
 """Side of the pictures of `fer bench train`."""
 PASSES = 3
@@ -43,9 +41,11 @@ def work(cost: NetCost) -> float:
 
 def pictures_of(recipe: Recipe) -> tuple[int, int] | None:
     """How many pictures an epoch trains on and how many it evaluates; None for a dataset nobody has counted."""
-    if recipe.dataset == "ckplus" and "2to1" in recipe.protocol:
-        return CKPLUS_2TO1
-    return PICTURES.get(recipe.dataset)
+    known = known_dataset(recipe.dataset)
+    if known is None or known.pictures is None or recipe.protocol == "official":
+        return known and known.pictures
+    tested = round(sum(known.pictures) / (3 if "2to1" in recipe.protocol else 10))
+    return sum(known.pictures) - tested, tested
 
 
 class _Known(NamedTuple):
@@ -104,7 +104,7 @@ class Pace:
             passes = PASSES * counts["train"] + counts.get("val", 0) + counts.get("test", 0)
             spent = record.content["time"]["seconds"] * (_cores(environment["device"])[1] or 1)
             key = environment["precision"], record.recipe
-            seconds[key].append(spent / (record.trained_epochs * passes))
+            seconds[key].append(spent / (record.epochs * passes))
             recipes[key] = record.spec["recipe"]
         own = {key: statistics.median(values) for key, values in seconds.items()}
         for (precision, name), recipe in recipes.items():

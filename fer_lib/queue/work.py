@@ -23,7 +23,7 @@ from fer_lib.queue.lock import Busy, locked
 from fer_lib.queue.plan import run_status
 from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
-from fer_lib.training import Interrupted, Stop, choose_device
+from fer_lib.training import Interrupted, Stop, choose_device, usable_gpus
 
 
 @dataclass
@@ -58,17 +58,22 @@ def run_queue(
     Args:
         specs: the plan, see :func:`fer_lib.queue.plan.matrix`.
         results: folder that holds ``runs/``.
-        device: see :func:`fer_lib.training.choose_device`.
-        jobs: worker processes on this device; of a CPU each gets its share of the threads.
+        device: see :func:`fer_lib.training.choose_device`; of several GPUs ``auto`` and ``cuda`` mean all that no
+            other queue of this user holds.
+        jobs: worker processes on each device; of a CPU each gets its share of the threads.
         time_limit: stop after this many seconds, with checkpoints.
         say: receives the lines of progress.
     """
     check_least("--jobs", jobs)
     choose_device(device)
-    with Stop(time_limit) as stop, _one_gpu(device) as chosen:
-        if jobs == 1:
-            return _work(specs, results, chosen, stop, say)
-        return _share(specs, results, chosen, jobs, stop, time_limit, say)
+    with Stop(time_limit) as stop, _free_devices(device) as devices:
+        if len(devices) > 1:
+            say(f"{len(devices)} GPUs at work: {', '.join(devices)}")
+        open_runs = sum(run_status(spec, results / "runs").state not in ("done", "failed") for spec in specs)
+        places = (devices * jobs)[: max(1, open_runs)]  # no more workers than runs
+        if len(places) == 1:
+            return _work(specs, results, places[0], stop, say)
+        return _share(specs, results, places, stop, time_limit, say)
 
 
 def worker_threads(jobs: int) -> int:
@@ -80,7 +85,8 @@ def worker_threads(jobs: int) -> int:
 
 
 def _work(specs: Sequence[RunSpec], results: Path, device: str, stop: Stop, say: Callable[[str], None]) -> Report:
-    report, tried = Report(), set()
+    report = Report()
+    tried: set[str] = set()
     datasets: dict[str, FaceDataset | None] = {}
     while (spec := _next(specs, results / "runs", tried)) is not None:
         if stop.reason:
@@ -126,22 +132,22 @@ def _next(specs: Sequence[RunSpec], runs: Path, tried: set[str]) -> RunSpec | No
 
 
 @contextmanager
-def _one_gpu(device: str) -> Iterator[str]:
-    """Of several GPUs the first that no other queue of this user holds; any other device as it is named."""
-    count = torch.cuda.device_count() if device in ("auto", "cuda") else 0
-    if count < 2:
-        yield device
+def _free_devices(device: str) -> Iterator[list[str]]:
+    """Of several GPUs those that no other queue of this user holds; any other device as it is named."""
+    gpus = usable_gpus() if device in ("auto", "cuda") else []
+    if len(gpus) < 2:
+        yield [device]
         return
     with ExitStack() as held:
-        for index in range(count):
-            uuid = torch.cuda.get_device_properties(index).uuid
-            try:
-                held.enter_context(locked(Path(tempfile.gettempdir()) / f"fer-{os.getuid()}-{uuid}"))
-            except Busy:
-                continue
-            yield f"cuda:{index}"
-            return
-        raise UserError(f"other queues hold all {count} GPUs; name one to share it, as in --device cuda:0")
+        free, user = [], os.getuid() if hasattr(os, "getuid") else "all"  # Windows has no such number
+        for gpu in gpus:
+            uuid = torch.cuda.get_device_properties(gpu).uuid
+            with suppress(Busy):
+                held.enter_context(locked(Path(tempfile.gettempdir()) / f"fer-{user}-{uuid}"))
+                free.append(str(gpu))
+        if not free:
+            raise UserError(f"other queues hold all {len(gpus)} GPUs; name one to share it, as in --device cuda:0")
+        yield free
 
 
 # ---------------------------------------------------------------- several processes
@@ -150,8 +156,7 @@ def _one_gpu(device: str) -> Iterator[str]:
 def _share(
     specs: Sequence[RunSpec],
     results: Path,
-    device: str,
-    jobs: int,
+    devices: Sequence[str],
     stop: Stop,
     time_limit: float | None,
     say: Callable[[str], None],
@@ -161,9 +166,9 @@ def _share(
     context = multiprocessing.get_context("spawn")
     deadline = None if time_limit is None else time.time() + time_limit
     workers = {}
-    for number in range(1, jobs + 1):
+    for number, device in enumerate(devices, 1):
         ours, theirs = context.Pipe(duplex=False)
-        arguments = (specs, FROM_FILES, results, device, worker_threads(jobs), deadline, theirs)
+        arguments = (specs, FROM_FILES, results, device, worker_threads(len(devices)), deadline, theirs)
         process = context.Process(target=_worker, args=arguments, daemon=True)
         process.start()
         theirs.close()
@@ -174,7 +179,8 @@ def _share(
             told = True
             for _, process in workers.values():
                 process.terminate()  # a worker ends at its next step, with a checkpoint
-        for pipe in multiprocessing.connection.wait(list(workers), timeout=0.5):
+        ready = multiprocessing.connection.wait(list(workers), timeout=0.5)
+        for pipe in [pipe for pipe in workers if pipe in ready]:
             number, process = workers[pipe]
             try:
                 message = pipe.recv()
@@ -220,5 +226,7 @@ def _worker(
 
 def _end_with_parent() -> None:
     """Ask this worker to stop once the process that started it is gone, however it went."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent, "a worker has one"
+    multiprocessing.connection.wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)

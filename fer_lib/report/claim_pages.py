@@ -10,19 +10,23 @@ from fer_lib.claims import FIDELITY, NUMBERS, Claim, list_claims
 from fer_lib.queue.plan import wanted_seeds
 from fer_lib.recipe import list_recipes, load_papers
 from fer_lib.report import words
-from fer_lib.report.material import Material
 from fer_lib.report.run_pages import pages_of
+from fer_lib.study.claim_table import claim_table
+from fer_lib.study.evidence import evidence_table
+from fer_lib.study.results import Study
+from fer_lib.study.statements import statement_table
 from fer_lib.study.tables import recipe_table
 from fer_lib.study.verdicts import FROM_RUNS, OPEN
 
 
-def claim_contexts(material: Material) -> Iterator[dict[str, Any]]:
+def claim_contexts(study: Study) -> Iterator[dict[str, Any]]:
     """What the template of a claim's page needs, claim by claim in the papers' order."""
-    tested = material.claims.set_index("claim")
-    stated = material.statements.set_index("claim")
+    tested = claim_table(study).set_index("claim")
+    stated = statement_table(study).set_index("claim")
+    evidence = evidence_table(study)
     for claim in list_claims():
         row = tested.loc[claim.id] if claim.id in tested.index else None
-        verdict, calculation = _verdict(claim, row, stated, material.evidence)
+        verdict, calculation = _verdict(claim, row, stated, evidence)
         yield {
             "claim": claim,
             "page": words.page_of_claim(claim.id),
@@ -37,10 +41,10 @@ def claim_contexts(material: Material) -> Iterator[dict[str, Any]]:
             "calculation": calculation,
             "note": "" if row is None else row["note"],
             "fidelity": FIDELITY.get(claim.fidelity or "", ""),
-            "findings": _findings(claim, calculation, material.evidence),
+            "findings": _findings(claim, calculation, evidence),
             "contradictions": contradictions(claim),
             **_ours(claim, row),
-            "sides": [_side(name, material) for name in (claim.recipe, claim.baseline) if name in list_recipes()],
+            "sides": [_side(name, study) for name in (claim.recipe, claim.baseline) if name in list_recipes()],
         }
 
 
@@ -94,7 +98,7 @@ def _measure(claim: Claim, row: pd.Series | None) -> str:
 
 def _data(claim: Claim) -> str:
     split = {"val": ", validation", "test": ", test"}.get(claim.split, "")
-    recipe = list_recipes().get(claim.recipe) if claim.dataset == "own" else None
+    recipe = list_recipes().get(claim.recipe or "") if claim.dataset == "own" else None
     tested = f"; tested on {words.dataset(recipe.dataset)}" if recipe and claim.kind == "gain" else ""
     return words.dataset(claim.dataset) + split + tested
 
@@ -122,13 +126,13 @@ def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
     return found | {"ours_value": row["ours"], "seeds": row["seeds"]}
 
 
-def _side(name: str, material: Material) -> dict[str, Any]:
+def _side(name: str, study: Study) -> dict[str, Any]:
     """One recipe of a claim's test: its runs of full length, its shorter ones, its settings."""
     recipe = list_recipes()[name]
-    group = material.study.full(name)
+    group = study.full(name)
     full = " ".join(record.id for record in group.records) if group else ""
-    every = " ".join(record.id for record in material.records if record.recipe == name)
-    complete = pages_of(full, material)
+    every = " ".join(record.id for record in study.records if record.recipe == name)
+    complete = pages_of(full, study)
     known = {entry["page"] for entry in complete}
     return {
         "name": name,
@@ -137,7 +141,7 @@ def _side(name: str, material: Material) -> dict[str, Any]:
         "protocol": words.protocol(recipe.protocol),
         "wanted": wanted_seeds(recipe),
         "runs": complete,
-        "shorter": [entry for entry in pages_of(every, material) if entry["page"] not in known],
+        "shorter": [entry for entry in pages_of(every, study) if entry["page"] not in known],
         "settings": recipe_table(name).to_dict("records"),
         "command": f"fer study run --recipes {name}",
     }

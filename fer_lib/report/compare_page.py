@@ -51,7 +51,7 @@ def write_page(comparison: Comparison, found: Outcome, records: Sequence[RunReco
     )
     path = results / "compare" / comparison.name / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, text.encode())
     return path
 
 

@@ -9,10 +9,11 @@ from fer_lib.data.facts import load_facts
 from fer_lib.queue.plan import HEADLINE_SEEDS
 from fer_lib.recipe import load_papers
 from fer_lib.report import words
-from fer_lib.report.material import Material
-from fer_lib.study.answer import printed_numbers
-from fer_lib.study.gains import READINGS
+from fer_lib.study.answer import printed_numbers, progress
+from fer_lib.study.claim_table import claim_table
+from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.protocols import protocol_audit
+from fer_lib.study.results import Study
 from fer_lib.study.verdicts import NOT_RUN, NOT_TESTABLE
 from fer_lib.texts import signed
 
@@ -25,20 +26,20 @@ def cited() -> list[str]:
 # ---------------------------------------------------------------- how sure
 
 
-def how_sure(material: Material) -> dict[str, str]:
+def how_sure(study: Study) -> dict[str, str]:
     """What is known well, weakly and not at all, as HTML with links."""
     facts = load_facts("fer2013")
     leaked, pictures = int(facts.in_train("test").sum()), len(facts.faces.indices("test"))
     strong = [
         f"{leaked} of FER2013's {pictures:,} test pictures are <a href='evidence.html#leaks'>also in training</a>"
     ]
-    if inflation := _inflation(material):
+    if inflation := _inflation(study):
         strong.append(inflation)
-    impossible = int((printed_numbers(material.claims)["verdict"] == "impossible on that test set").sum())
+    impossible = int((printed_numbers(claim_table(study))["verdict"] == "impossible on that test set").sum())
     strong.append(
         f"<a href='evidence.html#impossible'>{impossible} printed accuracies</a> are no whole number of test pictures"
     )
-    plain = material.own_gains[""]
+    plain = ablation_table(study, claimed=False)
     read = plain[plain["reading"].isin(READINGS)]
     found = {"Strong": "; ".join(strong) + "."}
     if len(read):
@@ -51,7 +52,7 @@ def how_sure(material: Material) -> dict[str, str]:
             f"{epochs} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "
             f"such studies it would find a gain of {read['smallest'].min():.1f} points."
         )
-    state = material.state
+    state = progress(study)
     found["None"] = (
         f"the papers' <a href='claims.html'>headline accuracies</a>: {state.headlines} of {state.of_headlines} have "
         "three full trainings."
@@ -59,9 +60,9 @@ def how_sure(material: Material) -> dict[str, str]:
     return found
 
 
-def _inflation(material: Material) -> str:
+def _inflation(study: Study) -> str:
     """What a split by picture is worth on CK+, by the system that shows it best."""
-    table = protocol_audit(material.study)
+    table = protocol_audit(study)
     rows = table[(table["split"] == "picture_10fold") & table["inflation"].notna()]
     if rows.empty:
         return ""
@@ -76,16 +77,16 @@ def _inflation(material: Material) -> str:
 # ---------------------------------------------------------------- the papers
 
 
-def cards(material: Material) -> list[dict[str, Any]]:
+def cards(study: Study) -> list[dict[str, Any]]:
     """What each paper is quoted for, what can be said of it, and its weightiest contradiction."""
-    numbers = printed_numbers(material.claims)
-    found = []
+    claims = claim_table(study)
+    numbers, found = printed_numbers(claims), []
     for name in cited():
         headlines = [claim for claim in list_claims(name) if claim.headline]
-        rows = material.claims[material.claims["claim"].isin([claim.id for claim in headlines])]
+        rows = claims[claims["claim"].isin([claim.id for claim in headlines])]
         counts = numbers[numbers["paper"] == name]["verdict"].value_counts()
         wanted = {claim.recipe for claim in headlines if claim.recipe}
-        seeds = {recipe: len(group.seeds) if (group := material.study.full(recipe)) else 0 for recipe in wanted}
+        seeds = {recipe: len(group.seeds) if (group := study.full(recipe)) else 0 for recipe in wanted}
         done = f"; {sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full trainings" if wanted else ""
         found.append(
             {
@@ -113,10 +114,10 @@ def _card_verdict(headlines: list[str], counts: pd.Series, done: str) -> str:
     return f"{told[0].upper()}{told[1:]}{done}; {settled} of {total} numbers judged"
 
 
-def progress_line(material: Material) -> str:
+def progress_line(study: Study) -> str:
     """Runs done of planned, and what a GPU would decide."""
-    state = material.state
-    waiting = int((printed_numbers(material.claims)["verdict"] == NOT_RUN).sum())
+    state = progress(study)
+    waiting = int((printed_numbers(claim_table(study))["verdict"] == NOT_RUN).sum())
     return (
         f"{state.done:,} of {state.planned:,} planned runs are done. A GPU would decide {waiting} printed numbers that "
         "wait for runs of the papers' length, the full-width comparison of all modules, and the headline accuracies."

@@ -8,13 +8,15 @@ from fer_lib.data.facts import load_facts
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.report import words
 from fer_lib.report.front import cited
-from fer_lib.report.material import Material
 from fer_lib.report.run_pages import pages_of
-from fer_lib.study.answer import comparison_anchor, printed_numbers
+from fer_lib.study.answer import comparison_anchor, printed_numbers, progress
 from fer_lib.study.audits import ceiling_table
-from fer_lib.study.evidence import CONTRADICTED, IMPOSSIBLE, UNDECIDABLE
-from fer_lib.study.gains import family_sentences
-from fer_lib.texts import signed
+from fer_lib.study.claim_table import claim_table
+from fer_lib.study.columns import Column, readable
+from fer_lib.study.evidence import CONTRADICTED, IMPOSSIBLE, UNDECIDABLE, evidence_table
+from fer_lib.study.gains import ablation_table, family_sentences
+from fer_lib.study.results import Study
+from fer_lib.study.statements import statement_table
 
 ASKED = {
     "": "{net}: what modules add",
@@ -23,12 +25,12 @@ ASKED = {
 }
 
 
-def limitations(material: Material) -> list[str]:
+def limitations(study: Study) -> list[str]:
     """What keeps the study's answer from being more than it is."""
     facts = load_facts("fer2013")
     leaked, tested = int(facts.in_train("test").sum()), len(facts.faces.indices("test"))
     labels = ceiling_table().set_index(["labeller", "split"])["accuracy"]
-    state = material.state
+    state = progress(study)
     return [
         f"{state.headlines} of the papers' {state.of_headlines} headline nets have three trainings of full length. "
         "Findings about modules hold for the nets and the lengths of training that are named beside them.",
@@ -47,10 +49,10 @@ def limitations(material: Material) -> list[str]:
 # ---------------------------------------------------------------- our comparisons
 
 
-def families(material: Material) -> tuple[list[dict[str, Any]], int]:
+def families(study: Study) -> tuple[list[dict[str, Any]], int]:
     """Every family of comparisons that has a gain, and how many comparisons have none."""
-    tables = [(ASKED[question], table) for question, table in material.own_gains.items()]
-    tables.append(("{paper}: its own ablation over {net}", material.paper_gains))
+    tables = [(title, ablation_table(study, claimed=False, question=asked)) for asked, title in ASKED.items()]
+    tables.append(("{paper}: its own ablation over {net}", ablation_table(study, claimed=True)))
     found, waiting, seen = [], 0, set()
     for title, table in tables:
         starts = table.index[table["baseline"] == ""].tolist()
@@ -59,7 +61,7 @@ def families(material: Material) -> tuple[list[dict[str, Any]], int]:
             known = rows[rows["gain"].notna()]
             waiting += len(rows) - len(known)
             if len(known):
-                family = _family(title, baseline, known, table.iloc[begin:end], material)
+                family = _family(title, baseline, known, table.iloc[begin:end], study)
                 for row in family["rows"]:
                     row["anchor"] = row["anchor"] if row["anchor"] not in seen else ""
                     seen.add(row["anchor"])
@@ -67,9 +69,20 @@ def families(material: Material) -> tuple[list[dict[str, Any]], int]:
     return found, waiting
 
 
-def _family(
-    title: str, baseline: pd.Series, known: pd.DataFrame, whole: pd.DataFrame, material: Material
-) -> dict[str, Any]:
+COMPARED = (
+    Column("system", "{system}"),
+    Column("accuracy", "{accuracy:.2f}[ ± {sd:.2f}]"),
+    Column("gain", "{gain:signed}"),
+    Column("interval", "{low:signed} to {high:signed}"),
+    Column("smallest", "{smallest:.1f}"),
+    Column("reading", "{reading}"),
+    Column("standing", "{standing}"),
+)
+"""A row of a family, by the names of the page's template."""
+
+
+def _family(title: str, baseline: pd.Series, known: pd.DataFrame, whole: pd.DataFrame, study: Study) -> dict[str, Any]:
+    known = known.sort_values("gain", ascending=False, kind="stable")
     recipe = get_recipe(baseline["recipe"])
     net = baseline["system"][0].upper() + baseline["system"][1:]
     name = title.format(net=net, paper=words.paper(baseline["paper"])["short"])
@@ -81,22 +94,12 @@ def _family(
         ),
         "baseline": baseline["system"],
         "accuracy": f"{baseline['accuracy']:.2f}",
-        "runs": pages_of(baseline["runs"], material),
+        "runs": pages_of(baseline["runs"], study),
         "spread": family_sentences(whole),
         "caption": f"Gain over {baseline['system']}, {data}",
         "rows": [
-            {
-                "anchor": comparison_anchor(row["recipe"], row["baseline"]),
-                "system": row["system"],
-                "accuracy": f"{row['accuracy']:.2f}" + ("" if pd.isna(row["sd"]) else f" ± {row['sd']:.2f}"),
-                "gain": signed(row["gain"]),
-                "interval": "" if pd.isna(row["low"]) else f"{signed(row['low'])} to {signed(row['high'])}",
-                "smallest": "" if pd.isna(row["smallest"]) else f"{row['smallest']:.1f}",
-                "reading": row["reading"],
-                "standing": row["standing"],
-                "runs": pages_of(row["runs"], material),
-            }
-            for _, row in known.sort_values("gain", ascending=False, kind="stable").iterrows()
+            shown | {"anchor": comparison_anchor(row.recipe, row.baseline), "runs": pages_of(row.runs, study)}
+            for shown, row in zip(readable(known, COMPARED).to_dict("records"), known.itertuples(), strict=True)
         ],
     }
 
@@ -104,10 +107,10 @@ def _family(
 # ---------------------------------------------------------------- the papers' own numbers
 
 
-def evidence_context(material: Material) -> dict[str, Any]:
+def evidence_context(study: Study) -> dict[str, Any]:
     """What the page of the papers' own numbers holds."""
-    table = material.evidence
-    verdicts = printed_numbers(material.claims)["verdict"].value_counts()
+    table = evidence_table(study)
+    verdicts = printed_numbers(claim_table(study))["verdict"].value_counts()
     facts = load_facts("fer2013")
     leaked, tested = int(facts.in_train("test").sum()), len(facts.faces.indices("test"))
     counts = table["finding"].str.startswith("counted ")
@@ -133,7 +136,7 @@ def evidence_context(material: Material) -> dict[str, Any]:
         if chosen.any()
     ]  # fmt: skip
     shown.insert(3, _leaks(leaked, tested))
-    shown.append(_statements(material.statements))
+    shown.append(_statements(statement_table(study)))
     brief = [
         f"{verdicts.get(IMPOSSIBLE, 0)} printed accuracies are impossible on their test sets.",
         f"{verdicts.get(CONTRADICTED, 0)} printed gains are contradicted by the paper's own table; Gu & Jin's text has "

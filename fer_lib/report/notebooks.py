@@ -25,11 +25,11 @@ from papermill.exceptions import PapermillExecutionError
 
 from fer_lib.errors import UserError, unknown
 from fer_lib.explore.parameters import assigned, fitting
-from fer_lib.paths import ROOT, check_output, results_dir, write_atomically
+from fer_lib.paths import anchor, check_output, results_dir, shipped, write_atomically
 from fer_lib.report.pictures import slim_pictures
 from fer_lib.runs import code_version, read_records
 
-NOTEBOOKS = ROOT / "notebooks"
+NOTEBOOKS = shipped("notebooks")
 SCALES = ("smoke", "paper")
 
 
@@ -123,7 +123,7 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], limit: int) -> s
     """Execute a notebook into a draft, which is written after every cell; what went wrong, or None."""
     try:
         papermill.execute_notebook(
-            source, draft, parameters, kernel_name="python3", cwd=str(ROOT), execution_timeout=limit,
+            source, draft, parameters, kernel_name="python3", cwd=str(anchor()), execution_timeout=limit,
             progress_bar={"file": sys.__stderr__, "leave": False, "disable": None},  # none but at a terminal
         )  # fmt: skip
     except PapermillExecutionError as error:
@@ -138,7 +138,7 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], limit: int) -> s
 
 
 def _put(text: str, path: Path) -> None:
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, text.encode())
 
 
 def _line(error: Exception) -> str:

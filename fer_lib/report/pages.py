@@ -18,14 +18,16 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from pygments.formatters import HtmlFormatter
 
 from fer_lib import plots
+from fer_lib.claims import FIDELITY
 from fer_lib.errors import UserError
 from fer_lib.paths import write_atomically
 from fer_lib.progress import track
 from fer_lib.report import claim_pages, front, lists, run_pages, words
-from fer_lib.report.material import Material
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
 from fer_lib.runs import RunRecord
 from fer_lib.study import groups
+from fer_lib.study.answer import answer
+from fer_lib.study.gains import ablation_table
 from fer_lib.study.modules import module_figure, module_words
 from fer_lib.study.results import Study
 
@@ -61,13 +63,13 @@ def render(scale: str = "paper") -> list[Path]:
         raise UserError(
             f"{executed_path('*', scale).parent}: no executed notebook; run `fer notebook NAME --scale {scale}`"
         )
-    material = Material(Study.load()) if scale == "paper" else None
-    site = Site(folder, material)
+    study = Study.load() if scale == "paper" else None
+    site = Site(folder, study)
     for number, source in enumerate(track(sources, "notebooks")):
         neighbours = [sources[at] if 0 <= at < len(sources) else None for at in (number - 1, number + 1)]
         site.notebook(source, *neighbours)
-    if material:
-        site.study()
+    if study:
+        site.pages_behind(study)
     site.front(sources)
     site.sweep()
     return site.pages
@@ -78,19 +80,19 @@ class Site:
 
     Args:
         folder: where they are written.
-        material: the study's records and tables; None at smoke scale, which has no results.
+        study: the study's results; None at smoke scale, which has none.
     """
 
-    def __init__(self, folder: Path, material: Material | None) -> None:
-        self.folder, self.material = folder, material
+    def __init__(self, folder: Path, study: Study | None) -> None:
+        self.folder, self.study = folder, study
         self.pages: list[Path] = []
-        nav = NAVIGATION if material else (("index.html", "Notebooks"),)
+        nav = NAVIGATION if study else (("index.html", "Notebooks"),)
         self.about = {
             "title": words.TITLE,
             "study": words.STUDY,
             "css": Markup(page_css()),
             "nav": nav,
-            "stamp": _stamp(material),
+            "stamp": _stamp(study),
         }
 
     def write(self, name: str, text: str) -> None:
@@ -100,7 +102,7 @@ class Site:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = text.encode()
         if not path.exists() or path.read_bytes() != content:
-            write_atomically(path, lambda file: file.write(content))
+            write_atomically(path, content)
 
     def page(self, template: str, name: str, **context: Any) -> None:
         """Render one page from its template.
@@ -132,28 +134,27 @@ class Site:
 
     # ------------------------------------------------------------ the study's own pages
 
-    def study(self) -> None:
+    def pages_behind(self, study: Study) -> None:
         """The pages behind the numbers."""
-        material = self.material
-        contexts = list(claim_pages.claim_contexts(material))
+        contexts = list(claim_pages.claim_contexts(study))
         names = [(context["page"], _brief(context["title"])) for context in contexts]
         for context, before, after in zip(contexts, [None, *names], [*names[1:], None], strict=False):
             self.page("claim", context.pop("page"), before=before, after=after, **context)
-        for name, records in track(material.trainings.items(), "pages of runs"):
-            self.page("run", name, **run_pages.training_context(records, material))
-        rows = run_pages.run_rows(material)
+        for name, records in track(run_pages.trainings(study).items(), "pages of runs"):
+            self.page("run", name, **run_pages.training_context(records, study))
+        rows = run_pages.run_rows(study)
         self.page(
             "runs",
             "runs.html",
             title="Every run",
             rows=rows,
-            count=len(material.records),
-            problems=material.study.problems,
-            data=sorted({_data(record) for record in material.records}),
+            count=len(study.records),
+            problems=study.problems,
+            data=sorted({_data(record) for record in study.records}),
         )
         self._claims([context | {"page": page} for context, (page, _) in zip(contexts, names, strict=True)])
-        families, waiting = lists.families(material)
-        figures = dict(zip(("figure", "tall"), _module_figures(material), strict=True))
+        families, waiting = lists.families(study)
+        figures = dict(zip(("figure", "tall"), _module_figures(study), strict=True))
         self.page(
             "gains",
             "gains.html",
@@ -163,7 +164,7 @@ class Site:
             headings=[(2, f["anchor"], f["title"]) for f in families],
             **figures,
         )
-        found = lists.evidence_context(material)
+        found = lists.evidence_context(study)
         headings = [
             (2, "brief", "In brief"),
             *((2, s["anchor"], s["title"]) for s in found["sections"]),
@@ -172,7 +173,7 @@ class Site:
         self.page(
             "evidence", "evidence.html", title="What the papers' own numbers already say", headings=headings, **found
         )
-        self._methods()
+        self._methods(study)
 
     def _claims(self, contexts: list[dict[str, Any]]) -> None:
         rows = claim_pages.claim_rows(contexts)
@@ -186,10 +187,10 @@ class Site:
         self.page(
             "claims", "claims.html", title="Every claim, and its verdict", shape="broad", rows=rows, filters=filters,
             unrun=sum(row["verdict"] == "not run" for row in rows), meanings=words.VERDICTS, verdicts=verdicts,
-            fidelity=claim_pages.FIDELITY, script=Markup(script), jquery=Markup(name),
+            fidelity=FIDELITY, script=Markup(script), jquery=Markup(name),
         )  # fmt: skip
 
-    def _methods(self) -> None:
+    def _methods(self, study: Study) -> None:
         text = (Path(groups.__file__).parent / "REGISTRATION.md").read_text(encoding="utf-8")
         text = re.sub(r"(?<=[ (])-(?=\d)", "\N{MINUS SIGN}", text.split("\n", 1)[1])
         rules = markdown2html_mistune(re.sub(r"^#", "##", text, flags=re.MULTILINE))
@@ -198,7 +199,7 @@ class Site:
             "methods",
             "methods.html",
             title="Methods, limitations, references",
-            limitations=lists.limitations(self.material),
+            limitations=lists.limitations(study),
             rules=Markup(_tables(rules)),
             papers=[words.paper(name) for name in front.cited()],
             bibtex=words.BIBTEX,
@@ -211,16 +212,16 @@ class Site:
         for source in sources:
             title, lead = title_and_lead(nbformat.read(source, as_version=4))
             cards.append({"href": f"{source.stem}.html", "title": title, "text": _first_sentence(lead)})
-        study = None
-        if material := self.material:
-            wide, tall = _module_figures(material)
-            attention, printed = material.answer
-            study = {
+        behind = None
+        if study := self.study:
+            wide, tall = _module_figures(study)
+            attention, printed = answer(study, links=True).split("\n\n")
+            behind = {
                 "answer": Markup(markdown2html_mistune(attention)), "printed": Markup(markdown2html_mistune(printed)),
-                "figure": wide, "tall": tall, "sure": {k: Markup(v) for k, v in front.how_sure(material).items()},
-                "cards": front.cards(material), "progress": front.progress_line(material),
+                "figure": wide, "tall": tall, "sure": {k: Markup(v) for k, v in front.how_sure(study).items()},
+                "cards": front.cards(study), "progress": front.progress_line(study),
             }  # fmt: skip
-        self.page("index", "index.html", title=words.TITLE, study=study, cards=cards, shape="front")
+        self.page("index", "index.html", title=words.TITLE, study=behind, cards=cards, shape="front")
 
 
 # ---------------------------------------------------------------- templates
@@ -326,7 +327,7 @@ def _classes(row: str, tag: str, right: list[bool], titles: Sequence[str] = ()) 
     first = row.count(f"<{tag}>") - len(right)
     at = count(-max(0, first))
 
-    def cell(found: re.Match) -> str:
+    def cell(found: re.Match[str]) -> str:
         number, text = next(at), found[1]
         numeric = 0 <= number < len(right) and right[number]
         kinds = ["num"] * numeric + ["wrap"] * (numeric and len(text) > NARROW) + ["long"] * (len(text) >= LONG)
@@ -358,9 +359,9 @@ def _notebook_stamp(notebook: nbformat.NotebookNode) -> str:
     )
 
 
-def _stamp(material: Material | None) -> str:
+def _stamp(study: Study | None) -> str:
     """What stands at the foot of every page: nothing that another run would change."""
-    return words.STUDY if material else "Smoke scale: drawn faces, seconds of training. Nothing here is a result."
+    return words.STUDY if study else "Smoke scale: drawn faces, seconds of training. Nothing here is a result."
 
 
 def _first_sentence(text: str) -> str:
@@ -377,12 +378,11 @@ def _brief(title: str) -> str:
     return title if len(title) <= 60 else f"{title[:57]}…"
 
 
-def _module_figures(material: Material) -> tuple[Markup, Markup]:
+def _module_figures(study: Study) -> tuple[Markup, Markup]:
     """The figure of gains, wide and for a phone."""
-    control = material.own_gains[""]
-    return tuple(
-        inline_figure(plots.svg(module_figure(control, tall)).decode(), module_words(control)) for tall in (False, True)
-    )
+    control = ablation_table(study, claimed=False)
+    wide, tall = (plots.svg(module_figure(control, tall)).decode() for tall in (False, True))
+    return inline_figure(wide, module_words(control)), inline_figure(tall, module_words(control))
 
 
 def inline_figure(svg: str, told: str) -> Markup:
@@ -401,8 +401,8 @@ def page_css() -> str:
 def _datatables() -> tuple[str, str]:
     """DataTables with jQuery (MIT) as itables brings them along, and the name that jQuery bears in there."""
     script = (Path(itables.__file__).parent / "html" / "dt_bundle.js").read_text(encoding="utf-8")
-    exported = re.search(r"export\s*\{([^}]*)\}", script)
-    (name,) = re.findall(r"([\w$]+) as jQuery\b", exported[1])
+    (exported,) = re.findall(r"export\s*\{([^}]*)\}", script)
+    (name,) = re.findall(r"([\w$]+) as jQuery\b", exported)
     return script.replace("</script", "<\\/script"), name
 
 

@@ -26,8 +26,8 @@ def slim_png(png: bytes) -> bytes:
     A plot's palette is a third of its size; photographs and heat maps have too many colours for one. Pictures with
     transparent parts stay as they are.
     """
-    image = Image.open(io.BytesIO(png))
-    if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+    image: Image.Image = Image.open(io.BytesIO(png))
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
         image = image.convert("RGB")
     if image.mode != "RGB":
         return png

@@ -1,5 +1,6 @@
 """A page for every training: what it was, what came out, class by class, and on which machine."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 from fer_lib.metrics import confusion_matrix, per_class
 from fer_lib.recipe import list_recipes
 from fer_lib.report import words
-from fer_lib.report.material import Material
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
+from fer_lib.study.claim_table import claim_table
 from fer_lib.study.groups import answers_of, pooled
+from fer_lib.study.results import Study, once
 from fer_lib.study.tables import setting_words
 
 FEWEST_EPOCHS = 3
@@ -26,18 +28,29 @@ RULE_WORDS = {
 PART_WORDS = {"val": "validation", "test": "test"}
 
 
-def training_context(records: Sequence[RunRecord], material: Material) -> dict[str, Any]:
+@once
+def trainings(study: Study) -> dict[str, list[RunRecord]]:
+    """Records that differ in their fold alone, by the address of their page from the report's folder."""
+    found = defaultdict(list)
+    for record in study.records:
+        fold = record.spec["fold"]
+        name = record.id if fold is None else record.id.rsplit("-", 1)[0].removesuffix(f"-f{fold}")
+        found[f"runs/{name}.html"].append(record)
+    return {page: sorted(runs, key=lambda run: run.spec["fold"] or 0) for page, runs in sorted(found.items())}
+
+
+def training_context(records: Sequence[RunRecord], study: Study) -> dict[str, Any]:
     """What the template of a run's page needs.
 
     Args:
         records: the folds of one training, or one run.
-        material: the study's.
+        study: the study's results.
     """
     first = records[0]
     recipe = list_recipes().get(first.recipe)
     title = recipe.title if recipe else first.recipe
     data, environment = first.content["data"], first.content["environment"]
-    claims = material.claims
+    claims = claim_table(study)
     ids = {record.id for record in records}
     tested = claims[claims["runs"].map(lambda runs: bool(ids.intersection(runs.split())))]
     fold = first.spec["fold"]
@@ -91,7 +104,7 @@ def training_context(records: Sequence[RunRecord], material: Material) -> dict[s
 
 
 def _epochs(record: RunRecord, recipe: Any) -> str:
-    trained = record.trained_epochs
+    trained = record.epochs
     return f"{trained} of the recipe's {recipe.epochs}" if recipe and recipe.epochs else str(trained)
 
 
@@ -192,10 +205,10 @@ def _at(values: np.ndarray, epoch: int) -> str:
     return "unknown" if np.isnan(value) else f"{value:.1f} %"
 
 
-def run_rows(material: Material) -> list[dict[str, Any]]:
+def run_rows(study: Study) -> list[dict[str, Any]]:
     """A row per training, for the list of all."""
     rows = []
-    for page, records in material.trainings.items():
+    for page, records in trainings(study).items():
         first = records[0]
         recipe = list_recipes().get(first.recipe)
         rows.append(
@@ -213,12 +226,12 @@ def run_rows(material: Material) -> list[dict[str, Any]]:
     return rows
 
 
-def pages_of(runs: str, material: Material) -> list[dict[str, str]]:
+def pages_of(runs: str, study: Study) -> list[dict[str, str]]:
     """The trainings among run ids that are separated by spaces: page, name and test accuracy of each."""
     ids = set(runs.split())
     return [
         {"page": page, "name": f"seed {records[0].spec['seed']}", "recipe": records[0].recipe,
          "accuracy": _percent(pooled(records, "test", "val_selected", "tta"))}
-        for page, records in material.trainings.items()
+        for page, records in trainings(study).items()
         if ids.intersection(record.id for record in records)
     ]  # fmt: skip

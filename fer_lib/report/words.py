@@ -4,9 +4,8 @@ from functools import cache
 from typing import Any
 
 from fer_lib.claims import Claim
-from fer_lib.data import is_drawn
 from fer_lib.data.catalog import dataset_title
-from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
+from fer_lib.data.folds import protocol_title
 from fer_lib.recipe import load_papers, paper_names
 
 TITLE = "Do attention modules improve facial-expression recognition?"
@@ -58,7 +57,7 @@ def dataset(name: str) -> str:
 
 def protocol(name: str) -> str:
     """A split in words."""
-    return PROTOCOL_WORDS[kind_of(name)] + (", drawn with the seed" if is_drawn(name) else "")
+    return protocol_title(name)
 
 
 def percent(claim: Claim) -> str:

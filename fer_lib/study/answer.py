@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -196,7 +196,7 @@ def printed_numbers(claims: pd.DataFrame) -> pd.DataFrame:
     return rows[~keys.duplicated()].sort_index()
 
 
-def _number_key(claim: Claim) -> tuple:
+def _number_key(claim: Claim) -> tuple[Any, ...]:
     system = claim.system.removesuffix(", at 224 px")
     return claim.paper, claim.dataset, claim.split, claim.kind, claim.metric, claim.class_name, system, claim.value
 

@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
 from fer_lib.data.facts import Facts, load_facts
-from fer_lib.data.ferplus import majority
+from fer_lib.data.ferplus import majority, votes_of
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
 from fer_lib.recipe import Recipe, list_recipes, paper_names
 from fer_lib.selection import RULES
 from fer_lib.statistics import sample_sd
-from fer_lib.study.columns import Column, readable, table_of
+from fer_lib.study.columns import Column, number, spread, table_of
 from fer_lib.study.gains import gain_table
 from fer_lib.study.groups import Group
 from fer_lib.study.results import Study
@@ -41,8 +41,8 @@ def rule_audit(study: Study) -> pd.DataFrame:
         rows.append(
             _head(group)
             | {rule: _mean(values) for rule, values in by_rule.items()}
-            | _spread("worth", _difference(by_rule["test_best"], by_rule["val_selected"]))
-            | _spread("worth_one_view", one_view)
+            | _mean_sd("worth", _difference(by_rule["test_best"], by_rule["val_selected"]))
+            | _mean_sd("worth_one_view", one_view)
         )
     return _table(rows, (*RULES, "worth", "worth_sd", "worth_one_view", "worth_one_view_sd"))
 
@@ -68,13 +68,13 @@ def leak_audit(study: Study) -> pd.DataFrame:
         alike = weights @ np.array(of_class)
         rows.append(
             _head(group)
-            | _spread("accuracy", everywhere)
-            | _spread("without", without)
-            | _spread("alone", alone)
+            | _mean_sd("accuracy", everywhere)
+            | _mean_sd("without", without)
+            | _mean_sd("alone", alone)
             | {"leaked": int(leaked.sum())}
-            | _spread("raised", everywhere - without)
-            | _spread("rest_alike", alike)
-            | _spread("easier", alone - alike)
+            | _mean_sd("raised", everywhere - without)
+            | _mean_sd("rest_alike", alike)
+            | _mean_sd("easier", alone - alike)
         )
     measured = ("accuracy", "without", "alone", "raised", "rest_alike", "easier")
     names = (*(f"{name}{sd}" for name in measured for sd in ("", "_sd")), "leaked")
@@ -97,10 +97,10 @@ def ferplus_audit(study: Study) -> pd.DataFrame:
         answers = group.answers("test")
         rows.append(
             _head(group)
-            | _spread("accuracy", answers.correct.mean(1))
-            | _spread("by_ferplus", (answers.predicted == votes)[:, known].mean(1))
+            | _mean_sd("accuracy", answers.correct.mean(1))
+            | _mean_sd("by_ferplus", (answers.predicted == votes)[:, known].mean(1))
             | {"ferplus_pictures": int(known.sum())}
-            | _spread("undisputed", answers.correct[:, same].mean(1))
+            | _mean_sd("undisputed", answers.correct[:, same].mean(1))
             | {"undisputed_pictures": int(same.sum())}
             | {"disputed_says_fer2013": _mean(answers.correct[:, disputed].mean(1))}
             | {"disputed_says_ferplus": _mean((answers.predicted == votes)[:, disputed].mean(1))}
@@ -133,7 +133,7 @@ def ceiling_table(study: Study | None = None) -> pd.DataFrame:
     rows = []
     for split in ("val", "test"):
         votes, truth = _ferplus_labels(facts, split)
-        ballots = facts.faces.votes[facts.faces.indices(split)]
+        ballots = votes_of(facts.faces)[facts.faces.indices(split)]
         known, clear = votes >= 0, 2 * ballots.max(1) > ballots.sum(1)
         own = np.array([facts.faces.vote_classes.index(name) for name in facts.faces.classes])[truth]
         single = ballots[np.arange(len(truth)), own] / ballots.sum(1)
@@ -172,9 +172,9 @@ def class_audit(study: Study) -> pd.DataFrame:
     for group in study.longest.values():
         seeds = group.classified("test")
         found = [per_class(labels, predicted, len(group.classes)) for labels, predicted in seeds]
-        row = _head(group) | _spread("accuracy", [(labels == predicted).mean() for labels, predicted in seeds])
+        row = _head(group) | _mean_sd("accuracy", [(labels == predicted).mean() for labels, predicted in seeds])
         for name in ("precision", "recall", "f1"):
-            row |= _spread(f"macro_{name}", [values[name].mean() for values in found])
+            row |= _mean_sd(f"macro_{name}", [values[name].mean() for values in found])
         for label, name in enumerate(group.classes):
             row[f"recall_{name}"] = _mean([values["recall"][label] for values in found])
         rows.append(row)
@@ -198,8 +198,8 @@ def calibration_audit(study: Study) -> pd.DataFrame:
         rows.append(
             _head(group)
             | {"accuracy": _mean(accuracy), "confidence": _mean(confidence)}
-            | _spread("overconfidence", confidence - accuracy)
-            | _spread("ece", [expected_calibration_error(truth, shares) for truth, shares in seeds])
+            | _mean_sd("overconfidence", confidence - accuracy)
+            | _mean_sd("ece", [expected_calibration_error(truth, shares) for truth, shares in seeds])
             | {"nll": float(np.mean(likelihoods)), "nll_sd": sample_sd(likelihoods)}
         )
     names = ("accuracy", "confidence", "overconfidence", "overconfidence_sd", "ece", "ece_sd", "nll", "nll_sd")
@@ -236,79 +236,71 @@ def reliability_figure(table: pd.DataFrame) -> Figure:
 
 # ---------------------------------------------------------------- for a reader
 
+_EPOCHS = Column("epochs", "{epochs} of {recipe_epochs}")
 _NET = (
     Column("net", "{system}"),
+    Column("data", "{dataset:data}"),
+    Column("split", "{protocol:protocol}"),
     Column("seeds", "{seeds}"),
-    Column("epochs", "{epochs} of {recipe_epochs}"),
+    _EPOCHS,
 )
-_ON = Column("data", "{dataset:data}")
-
-
-def _measured(title: str, name: str, form: str = ".2f") -> Column:
-    return Column(title, f"{{{name}:{form}}}[ ± {{{name}_sd:{form.lstrip('+')}}}]")
-
-
-SHOWN = {
-    "rules": (
-        *_NET,
-        _ON,
-        Column("last epoch, %", "{last:.2f}"),
-        Column("chosen on validation, %", "{val_selected:.2f}"),
-        Column("chosen on test, %", "{test_best:.2f}"),
-        _measured("worth, points", "worth", "+.2f"),
-        _measured("worth with one view, points", "worth_one_view", "+.2f"),
-    ),
-    "leaks": (
-        *_NET,
-        _measured("all pictures, %", "accuracy"),
-        _measured("without the copies, %", "without"),
-        _measured("raised by, points", "raised", "+.2f"),
-        _measured("the copies alone, %", "alone"),
-        _measured("others of their classes, %", "rest_alike"),
-        _measured("copies easier by, points", "easier", "+.2f"),
-    ),
-    "ferplus": (
-        *_NET,
-        _measured("by FER2013's labels, %", "accuracy"),
-        _measured("by FER+'s labels, %", "by_ferplus"),
-        _measured("where both agree, %", "undisputed"),
-        Column("where they differ, as FER2013 says, %", "{disputed_says_fer2013:.2f}"),
-        Column("where they differ, as FER+ says, %", "{disputed_says_ferplus:.2f}"),
-    ),
-    "ceiling": (
-        Column("labeller", "{labeller}"),
-        Column("part", lambda row: {"val": "PublicTest", "test": "PrivateTest"}.get(row["split"], "all parts")),
-        Column("pictures", "{pictures:,}"),
-        Column("agreement, %", "{accuracy:.2f}"),
-    ),
-    "classes": (
-        *_NET,
-        _ON,
-        Column("accuracy", "{accuracy:.1f}"),
-        *(Column(title, f"{{macro_{title.lower()}:.1f}}") for title in ("precision", "recall", "F1")),
-        *(Column(name, f"{{recall_{name}:.1f}}") for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))),
-    ),
-    "calibration": (
-        *_NET,
-        _ON,
-        Column("accuracy, %", "{accuracy:.2f}"),
-        Column("confidence, %", "{confidence:.2f}"),
-        _measured("overconfidence, points", "overconfidence", "+.2f"),
-        _measured("expected calibration error, %", "ece"),
-        _measured("negative log-likelihood, nats", "nll"),
-    ),
-}
-"""The columns of the tables of this module, by their names in :mod:`fer_lib.study.tables`."""
-
-
-def readable_audit(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """A table of this module for a reader: nets and data in words, ± the sd over seeds.
-
-    Args:
-        name: of :data:`SHOWN`.
-        table: what is shown of it.
-    """
-    return readable(table, SHOWN[name])
+RULES_SHOWN = (
+    *_NET,
+    number("last epoch, %", "last"),
+    number("best on the validation part, %", "val_selected"),
+    number("best on the test part, %", "test_best"),
+    spread("worth, points", "worth"),
+    spread("worth with one view, points", "worth_one_view"),
+)
+LEAKS_SHOWN = (
+    *_NET,
+    spread("accuracy, %", "accuracy"),
+    spread("without the copies, %", "without"),
+    spread("copies alone, %", "alone"),
+    Column("copies", "{leaked}"),
+    spread("raised by, points", "raised"),
+    spread("others with the copies' classes, %", "rest_alike"),
+    spread("copies easier by, points", "easier"),
+)
+FERPLUS_SHOWN = (
+    *_NET,
+    spread("by FER2013's labels, %", "accuracy"),
+    spread("by FER+'s, %", "by_ferplus"),
+    Column("pictures with one of FER+'s", "{ferplus_pictures:,}"),
+    spread("where they agree, %", "undisputed"),
+    Column("pictures where they agree", "{undisputed_pictures:,}"),
+    number("elsewhere: says FER2013's, %", "disputed_says_fer2013"),
+    number("elsewhere: says FER+'s, %", "disputed_says_ferplus"),
+)
+CEILING_SHOWN = (
+    Column("labeller", "{labeller}"),
+    Column("part", lambda row: {"val": "PublicTest", "test": "PrivateTest"}.get(row["split"], "{split}")),
+    Column("pictures", "{pictures:,}"),
+    number("accuracy, %", "accuracy"),
+)
+CLASSES_SHOWN = (
+    *_NET,
+    spread("accuracy, %", "accuracy"),
+    spread("macro precision, %", "macro_precision"),
+    spread("macro recall, %", "macro_recall"),
+    spread("macro F1, %", "macro_f1"),
+    *(number(f"{name}, %", f"recall_{name}") for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))),
+)
+CALIBRATION_SHOWN = (
+    *_NET,
+    number("accuracy, %", "accuracy"),
+    number("mean confidence, %", "confidence"),
+    spread("overconfidence, points", "overconfidence"),
+    spread("calibration error, points", "ece"),
+    spread("negative log-likelihood, nats", "nll"),
+)
+RELIABILITY_SHOWN = (
+    *_NET[:2],
+    _EPOCHS,
+    Column("pictures", "{pictures:,}"),
+    number("mean confidence, %", "confidence"),
+    number("accuracy, %", "accuracy"),
+)
 
 
 # ---------------------------------------------------------------- what rows are made of
@@ -339,7 +331,7 @@ def _mean(fractions: Sequence[float] | np.ndarray) -> float:
     return 100 * float(np.mean(fractions)) if len(fractions) else math.nan
 
 
-def _spread(name: str, fractions: Sequence[float] | np.ndarray) -> dict[str, float]:
+def _mean_sd(name: str, fractions: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Mean and sd over seeds, in percent or points."""
     return {name: _mean(fractions), f"{name}_sd": 100 * sample_sd(fractions)}
 

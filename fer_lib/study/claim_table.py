@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,7 @@ def headline_claims(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(claim: Claim, study: Study) -> dict[str, object]:
-    recipe = list_recipes().get(claim.recipe)
+    recipe = list_recipes().get(claim.recipe or "")
     found = _gain(claim, study) if claim.kind == "gain" else _level(claim, study)
     finding = paper_finding(claim)
     verdict, note = found.pop("verdict", NOT_RUN), found.pop("note", "")
@@ -98,11 +99,11 @@ def _row(claim: Claim, study: Study) -> dict[str, object]:
         "split": claim.split,
         "place": claim.place,
         "fidelity": claim.fidelity,
-        "printed": claim.value * 100,
+        "printed": claim.number * 100,
         **{"values": "", "seeds": 0, "runs": ""},
         **found,
         "protocol": recipe and recipe.protocol,
-        "epochs": recipe.epochs if found else None,
+        "epochs": recipe.epochs if found and recipe else None,
         "recipe_epochs": recipe and recipe.epochs,
         "verdict": verdict,
         "finding": finding.sentence if finding else "",
@@ -111,37 +112,41 @@ def _row(claim: Claim, study: Study) -> dict[str, object]:
     }
 
 
-def _level(claim: Claim, study: Study) -> dict[str, object]:
+def _level(claim: Claim, study: Study) -> dict[str, Any]:
     group = study.full(claim.recipe)
     if group is None or claim.dataset == "own":
         return {}
+    name = group.recipe
     values = _measured(claim, group)
     if not values:
         return {}
     accuracy = claim.kind == "level" and LEVELS[claim.metric] == "accuracy"
-    spread = study.fit(claim.recipe, _measure(claim), False) if accuracy else fit({claim.recipe: values})
+    spread = study.fit(name, _measure(claim), False) if accuracy else fit({name: values})
     interval = None
     if not group.chance:
         interval = (values[0], values[0])
-    elif len(values) >= MIN_SEEDS:
-        interval = spread.one_more(values, study.own_pictures(claim.recipe))
-    verdict = judge_level(claim.value, interval, claim.fidelity, claim.metric.endswith("upper bound"))
+    elif spread and len(values) >= MIN_SEEDS:
+        interval = spread.one_more(values, study.own_pictures(name))
+    verdict = judge_level(claim.number, interval, claim.fidelity or "", claim.metric.endswith("upper bound"))
     return _beside(values, interval, verdict, [group])
 
 
-def _gain(claim: Claim, study: Study) -> dict[str, object]:
+def _gain(claim: Claim, study: Study) -> dict[str, Any]:
     ours, baseline = study.full(claim.recipe), study.full(claim.baseline)
     if not (ours and baseline):
         return {}
-    sides = [[float(scores.mean()) for scores in group.scores(_measure(claim))] for group in (ours, baseline)]
-    interval = None
-    if min(map(len, sides)) >= MIN_SEEDS:
-        interval = study.fit(claim.recipe, _measure(claim)).one_more_pair(*sides)
-    verdict = judge_gain(claim.value, interval, claim.fidelity)
-    return _beside([np.mean(sides[0]) - np.mean(sides[1])], interval, verdict, [ours, baseline])
+    measure = _measure(claim)
+    with_it, without = ([float(scores.mean()) for scores in group.scores(measure)] for group in (ours, baseline))
+    interval, fitted = None, study.fit(ours.recipe, measure)
+    if fitted and min(len(with_it), len(without)) >= MIN_SEEDS:
+        interval = fitted.one_more_pair(with_it, without)
+    verdict = judge_gain(claim.number, interval, claim.fidelity or "")
+    return _beside([float(np.mean(with_it) - np.mean(without))], interval, verdict, [ours, baseline])
 
 
-def _beside(values: Sequence[float], interval: tuple | None, verdict: str, groups: Sequence[Group]) -> dict:
+def _beside(
+    values: Sequence[float], interval: tuple[float, float] | None, verdict: str, groups: Sequence[Group]
+) -> dict[str, Any]:
     low, high = interval or (math.nan, math.nan)
     return {
         "ours": 100 * float(np.mean(values)),
@@ -179,7 +184,7 @@ def _exceeding(claim: Claim, study: Study) -> str:
     too, and where ours is a stand-in the net's size is unknown and is not compared. On FER2013 the candidate is
     the one that PublicTest likes best, on CK+ they are tried by the number of their weights, on drawn splits.
     """
-    recipe = list_recipes().get(claim.recipe)
+    recipe = list_recipes().get(claim.recipe or "")
     if recipe is None or not claim.metric.startswith("accuracy") or claim.split == "val":
         return ""
     stand_in = claim.fidelity == STAND_IN
@@ -199,7 +204,7 @@ def _exceeding(claim: Claim, study: Study) -> str:
         candidates = sorted(candidates, key=lambda found: -np.mean(found[1].accuracies("val") or [0]))[:1]
     for weights, group in sorted(candidates, key=lambda found: found[0]):
         low = study.least_of_one_more(group)
-        if low is not None and low > claim.value:
+        if low is not None and low > claim.number:
             size = f"{weights / 1e6:.2f} million weights, {group.epochs} epochs" if weights else "no net"
             mean, seeds = 100 * np.mean(group.accuracies()), len(group.seeds)
             return (
@@ -213,7 +218,7 @@ def _measure_in_words(claim: Claim) -> str:
     if claim.kind == "recall":
         return f"recall of {claim.class_name}"
     if claim.kind == "gain":
-        baseline = list_recipes().get(claim.baseline)
+        baseline = list_recipes().get(claim.baseline or "")
         return f"gain over {baseline.title if baseline else claim.baseline}"
     return claim.metric if claim.metric.startswith("accuracy") else f"{claim.metric}, mean of classes"
 
@@ -222,7 +227,7 @@ def _notes(claim: Claim) -> list[str]:
     """What a reader must know beside the numbers."""
     notes = []
     if claim.dataset == "own" and claim.kind == "gain":
-        dataset = get_recipe(claim.recipe).dataset
+        dataset = get_recipe(claim.recipe or "").dataset
         notes.append(f"ours on {dataset_title(dataset)}, the paper's pictures are not public")
     if claim.split == "val":
         notes.append("on the pictures that chose the epoch")

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.data.catalog import dataset_title
-from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of, protocol_title
 from fer_lib.recipe import get_recipe, paper_names
-from fer_lib.texts import number, signed, spreadsheet_cell
+from fer_lib.texts import formatted, signed, spreadsheet_cell
 
 DASH = "–"
 Row = Mapping[str, Any]
@@ -44,12 +44,23 @@ class Column:
 WORDS: dict[str, Callable[[Any], str]] = {
     "data": dataset_title,
     "paper": lambda name: paper_names().get(name, name),
+    "protocol": protocol_title,
     "recipe": lambda name: get_recipe(name).title if name else "",
     "split": lambda protocol: PROTOCOL_WORDS[kind_of(protocol)],
     "system": lambda title: title.split(",")[0],
     "signed": signed,
 }
 """Formats besides Python's: what a reader calls things."""
+
+
+def number(title: str, key: str, form: str = ".2f") -> Column:
+    """A number, or a dash where there is none."""
+    return Column(title, f"{{{key}:{form}}}", DASH)
+
+
+def spread(title: str, key: str) -> Column:
+    """A mean with the standard deviation beside it where there is one, or a dash."""
+    return Column(title, f"{{{key}:.2f}}[ ± {{{key}_sd:.2f}}]", DASH)
 
 
 def table_of(rows: Iterable[Row], columns: Sequence[str], numbers: Iterable[str] = ()) -> pd.DataFrame:
@@ -72,17 +83,6 @@ def readable(table: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
     )
 
 
-def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """Any table for a reader: numbers with two decimals, a dash where there is none."""
-
-    def cell(value: object) -> str:
-        if pd.isna(value):
-            return DASH
-        return number(value, ".2f") if isinstance(value, float) else str(value)
-
-    return table.map(cell).rename(columns=lambda key: key.replace("_", " "))
-
-
 def markdown(table: pd.DataFrame) -> str:
     """A table as GitHub Markdown."""
     lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
@@ -101,8 +101,8 @@ class _Words(Formatter):
         if form in WORDS:
             return WORDS[form](value)
         if form.endswith("M"):
-            return number(value / 1e6, form[:-1])
-        return number(value, form) if form else str(value)
+            return formatted(value / 1e6, form[:-1])
+        return formatted(value, form) if form else str(value)
 
 
 _FORMATTER = _Words()

@@ -288,5 +288,5 @@ def write_outcome(comparison: Comparison, found: Outcome, results: Path) -> list
         "gains.png": plots.png(figure),
     }
     for name, content in files.items():
-        write_atomically(folder / name, lambda file, content=content: file.write(content))
+        write_atomically(folder / name, content)
     return [folder / name for name in files]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -36,7 +37,7 @@ def cost_table(study: Study) -> pd.DataFrame:
         cost = study.costs(recipe.training())
         pixels = Augmentation.from_dict(recipe.augment).output_size(FACE_SIDE)
         sizes = (cost.parameters, pixels, cost.macs) if cost else (math.nan,) * 3
-        devices: dict[str, list[dict]] = {}
+        devices: dict[str, list[dict[str, Any]]] = {}
         for record in group.records:
             devices.setdefault(record.content["environment"]["device"], []).append(record.content["time"])
         for device, times in devices.items():

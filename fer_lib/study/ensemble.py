@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer_lib.recipe import list_recipes
 from fer_lib.statistics import fit, picture_variance, sample_sd
-from fer_lib.study.columns import Column, readable, table_of
+from fer_lib.study.columns import DASH, Column, number, table_of
 from fer_lib.study.groups import Group, check_same_pictures
 from fer_lib.study.results import MIN_SEEDS, Study
 
@@ -17,6 +17,17 @@ COLUMNS = (
     "system", "nets", "seeds", "val_accuracy", "test_accuracy", "sd", "gain", "low", "high", "epochs", "recipe_epochs",
     "note", "runs",
 )  # fmt: skip
+SHOWN = (
+    Column("system", "{system}"),
+    Column("nets", "{nets}"),
+    Column("seeds", "{seeds}"),
+    number("PublicTest, %", "val_accuracy"),
+    Column("PrivateTest, %", "{test_accuracy:.2f}[ ± {sd:.2f}]", DASH),
+    number("gain, points", "gain", "+.2f"),
+    Column("95 % interval", "{low:+.2f} to {high:+.2f}", DASH),
+    Column("epochs", "{epochs:.0f} of {recipe_epochs}", DASH),
+    Column("note", "{note}"),
+)
 
 
 def ensemble_table(study: Study) -> pd.DataFrame:
@@ -87,8 +98,8 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         by_seed = [(seed,) for seed in seeds]
         means = fit({"ensemble": test.mean(1), "best": single.mean(1)}, {"ensemble": by_seed, "best": by_seed})
         if means.sd is not None:
-            (found,) = means.gains(["ensemble"], "best", [picture_variance(test, single)])
-            row |= {"low": 100 * found.low, "high": 100 * found.high}
+            (gained,) = means.gains(["ensemble"], "best", [picture_variance(test, single)])
+            row |= {"low": 100 * gained.low, "high": 100 * gained.high}
         rows.append(row)
     if len(seeds) > 1:
         shares = {part: np.mean([votes[part][m] for m in chosen], (0, 1)) for part in ("val", "test")}
@@ -99,23 +110,9 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
     return rows
 
 
-SHOWN = (
-    Column("net", "{system}"),
-    Column("nets", "{nets}"),
-    Column("seeds", "{seeds}"),
-    Column("validation, %", "{val_accuracy:.2f}"),
-    Column("test, %", "{test_accuracy:.2f}[ ± {sd:.2f}]"),
-    Column("gain, points", "{gain:+.2f}[ ({low:+.2f} to {high:+.2f})]"),
-    Column("note", "{note}"),
-)
-
-
-def readable_ensemble(table: pd.DataFrame) -> pd.DataFrame:
-    """The ensemble table for a reader."""
-    return readable(table, SHOWN)
-
-
-def _row(system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequence[Group], note: str) -> dict:
+def _row(
+    system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequence[Group], note: str
+) -> dict[str, object]:
     shortest = min(groups, key=lambda group: group.epochs / group.recipe_epochs)
     return {
         "system": system,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from functools import cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,10 @@ from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import DATASETS, load_facts
 from fer_lib.recipe import get_recipe, load_papers
-from fer_lib.study.columns import table_of
+from fer_lib.study.columns import Column, table_of
 from fer_lib.study.exploration import count_table
 from fer_lib.study.results import Study, once
-from fer_lib.texts import number
+from fer_lib.texts import formatted
 
 CONTRADICTED = "contradicted by its own table"
 IMPOSSIBLE = "impossible on that test set"
@@ -76,7 +77,7 @@ def _is_printed_accuracy(claim: Claim) -> bool:
 
 def _levels(paper: str) -> list[Claim]:
     """The accuracies that a paper's tables print, each once, however many recipes test it."""
-    found: dict[tuple, Claim] = {}
+    found: dict[tuple[Any, ...], Claim] = {}
     for claim in filter(_is_printed_accuracy, list_claims(paper)):
         found.setdefault((claim.dataset, claim.split, claim.place, claim.percent), claim)
     return list(found.values())
@@ -91,12 +92,12 @@ def _rows(claim: Claim, recipe: str | None) -> list[Claim]:
 def _against_its_table(claim: Claim) -> Finding | None:
     if claim.kind != "gain" or not claim.printed:
         return None
-    printed = claim.percent
+    printed = claim.exact
     found, differences = [], []
     for ours, base in product(_rows(claim, claim.recipe), _rows(claim, claim.baseline)):
-        difference = ours.percent - base.percent
+        difference = ours.exact - base.exact
         for table in sorted(ours.tables & base.tables):
-            found.append(f"{table} has {ours.percent} \N{MINUS SIGN} {base.percent} = {number(difference, '')}")
+            found.append(f"{table} has {ours.exact} \N{MINUS SIGN} {base.exact} = {formatted(difference, '')}")
             differences.append(difference)
     if not found or any(
         difference.quantize(printed, way) == printed for difference in differences for way in (ROUNDED, CUT)
@@ -121,7 +122,7 @@ def is_possible(printed: Decimal, pictures: int, ways: Iterable[str] = (ROUNDED,
 
 def _sizes_that_allow(printed: Decimal, way: str) -> np.ndarray:
     """Of every size of a test set whether it allows a percentage: bool [LARGEST_SET + 1]; no picture allows none."""
-    decimals = -printed.as_tuple().exponent
+    decimals = -int(printed.as_tuple().exponent)
     return _sizes_of(int(printed.scaleb(decimals)), 100 * 10**decimals, way)
 
 
@@ -159,7 +160,7 @@ def stated_sizes(claim: Claim) -> range | None:
     of the classes. Of unpublished pictures it is the smallest size that allows all accuracies but one.
     """
     if claim.dataset == "own":
-        size = smallest_test_set([c.percent for c in _levels(claim.paper)], but=1)
+        size = smallest_test_set([c.exact for c in _levels(claim.paper)], but=1)
         return range(size, size + 1) if size else None
     for count in list_claims(claim.paper):
         if count.kind != "count" or count.dataset != claim.dataset:
@@ -177,10 +178,10 @@ def _on_its_test_set(claim: Claim) -> Finding | None:
     if not _is_printed_accuracy(claim):
         return None
     sizes = stated_sizes(claim)
-    if sizes is None or any(is_possible(claim.percent, size) for size in sizes):
+    if sizes is None or any(is_possible(claim.exact, size) for size in sizes):
         return None
     size = sizes[len(sizes) // 2]
-    below = int(claim.percent * size / 100)
+    below = int(claim.exact * size / 100)
     near = " and ".join(f"{right:,} are {100 * right / size:.3f} %" for right in (below, below + 1))
     others = f", nor of {sizes[0]} to {sizes[-1]}, as a third of every class may be rounded" if len(sizes) > 1 else ""
     inferred = (
@@ -209,8 +210,11 @@ def _on_its_pictures(claim: Claim) -> Finding | None:
     """A gain on unpublished pictures: those on others are for our own runs to judge."""
     if claim.kind != "gain" or claim.dataset != "own":
         return None
-    size = stated_sizes(claim)[0]
-    gain = round(claim.value * size)
+    sizes = stated_sizes(claim)
+    if sizes is None:
+        return None
+    size = sizes[0]
+    gain = round(claim.number * size)
     p = {share: mcnemar_p(gain, round(share * size)) for share in DISAGREEMENT}
     if min(p.values()) < LEVEL:
         return None
@@ -253,6 +257,10 @@ def disagreement(study: Study) -> float | None:
 # ---------------------------------------------------------------- as a table
 
 COLUMNS = ("paper", "place", "printed", "finding", "calculation", "claims")
+SHOWN = (
+    Column("paper", lambda row: "{paper:paper}" if row["paper"] else "the data"),
+    *(Column(key, f"{{{key}}}") for key in COLUMNS[1:]),
+)
 
 
 @once
@@ -271,7 +279,7 @@ def evidence_table(study: Study, paper: str | None = None) -> pd.DataFrame:
     if (measured := disagreement(study)) is not None:
         calculation = f"two nets of ours, with and without attention, disagree on {100 * measured:.1f} % of PrivateTest"
         rows.append(("hu", "our runs", "", "measured", calculation, ""))  # what hu's gains are held against
-    return table_of([row for row in rows if paper in (None, row[0])], COLUMNS)
+    return table_of([dict(zip(COLUMNS, row, strict=True)) for row in rows if paper in (None, row[0])], COLUMNS)
 
 
 Row = tuple[str, str, str, str, str, str]
@@ -279,10 +287,10 @@ Row = tuple[str, str, str, str, str, str]
 
 def _of_claims() -> Iterator[Row]:
     """Claim by claim; those that test one printed number in several ways share a row."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    found: dict[tuple[str, str, str, str, str], list[str]] = {}
     for claim in list_claims():
         if finding := paper_finding(claim):
-            value = f"{number(claim.percent, '+f')} points" if claim.kind == "gain" else f"{claim.percent:f} %"
+            value = f"{formatted(claim.exact, '+f')} points" if claim.kind == "gain" else f"{claim.exact:f} %"
             printed = f"{claim.system.removesuffix(', at 224 px')}: {value}"
             row = (claim.paper, finding.place, printed, finding.word, finding.sentence)
             found.setdefault(row, []).append(claim.id)
@@ -293,14 +301,14 @@ def _of_claims() -> Iterator[Row]:
 def _of_baselines() -> Iterator[Row]:
     """Gains that are none over another of the paper's own rows of the same baseline."""
     for claim in list_claims():
-        if claim.kind != "gain" or claim.value <= 0 or _against_its_table(claim):
+        if claim.kind != "gain" or claim.number <= 0 or _against_its_table(claim):
             continue
         ours = max(_rows(claim, claim.recipe), key=_value, default=None)
         best = max(_rows(claim, claim.baseline), key=_value, default=None)
-        if ours and best and best.value > ours.value:
-            difference = number(ours.percent - best.percent, "+")
-            sentence = f"{best.place}, has {best.percent} without it: {difference} in place of a gain"
-            printed = f"{claim.system}: {ours.percent} %, {claim.percent:+} over {ours.percent - claim.percent} %"
+        if ours and best and best.number > ours.number:
+            difference = formatted(ours.exact - best.exact, "+")
+            sentence = f"{best.place}, has {best.exact} without it: {difference} in place of a gain"
+            printed = f"{claim.system}: {ours.exact} %, {claim.exact:+} over {ours.exact - claim.exact} %"
             yield claim.paper, f"{ours.place}, against {best.place}", printed, CONTRADICTED, sentence, claim.id
 
 
@@ -312,8 +320,8 @@ def _of_tables() -> Iterator[Row]:
             if stated_sizes(claim):
                 families.setdefault((paper, claim.dataset), []).append(claim)
     for (paper, dataset), claims in families.items():
-        printed = [claim.percent for claim in claims]
-        sizes = stated_sizes(claims[0])
+        printed = [claim.exact for claim in claims]
+        sizes = stated_sizes(claims[0]) or range(1)
         stated = sizes[len(sizes) // 2]
         tried = [stated]
         if dataset == "ckplus":  # a third of CK+48, all of it, and all of the paper's own pictures
@@ -346,4 +354,4 @@ def _of_counts() -> Iterator[Row]:
 
 
 def _value(claim: Claim) -> float:
-    return claim.value
+    return claim.number

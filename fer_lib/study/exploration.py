@@ -9,6 +9,7 @@ from fer_lib.claims import Claim, list_claims
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.data.catalog import MissingData
 from fer_lib.recipe import paper_names
+from fer_lib.study.films import check_films
 
 
 def load_or_say(name: str, say: Callable[[str], None] = print) -> FaceDataset | None:
@@ -55,7 +56,8 @@ def _counts(claim: Claim, dataset: FaceDataset) -> tuple[int, ...]:
     if claim.metric == "pictures per class":
         return tuple(np.bincount(dataset.labels[dataset.indices(claim.split)], minlength=len(dataset.classes)).tolist())
     if claim.metric == "subjects, sequences":
-        return len(set(dataset.subject)), len(set(dataset.sequence))
+        subject, sequence = check_films(dataset)
+        return len({*subject.tolist()}), len({*sequence.tolist()})
     wanted = np.ones(len(dataset), bool)
     if claim.class_name:
         wanted = dataset.labels == dataset.classes.index(claim.class_name)

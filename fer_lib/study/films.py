@@ -40,11 +40,11 @@ def film_counts(dataset: FaceDataset) -> pd.DataFrame:
         UserError: a copy of CK+ whose counts are not the published ones, naming them; or a dataset that does not say
             who is shown, and in which film.
     """
-    check_films(dataset)
+    subject, sequence = check_films(dataset)
     is_ckplus = dataset.name == "ckplus"
     here = {
-        "persons": len(np.unique(dataset.subject)),
-        "films": len(np.unique(dataset.sequence)),
+        "persons": len(np.unique(subject)),
+        "films": len(np.unique(sequence)),
         "pictures": len(dataset),
         "test pictures, 2:1": len(tested(dataset, "picture_2to1", 0).pictures),
     }
@@ -70,13 +70,12 @@ def film_distances(dataset: FaceDataset) -> pd.DataFrame:
         nearest such picture (grey levels of 255), and the share of pictures of which it is the nearest of all
         (percent).
     """
-    check_films(dataset)
+    subject, sequence = check_films(dataset)
     flat = dataset.images.reshape(len(dataset), -1).astype(np.float64)
     square = (flat**2).sum(1)
     far = np.sqrt(np.maximum(square[:, None] + square - 2 * flat @ flat.T, 0) / flat.shape[1])
     np.fill_diagonal(far, np.inf)
-    film = dataset.sequence[:, None] == dataset.sequence
-    person = dataset.subject[:, None] == dataset.subject
+    film, person = sequence[:, None] == sequence, subject[:, None] == subject
     kinds = {"the same film": film, "the same person, another film": person & ~film, "another person": ~person}
     nearest = {name: np.where(mask, far, np.inf).min(1) for name, mask in kinds.items()}
     first = np.argmin(list(nearest.values()), axis=0)
@@ -90,14 +89,15 @@ def film_distances(dataset: FaceDataset) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").round(1)
 
 
-def check_films(dataset: FaceDataset) -> None:
-    """Refuse a dataset that does not say who is shown, and in which film.
+def check_films(dataset: FaceDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Who is shown, and in which film: str [N] each.
 
     Raises:
-        UserError: saying which do.
+        UserError: the dataset does not say it; naming those that do.
     """
     if dataset.subject is None or dataset.sequence is None:
         raise UserError(f"{dataset.name} does not say who is shown, and in which film: use ckplus or synthetic_films")
+    return dataset.subject, dataset.sequence
 
 
 # ---------------------------------------------------------------- what the splits share
@@ -150,11 +150,9 @@ class Tested(NamedTuple):
 def tested(dataset: FaceDataset, protocol: str, seed: int) -> Tested:
     """What a protocol tests of a dataset with subjects and sequences."""
     parts = run_parts(dataset, protocol, None, seed)
-    met = [
-        np.concatenate([np.isin(of[part.test], of[part.train]) for part in parts])
-        for of in (dataset.sequence, dataset.subject)
-    ]
-    return Tested(np.concatenate([part.test for part in parts]), *(float(mask.mean()) for mask in met))
+    met = [np.concatenate([np.isin(of[part.test], of[part.train]) for part in parts]) for of in check_films(dataset)]
+    of_subject, of_sequence = (float(mask.mean()) for mask in met)
+    return Tested(np.concatenate([part.test for part in parts]), of_sequence, of_subject)
 
 
 @cache
@@ -169,7 +167,7 @@ def tested_of_ckplus(protocol: str, seed: int) -> Tested:
 def answers_by_person(group: Group) -> ByPerson:
     """Right and wrong answers of all complete seeds of a group on CK+, by who is shown."""
     faces = load_facts("ckplus").faces
-    names, person = np.unique(faces.subject, return_inverse=True)
+    names, person = np.unique(check_films(faces)[0], return_inverse=True)
     shown, right = [], []
     protocol = get_recipe(group.recipe).protocol
     for seed, (labels, predicted) in zip(group.seeds, group.classified("test"), strict=True):

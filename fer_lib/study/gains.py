@@ -151,12 +151,14 @@ def _check_comparable(recipe: str, baseline: str) -> None:
 
 def _family(study: Study, ablation: Ablation) -> dict[str, tuple[str, dict[Measure, Gain]]]:
     """The reading of each recipe that has runs beside the baseline's, and its gain by measure."""
-    names = [name for name in ablation.recipes if study.full(name) and study.full(ablation.baseline)]
+    base = study.full(ablation.baseline)
+    groups = {name: group for name in ablation.recipes if base and (group := study.full(name))}
+    names = list(groups)
     by_measure = {measure: _gains(study, names, ablation, measure) for measure in (HELD_OUT, CHOSEN, BRIER)}
     found = {}
-    for name in names:
+    for name, group in groups.items():
         measured = {measure: gains[name] for measure, gains in by_measure.items() if name in gains}
-        seeds = min(len(study.full(side).seeds) for side in (name, ablation.baseline))
+        seeds = min(len(side.seeds) for side in (group, base) if side)
         reading = "undecided"
         if seeds < MIN_SEEDS:
             reading = f"too few: {seeds} of {MIN_SEEDS} seeds"
@@ -176,7 +178,7 @@ def _gains(study: Study, names: Sequence[str], ablation: Ablation, measure: Meas
     fitted = study.fit(ablation.baseline, measure) if names else None
     if fitted is None or fitted.sd is None:
         return {}
-    gains = {}
+    gains: dict[str, Gain] = {}
     for tested in ((ablation.first,), tuple(name for name in ablation.recipes if name != ablation.first)):
         family = [name for name in tested if name in names and fitted.comparable(name, ablation.baseline)]
         if family:
@@ -195,7 +197,8 @@ def reading_of(gain: Gain) -> str:
 
 def _standing(study: Study, recipe: str, baseline: str, reading: str, later: str) -> str:
     """Whether a reading rests on runs that were seen when the rules were written."""
-    records = [record for name in (recipe, baseline) for record in study.full(name).records]
+    groups = (study.full(name) for name in (recipe, baseline))
+    records = [record for group in groups if group for record in group.records]
     if all(is_confirmatory(record) for record in records):
         return "confirmatory"
     return "confirmed" if reading == later != "undecided" else "exploratory"

@@ -159,7 +159,7 @@ class Group:
         chosen = self.complete if seeds is None else seeds
         return [restore_probabilities(_joined(self.complete[seed], f"{part}/probabilities")) for seed in chosen]
 
-    def answers(self, part: str = "test", seeds: Iterable[int] | None = None) -> Answers | None:
+    def answers(self, part: str = "test", seeds: Iterable[int] | None = None) -> Answers:
         """Predictions at the epoch that validation chose, with the recipe's test views.
 
         Args:
@@ -167,15 +167,16 @@ class Group:
             seeds: of these complete seeds, in their order; by default of all.
 
         Returns:
-            The answers; None without such a seed or part.
+            The answers.
 
         Raises:
-            UserError: two seeds have other labels, so that their pictures are not the same.
+            UserError: there is no such seed or part; or two seeds have other labels, so that their pictures are not
+                the same.
         """
         found = dict(zip(self.complete, zip(self.first_records, self.classified(part), strict=False), strict=False))
         chosen = [found[seed] for seed in (self.complete if seeds is None else seeds)] if found else []
         if not chosen:
-            return None
+            raise UserError(f"{self.recipe}: no complete seed has a {part} part")
         first, (labels, _) = chosen[0]
         for record, (other, _) in chosen:
             check_same_pictures(first, labels, record, other)
@@ -224,8 +225,8 @@ def pooled(records: Sequence[RunRecord], part: str, rule: str, kind: str) -> flo
 
 def answers_of(records: Sequence[RunRecord], part: str = "test") -> tuple[np.ndarray, np.ndarray]:
     """True and predicted classes of some folds' pictures at the epoch that validation chose, int64 [N] each."""
-    names = (f"{part}/labels", f"{part}/val_selected/tta")
-    return tuple(_joined(records, name).astype(np.int64) for name in names)
+    labels, predicted = (_joined(records, f"{part}/{name}") for name in ("labels", "val_selected/tta"))
+    return labels.astype(np.int64), predicted.astype(np.int64)
 
 
 def _joined(records: Sequence[RunRecord], name: str) -> np.ndarray:

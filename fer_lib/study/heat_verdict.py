@@ -27,11 +27,12 @@ import torch
 from scipy import stats
 
 from fer_lib.models import create_model
+from fer_lib.models.base import Classifier
 from fer_lib.recipe import called
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, picture_variance
 from fer_lib.study.heat_scores import MEASURES
-from fer_lib.texts import number, signed
+from fer_lib.texts import formatted, signed
 
 MIN_SEEDS = 3
 LEARNED = 2.0
@@ -102,16 +103,18 @@ def _verdict(pairs: list[list[pd.DataFrame]], low: float | None, high: float | N
         return "not judged: a net has not learned"
     if max(side["correlation"].mean() for side in sides) > SANE:
         return "not judged: maps do not depend on the weights"
-    if low > 0:
+    if low is not None and low > 0:
         return "supported"
-    return "contradicted" if high < 0 else "undecided"
+    return "contradicted" if high is not None and high < 0 else "undecided"
 
 
 def comparison_table(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
     """The comparisons as text, in percent and points."""
     rows = {}
     for name, found in comparisons.items():
-        interval = "–" if found.low is None else f"{signed(100 * found.low)} to {signed(100 * found.high)}"
+        interval = "–"
+        if found.low is not None and found.high is not None:
+            interval = f"{signed(100 * found.low)} to {signed(100 * found.high)}"
         rows[called(name)] = {
             "pairs of seeds": found.seeds,
             "heat in the region without it, %": f"{100 * found.without:.1f}" if found.seeds else "–",
@@ -142,10 +145,10 @@ def _with_interval(values: np.ndarray) -> str:
         return "–"
     mean = values.mean()
     if np.ptp(values) == 0:
-        return number(mean, ".2f")
+        return formatted(mean, ".2f")
     found = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=2000, rng=np.random.default_rng(0))
     low, high = found.confidence_interval
-    mean, low, high = (number(value, ".2f") for value in (mean, low, high))
+    mean, low, high = (formatted(value, ".2f") for value in (mean, low, high))
     return f"{mean} ({low} to {high})"
 
 
@@ -196,11 +199,12 @@ def map_sizes(models: Mapping[str, int]) -> pd.DataFrame:
     rows = []
     for name, pixels in models.items():
         net = create_model(name).eval()
-        shapes = []
-        hook = net.last_map.register_forward_hook(lambda module, inputs, output, to=shapes: to.append(output.shape))
+        assert isinstance(net, Classifier), "a pipeline has no map"
+        maps: list[torch.Tensor] = []
+        hook = net.last_map.register_forward_hook(lambda module, inputs, output, to=maps: to.append(output))
         with torch.inference_mode():
             net(torch.zeros(1, net.in_channels, pixels, pixels))
         hook.remove()
-        _, channels, height, width = shapes[0]
+        _, channels, height, width = maps[0].shape
         rows.append((called(name), f"{pixels} × {pixels}", f"{height} × {width}", channels))
     return pd.DataFrame(rows, columns=["net", "picture", "places of the last map", "maps"]).set_index("net")

@@ -7,7 +7,7 @@ from fer_lib import plots
 from fer_lib.claims import list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.errors import UserError
-from fer_lib.models.grammar import parse
+from fer_lib.nets import parse
 from fer_lib.recipe import list_recipes, load_papers
 from fer_lib.study.answer import module_name
 from fer_lib.study.columns import Column, readable
@@ -42,7 +42,7 @@ def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     names = {block: name for block, name in zip(ours["block"], ours["module"], strict=True) if block}
     printed = {
-        (names[block], 100 * claim.value, f"{short_name(claim.paper)}, {dataset_title(claim.dataset)}")
+        (names[block], 100 * claim.number, f"{short_name(claim.paper)}, {dataset_title(claim.dataset)}")
         for claim in list_claims()
         if claim.kind == "gain" and claim.tested and (block := _module(claim.recipe, claim.baseline)) in names
     }
@@ -55,10 +55,10 @@ def short_name(paper: str) -> str:
     return f"{short.split(',')[0]} et al." if "," in short else short
 
 
-def _module(recipe: str, baseline: str) -> str | None:
+def _module(recipe: str | None, baseline: str | None) -> str | None:
     """The attention module that a net has and its baseline has not; None unless it is one alone."""
     try:
-        ours, theirs = (parse(list_recipes()[name].model)[1] for name in (recipe, baseline))
+        ours, theirs = (parse(list_recipes()[name or ""].model)[1] for name in (recipe, baseline))
     except UserError:  # a net outside the grammar
         return None
     added = [block for block in ours if block not in theirs]

@@ -5,6 +5,7 @@ A processor trains in bfloat16 only where it multiplies it in hardware, so that 
 
 from collections import defaultdict
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,7 @@ def precision_table(study: Study) -> pd.DataFrame:
         {net: list(of_seeds.values()) for net, of_seeds in nets.items()},
         {net: [(_shared(net[0], seed),) for seed in of_seeds] for net, of_seeds in nets.items()},
     )
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (name, precision), of_seeds in nets.items():
         if precision != REFERENCE:
             theirs = both[name][REFERENCE]

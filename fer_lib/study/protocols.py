@@ -17,7 +17,7 @@ from fer_lib.claims import list_claims
 from fer_lib.clusters import by_person, difference_interval
 from fer_lib.data import PROTOCOLS, FaceDataset, is_drawn, run_parts
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
-from fer_lib.models import create_model
+from fer_lib.models.classical import build_classical
 from fer_lib.recipe import Recipe, get_recipe, list_recipes, paper_names
 from fer_lib.statistics import sample_sd
 from fer_lib.study.columns import Column, readable, table_of
@@ -159,7 +159,7 @@ def printed_accuracies() -> pd.DataFrame:
     """
     rows = []
     for claim in list_claims():
-        if claim.kind == "level" and claim.dataset == "ckplus":
+        if claim.kind == "level" and claim.dataset == "ckplus" and claim.recipe:
             kind = kind_of(get_recipe(claim.recipe).protocol)
             # zhang section IV.A: "10-fold cross-validation", kind unstated.
             splits = [split for split in WORDS if split.endswith("10fold")] if kind.endswith("10fold") else [kind]
@@ -169,7 +169,7 @@ def printed_accuracies() -> pd.DataFrame:
                     "paper": claim.paper,
                     "system": claim.system,
                     "split": split,
-                    "value": 100 * claim.value,
+                    "value": 100 * claim.number,
                     "headline": claim.headline,
                 }
                 for split in splits
@@ -275,11 +275,10 @@ def measure(dataset: FaceDataset, models: Sequence[str] = ("pixels_nn",), draws:
     Raises:
         UserError: the dataset does not say who is shown, and in which film.
     """
-    check_films(dataset)
-    names, person = np.unique(dataset.subject, return_inverse=True)
+    names, person = np.unique(check_films(dataset)[0], return_inverse=True)
     rows = []
     for name in models:
-        model = create_model(name, num_classes=len(dataset.classes))
+        model = build_classical(name, num_classes=len(dataset.classes))
         features = model.describe(torch.from_numpy(dataset.images).unsqueeze(1))
         for protocol in (f"{kind}_drawn" for kind in WORDS if f"{kind}_drawn" in PROTOCOLS):
             drawn = [tested(dataset, protocol, seed) for seed in range(draws)]

@@ -3,11 +3,12 @@
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from functools import cache, cached_property, wraps
+from functools import cache, cached_property, update_wrapper
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fer_lib.data import is_drawn
+from fer_lib.errors import UserError
 from fer_lib.kept import Kept, code_digest
 from fer_lib.models.describe import CostCounter
 from fer_lib.paths import results_dir
@@ -42,7 +43,7 @@ class Study:
         self.kept = Kept(
             logs and logs / "kept.json", code_digest("models", "nets.py", "augment.py", "data", "training")
         )
-        self.built: dict[tuple, Any] = {}
+        self.built: dict[tuple[Any, ...], Any] = {}
         self.fit = cache(self._fit)
         self.picture_variance = cache(self._picture_variance)
 
@@ -80,7 +81,7 @@ class Study:
 
     def full(self, recipe: str | None) -> Group | None:
         """The runs of a recipe at its full length that have all folds; None without one."""
-        group = self.longest.get(recipe)
+        group = self.longest.get(recipe or "")
         return group if group and group.epochs == group.recipe_epochs else None
 
     @cached_property
@@ -144,17 +145,20 @@ class Study:
         chosen = get_recipe(recipe)
         if chosen.dataset != "ckplus" or is_drawn(chosen.protocol):
             return 0.0
-        return answers_by_person(self.full(recipe)).variance
+        group = self.full(recipe)
+        return answers_by_person(group).variance if group else 0.0
 
     def _picture_variance(self, recipe: str, baseline: str, measure: Measure) -> float:
         """See :func:`fer_lib.statistics.picture_variance`; 0 where every seed draws pictures of its own.
 
         Raises:
-            UserError: the two were tested on other pictures.
+            UserError: one has no run of full length, or the two were tested on other pictures.
         """
         if is_drawn(get_recipe(recipe).protocol):
             return 0.0
         ours, theirs = self.full(recipe), self.full(baseline)
+        if not (ours and theirs):
+            raise UserError(f"{recipe} and {baseline} have no runs of full length to compare")
         for one, other in ((ours, ours), (ours, theirs), (theirs, theirs)):
             first = one.labels(measure)[0]
             for record, labels in zip(other.first_records, other.labels(measure), strict=True):
@@ -176,11 +180,11 @@ def trained_alike(recipe: Recipe) -> tuple[str, ...]:
 def once(build: Callable[Concatenate[Study, Options], Table]) -> Callable[Concatenate[Study, Options], Table]:
     """Build a table of a study once, however often it is asked for; each who asks has a copy."""
 
-    @wraps(build)
-    def found(study: Study, *args: Options.args, **options: Options.kwargs) -> Table:
+    def found(study: Study, /, *args: Options.args, **options: Options.kwargs) -> Table:
         key = (build, args, *sorted(options.items()))
         if key not in study.built:
             study.built[key] = build(study, *args, **options)
         return copy.copy(study.built[key])  # of a DataFrame this is a deep copy
 
+    update_wrapper(found, build)
     return found

@@ -21,7 +21,7 @@ from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
 from fer_lib.runs import RunRecord
 from fer_lib.study.groups import answers_of, longest_runs
 from fer_lib.study.tables import rule_table
-from fer_lib.training import Interrupted, Stop, choose_device, device_name
+from fer_lib.training import Interrupted, Stop, choose_device, device_name, usable_gpus
 
 FEWEST_EPOCHS = 3
 """Epochs below which a curve shows nothing."""
@@ -141,7 +141,9 @@ def expected_minutes(spec: RunSpec, results: Path, records: Sequence[RunRecord],
 
 
 def _takes(minutes: float | None, device: str) -> str:
-    where = device_name(choose_device(device))
+    where, gpus = device_name(choose_device(device)), usable_gpus()
+    if len(gpus) > 1:
+        where += f", one of {len(gpus)} GPUs: fer study run uses all"
     if minutes is None:
         return f"nobody has measured how long it takes on this device ({where})"
     return f"about {minutes:,.0f} minutes on this device ({where})" if minutes >= 1 else f"less than a minute ({where})"
@@ -165,7 +167,7 @@ def _command(spec: RunSpec, settings: Sequence[str]) -> str:
 def _in_notebook_words(text: str) -> str:
     """A message of the command line with its options named as a notebook's parameters: ``FOLD = -1``."""
 
-    def parameter(option: re.Match) -> str:
+    def parameter(option: re.Match[str]) -> str:
         name, value = option[1].upper().replace("-", "_"), option[2]
         return f"{name} = {'-1' if value == 'None' else value}" if value else name
 
@@ -203,7 +205,7 @@ def show(record: RunRecord | None, *, curve_note: str = "", confusion_note: str 
     if record is None:
         return
     display(summary(record))
-    if record.trained_epochs >= FEWEST_EPOCHS:
+    if record.epochs >= FEWEST_EPOCHS:
         display(Markdown(f"### Curves\n\n{CURVES} {curve_note}"), curves(record))
     display(Markdown(f"### Three selection rules\n\n{RULE_TEXT}"), rule_table(record))
     display(Markdown(f"### Which expressions are confused\n\n{confusion_note}"), confusion(record))

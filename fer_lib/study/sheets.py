@@ -9,7 +9,9 @@ from fer_lib import plots
 from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.data import FaceDataset, split_indices
 from fer_lib.data.ckplus import NOTICE, PUBLISHABLE_SUBJECTS
+from fer_lib.data.ferplus import votes_of
 from fer_lib.recipe import get_recipe
+from fer_lib.study.films import check_films
 from fer_lib.training.balance import class_counts
 
 
@@ -87,7 +89,7 @@ def no_face_sheet(dataset: FaceDataset, pictures: int = 14, seed: int = 0) -> Fi
 
 def no_faces(dataset: FaceDataset) -> np.ndarray:
     """Positions of the pictures in which most FER+ annotators saw no face, int64, ascending."""
-    return np.flatnonzero(dataset.votes.argmax(1) == dataset.vote_classes.index("not_face"))
+    return np.flatnonzero(votes_of(dataset).argmax(1) == dataset.vote_classes.index("not_face"))
 
 
 def agreement_figure(dataset: FaceDataset) -> Figure:
@@ -98,7 +100,7 @@ def agreement_figure(dataset: FaceDataset) -> Figure:
     """
     table = pd.crosstab(
         pd.Categorical.from_codes(dataset.labels, dataset.classes),
-        pd.Categorical.from_codes(dataset.votes.argmax(1), dataset.vote_classes),
+        pd.Categorical.from_codes(votes_of(dataset).argmax(1), dataset.vote_classes),
         dropna=False,
     )
     return plots.shares(table, "FER+: what most annotators chose", "FER2013's label")
@@ -112,8 +114,9 @@ def ckplus_sheet(dataset: FaceDataset, each: int = 2) -> Figure:
         each: subjects per expression.
     """
     last_frames: dict[tuple[int, str], int] = {}
-    for index in np.flatnonzero(np.isin(dataset.subject, PUBLISHABLE_SUBJECTS)):
-        last_frames[int(dataset.labels[index]), str(dataset.subject[index])] = int(index)
+    subject, _ = check_films(dataset)
+    for index in np.flatnonzero(np.isin(subject, PUBLISHABLE_SUBJECTS)):
+        last_frames[int(dataset.labels[index]), str(subject[index])] = int(index)
     picks = []
     for label in range(len(dataset.classes)):
         picks += [index for (of, _), index in sorted(last_frames.items()) if of == label][:each]
@@ -130,18 +133,16 @@ def film_sheet(dataset: FaceDataset, persons: int = 3, films: int = 2) -> Figure
         persons: how many, those with most films first.
         films: of each.
     """
-    may = np.isin(dataset.subject, PUBLISHABLE_SUBJECTS) if dataset.name == "ckplus" else np.ones(len(dataset), bool)
+    subject, sequence = check_films(dataset)
+    may = np.isin(subject, PUBLISHABLE_SUBJECTS) if dataset.name == "ckplus" else np.ones(len(dataset), bool)
     filmed: dict[str, list[str]] = {}
-    for subject, film in sorted(set(zip(dataset.subject[may].tolist(), dataset.sequence[may].tolist(), strict=True))):
-        filmed.setdefault(subject, []).append(film)
-    chosen = sorted(filmed, key=lambda subject: -len(filmed[subject]))[:persons]
+    for person, film in sorted(set(zip(subject[may].tolist(), sequence[may].tolist(), strict=True))):
+        filmed.setdefault(person, []).append(film)
+    chosen = sorted(filmed, key=lambda person: -len(filmed[person]))[:persons]
     picks = [
-        int(index)
-        for subject in chosen
-        for film in filmed[subject][:films]
-        for index in np.flatnonzero(dataset.sequence == film)
+        int(index) for person in chosen for film in filmed[person][:films] for index in np.flatnonzero(sequence == film)
     ]
-    titles = [f"{dataset.subject[index]}, {dataset.classes[dataset.labels[index]]}" for index in picks]
+    titles = [f"{subject[index]}, {dataset.classes[dataset.labels[index]]}" for index in picks]
     figure = plots.pictures(dataset.images[picks], titles, columns=len(picks) // max(1, len(chosen)))
     if dataset.name == "ckplus":
         figure.supxlabel(NOTICE, fontsize=8)

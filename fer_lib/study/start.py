@@ -14,8 +14,8 @@ import torch
 from fer_lib.augment import test_views
 from fer_lib.data import synthetic
 from fer_lib.models import create_model
-from fer_lib.models.grammar import parse
 from fer_lib.models.resnet import BasicBlock, Bottleneck
+from fer_lib.nets import parse
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.study.columns import Column, readable
 from fer_lib.study.gains import COLUMNS, SHOWN, ablation_table

@@ -25,7 +25,7 @@ from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.recipe import called, get_recipe
 from fer_lib.runs import RunRecord
-from fer_lib.study.columns import table_of
+from fer_lib.study.columns import Column, table_of
 from fer_lib.study.evidence import CONTRADICTED, Finding
 from fer_lib.study.groups import is_confirmatory
 from fer_lib.study.results import MIN_SEEDS, Study, once
@@ -51,14 +51,15 @@ def statement_finding(claim: Claim, study: Study) -> Finding:
     if claim.check in WITHOUT_RUNS:
         return Finding(*WITHOUT_RUNS[claim.check](claim, study), claim.place)
     names = [name for name in (claim.recipe, claim.baseline) if name]
-    groups = [study.full(name) for name in names]
-    for name, group in zip(names, groups, strict=True):
+    runs = []
+    for name in names:
+        group = study.full(name)
         seeds = len(group.seeds) if group else 0
-        if seeds < MIN_SEEDS:
+        if group is None or seeds < MIN_SEEDS:
             data = dataset_title(get_recipe(name).dataset)
             told = f"{seeds} of {MIN_SEEDS} full-length trainings: {called(name)} on {data}"
             return Finding("not run", told, claim.place)
-    runs = [group.records for group in groups]
+        runs.append(group.records)
     word, sentence = WITH_RUNS[claim.check](claim, *runs)
     if not all(is_confirmatory(record) for record in chain(*runs)):
         sentence += "; exploratory"
@@ -96,7 +97,11 @@ def _millions(count: int) -> str:
 
 def _optimiser_memory(claim: Claim, study: Study) -> tuple[str, str]:
     """Numbers that an optimiser keeps for every weight."""
-    named = {"Adam": {"name": "adam"}, "SGD": {"name": "sgd"}, "SGD with momentum": {"name": "sgd", "momentum": 0.9}}
+    named: dict[str, dict[str, Any]] = {
+        "Adam": {"name": "adam"},
+        "SGD": {"name": "sgd"},
+        "SGD with momentum": {"name": "sgd", "momentum": 0.9},
+    }
     kept = {
         name: study.kept(f"numbers a weight of {name}", partial(_numbers, options)) for name, options in named.items()
     }
@@ -119,8 +124,8 @@ def _best_of_its_table(claim: Claim, study: Study) -> tuple[str, str]:
     ]
     ours = next(row for row in rows if row.system == claim.system and row.tables)
     others = [row for row in rows if row is not ours and row.tables & ours.tables]
-    best = max(others, key=lambda row: row.value)
-    word = "holds" if ours.value > best.value else CONTRADICTED
+    best = max(others, key=lambda row: row.number)
+    word = "holds" if ours.number > best.number else CONTRADICTED
     return word, f"{ours.system} {ours.percent}, the best of the others, {best.system}, {best.percent}"
 
 
@@ -200,6 +205,7 @@ CHECKS = (*WITHOUT_RUNS, *WITH_RUNS)
 """What a statement's ``check`` may name."""
 
 COLUMNS = ("paper", "place", "statement", "fidelity", "finding", "calculation", "check", "claim", "runs")
+SHOWN = (Column("paper", "{paper:paper}"), *(Column(key, f"{{{key}}}") for key in COLUMNS[1:]))
 
 
 @once

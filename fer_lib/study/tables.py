@@ -1,7 +1,7 @@
 """Every table and figure of the study, computed from the run records and the claims alone."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from fer_lib.progress import track
 from fer_lib.recipe import called, get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
-from fer_lib.study import audits
+from fer_lib.study import audits, ensemble, evidence, statements
 from fer_lib.study.answer import answer
 from fer_lib.study.claim_table import (
     BRIEF,
@@ -27,10 +27,8 @@ from fer_lib.study.claim_table import (
     headline_claims,
     readable_claims,
 )
-from fer_lib.study.columns import csv_text, markdown, rounded, table_of
+from fer_lib.study.columns import DASH, Column, csv_text, markdown, number, readable, table_of
 from fer_lib.study.cost import cost_table, readable_costs
-from fer_lib.study.ensemble import ensemble_table, readable_ensemble
-from fer_lib.study.evidence import evidence_table
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import module_figure
 from fer_lib.study.precision import precision_table, readable_precision
@@ -43,13 +41,24 @@ from fer_lib.study.protocols import (
 )
 from fer_lib.study.results import Study
 from fer_lib.study.start import readable_start, start_table
-from fer_lib.study.statements import statement_table
 
 RUN_COLUMNS = (
     "run", "recipe", "seed", "fold", "dataset", "train_pictures", "epochs", "recipe_epochs", "views", "val_accuracy",
     *(f"test_{rule}" for rule in RULES), "selected_epoch", "minutes", "images_per_second", "device", "precision",
     "torch", "commit", "fingerprint",
 )  # fmt: skip
+
+
+RUNS_SHOWN = (
+    Column("run", "{run}"),
+    Column("seed", "{seed}"),
+    Column("fold", "{fold:.0f}", DASH),
+    Column("epochs", "{epochs}[ of {recipe_epochs:.0f}]"),
+    number("validation, %", "val_accuracy"),
+    number("test, last epoch, %", "test_last"),
+    number("test, best on validation, %", "test_val_selected"),
+    number("test, best on test, %", "test_test_best"),
+)
 
 
 def run_table(study: Study) -> pd.DataFrame:
@@ -64,7 +73,7 @@ def run_table(study: Study) -> pd.DataFrame:
             "fold": record.spec["fold"],
             "dataset": data["name"],
             "train_pictures": data["counts"]["train"],
-            "epochs": record.trained_epochs,
+            "epochs": record.epochs,
             "recipe_epochs": list_recipes()[record.recipe].epochs if record.recipe in list_recipes() else None,
             "views": recipe["test_views"],
             "val_accuracy": 100 * record.accuracy("val"),
@@ -92,8 +101,7 @@ def _runs_page(table: pd.DataFrame) -> str:
     """The runs by recipe, each with a link to its folder; the claims' tables link to the recipes' headings."""
     pages = []
     for recipe, rows in table.groupby("recipe", sort=True):
-        shown = rounded(rows[["seed", "fold", "epochs", "recipe_epochs", "val_accuracy", "test_val_selected"]])
-        shown.insert(0, "run", [f"[{run}](../runs/{run})" for run in rows["run"]])
+        shown = readable(rows.assign(run=[f"[{run}](../runs/{run})" for run in rows["run"]]), RUNS_SHOWN)
         pages.append(f"### {recipe}\n\n{markdown(shown)}")
     return "\n".join(pages) or "No run yet.\n"
 
@@ -102,14 +110,14 @@ def _runs_page(table: pd.DataFrame) -> str:
 
 TABLES: dict[str, Callable[[Study], pd.DataFrame]] = {
     "claims": claim_table,
-    "evidence": evidence_table,
-    "statements": statement_table,
+    "evidence": evidence.evidence_table,
+    "statements": statements.statement_table,
     "control": lambda study: ablation_table(study, claimed=False),
     "start": start_table,
     "alike": lambda study: ablation_table(study, claimed=False, question="alike"),
     "ablations": lambda study: ablation_table(study, claimed=True),
     "precision": precision_table,
-    "ensemble": ensemble_table,
+    "ensemble": ensemble.ensemble_table,
     "rules": audits.rule_audit,
     "leaks": audits.leak_audit,
     "ferplus": audits.ferplus_audit,
@@ -131,16 +139,27 @@ PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
     "start": lambda table: markdown(readable_start(table)),
     "alike": lambda table: markdown(readable_gains(table)),
     "ablations": lambda table: markdown(readable_gains(table)),
-    "ensemble": lambda table: markdown(readable_ensemble(table)),
     "cleaning": lambda table: markdown(readable_gains(table)),
     "precision": lambda table: markdown(readable_precision(table)),
     "protocols": lambda table: markdown(readable_protocols(table)),
     "reach": lambda table: markdown(readable_reach(table)),
     "cost": lambda table: markdown(readable_costs(table)),
     "runs": _runs_page,
-    **{name: lambda table, name=name: markdown(audits.readable_audit(name, table)) for name in audits.SHOWN},
 }
-"""How a table reads in Markdown, where :func:`rounded` is not enough."""
+"""How a table reads in Markdown, where it is not all its rows under the columns of :data:`SHOWN`."""
+
+SHOWN: dict[str, Sequence[Column]] = {
+    "evidence": evidence.SHOWN,
+    "statements": statements.SHOWN,
+    "ensemble": ensemble.SHOWN,
+    "rules": audits.RULES_SHOWN,
+    "leaks": audits.LEAKS_SHOWN,
+    "ferplus": audits.FERPLUS_SHOWN,
+    "ceiling": audits.CEILING_SHOWN,
+    "classes": audits.CLASSES_SHOWN,
+    "calibration": audits.CALIBRATION_SHOWN,
+    "reliability": audits.RELIABILITY_SHOWN,
+}
 
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "claims": ("claims", claim_figure),
@@ -157,7 +176,7 @@ FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
 
 def page(name: str, table: pd.DataFrame) -> str:
     """A table of :data:`TABLES` as Markdown."""
-    return PAGES[name](table) if name in PAGES else markdown(rounded(table))
+    return PAGES[name](table) if name in PAGES else markdown(readable(table, SHOWN[name]))
 
 
 def build_table(name: str, results: Path | None = None, warn: Callable[[str], None] = print) -> pd.DataFrame:
@@ -209,7 +228,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         path.parent.mkdir(parents=True, exist_ok=True)
         # An unchanged file keeps its time, so that nothing downstream is rebuilt.
         if not path.exists() or path.read_bytes() != content:
-            write_atomically(path, lambda file, content=content: file.write(content))
+            write_atomically(path, content)
     return list(written)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fer_lib.data import is_drawn, picture_digests, run_parts
-from fer_lib.data.facts import FACTS_DIR, load_facts
+from fer_lib.data.facts import FACTS_DIR, find_facts, load_facts
 from fer_lib.data.folds import protocol_digest
 from fer_lib.kept import Kept, code_digest
 from fer_lib.paths import ROOT
@@ -121,7 +121,7 @@ def _faults_of_data(records: list[RunRecord]) -> Faults:
     faults: Faults = defaultdict(list)
     unknown = []
     for record in records:
-        facts = load_facts(_dataset(record))
+        facts = find_facts(_dataset(record))
         if facts is None:
             unknown.append(record)
         elif _fingerprint(record) != facts.fingerprint:
@@ -143,7 +143,7 @@ def _faults_of_pictures(records: list[RunRecord], checked: set[Path]) -> Faults:
     unknown = []
     for record in records:
         dataset, kept = _dataset(record), record.content["data"].get("pictures")
-        if load_facts(dataset) is None:
+        if find_facts(dataset) is None:
             unknown.append(record)
             continue
         if record.path in checked:
@@ -210,7 +210,7 @@ def _protocol(record: RunRecord) -> str:
     return record.spec["recipe"]["protocol"]
 
 
-def _pictures(record: RunRecord) -> tuple:
+def _pictures(record: RunRecord) -> tuple[Any, ...]:
     """What decides which pictures are trained on and tested, and in which order; the seed where it draws the split."""
     spec = record.spec
     seed = spec["seed"] if is_drawn(_protocol(record)) else 0
@@ -227,5 +227,5 @@ def _pictures(record: RunRecord) -> tuple:
     )
 
 
-def _labels(record: RunRecord) -> tuple:
+def _labels(record: RunRecord) -> tuple[Any, ...]:
     return tuple((name, array.tobytes()) for name, array in record.predictions.items() if name.endswith("/labels"))

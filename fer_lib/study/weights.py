@@ -1,16 +1,17 @@
 """Trained nets: from a run's weight file back to the net, and on to other runtimes."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import safetensors
-from torch import nn
 
 from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, net_from_file, read_checkpoint
 from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
+from fer_lib.models.base import Classifier
 from fer_lib.models.export import export_onnx
 from fer_lib.nets import is_classical
 from fer_lib.paths import study_results
@@ -33,7 +34,7 @@ def _checkpoint(record: RunRecord) -> Checkpoint | None:
     return next((checkpoint for checkpoint in found if checkpoint.run == record.id), None)
 
 
-def load_trained(record: RunRecord) -> nn.Module:
+def load_trained(record: RunRecord) -> Classifier:
     """A run's net with its ``val_selected`` weights, whichever are at hand, in evaluation mode on the CPU.
 
     Raises:
@@ -64,7 +65,7 @@ def export_run(record: RunRecord, path: Path) -> None:
     provenance = {
         "run": record.id,
         "recipe": record.recipe,
-        "epochs": record.trained_epochs,
+        "epochs": record.epochs,
         "dataset": content["data"]["name"],
         "fingerprint": content["data"]["fingerprint"],
         "test_accuracy": content["metrics"]["val_selected"]["test"]["plain"]["accuracy"],
@@ -89,13 +90,13 @@ def export_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "recipe": checkpoint.recipe["name"],
         "dataset": checkpoint.data["name"],
         "fingerprint": checkpoint.data["fingerprint"],
-        "test_accuracy": checkpoint.accuracy["test"]["plain"],
+        "test_accuracy": checkpoint.accuracy.get("test", {}).get("plain"),
     }
     _export(load_net(checkpoint), path, checkpoint.recipe, checkpoint.classes, provenance)
 
 
 def _export(
-    model: nn.Module, path: Path, recipe: Mapping[str, Any], classes: Sequence[str], provenance: Mapping[str, Any]
+    model: Classifier, path: Path, recipe: Mapping[str, Any], classes: Sequence[str], provenance: Mapping[str, Any]
 ) -> None:
     augmentation = Augmentation.from_dict(recipe["augment"])
     export_onnx(
@@ -116,9 +117,12 @@ def _export(
 
 
 def trained_models() -> dict[str, list[str]]:
-    """Name of a model to the names of its weight files in ``results/checkpoints``, of whatever options."""
+    """Name of a model to the names of its weight files in ``results/checkpoints``, of whatever options.
+
+    A file that is none is left out; who asks for it by name is told.
+    """
     found: dict[str, list[str]] = {}
     for path in sorted((study_results() / "checkpoints").glob("*.safetensors")):
-        with safetensors.safe_open(path, "pt") as file:
+        with suppress(OSError, safetensors.SafetensorError), safetensors.safe_open(path, "pt") as file:
             found.setdefault((file.metadata() or {}).get("model", ""), []).append(path.stem)
     return found

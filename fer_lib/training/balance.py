@@ -23,9 +23,7 @@ def class_counts(
         if name not in classes:
             raise unknown("class of balance", name, classes)
         label = classes.index(name)
-        often = check(Often, wanted, f"balance of {name}")
-        own = int((labels == label).sum())
-        counts[label] = round(often.factor * own) if often.count is None else often.count
+        counts[label] = check(Often, wanted, f"balance of {name}").of(int((labels == label).sum()))
     return counts
 
 

@@ -26,7 +26,7 @@ def save_checkpoint(folder: Path, identity: str, state: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()  # torch.save straight to a full disk would lose the cause in a RuntimeError
     torch.save({"identity": identity, "state": state}, buffer)
-    write_atomically(folder / FILE, lambda file: file.write(buffer.getbuffer()))
+    write_atomically(folder / FILE, buffer.getvalue())
 
 
 def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
@@ -52,7 +52,7 @@ def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
 
 def mark_failed(folder: Path, reason: str) -> None:
     """Note in one line why a training failed, beside its last good checkpoint."""
-    write_atomically(folder / FAILED, lambda file: file.write(f"{reason}\n".encode()))
+    write_atomically(folder / FAILED, f"{reason}\n".encode())
 
 
 def read_failure(folder: Path) -> str | None:

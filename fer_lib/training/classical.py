@@ -8,6 +8,7 @@ test pictures are those of fold 0, then of fold 1 and so on.
 import math
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -60,6 +61,7 @@ def fit_classical(
     say("deterministic: every seed gives this " + ("outcome" if not recipe.chance else "outcome on its split"))
     started = time.monotonic()
     model = create_model(recipe.model, num_classes=len(dataset.classes), **recipe.model_options)
+    assert isinstance(model, ClassicalModel), "nets are trained elsewhere"
     wanted = np.unique(np.concatenate([indices for part in parts for indices in part]))
     features = _features(model, dataset, wanted, stop or Stop(), say)
     probabilities: dict[str, list[np.ndarray]] = {name: [] for name in PARTS}
@@ -112,10 +114,7 @@ def fit_classical(
 
 def classical_environment() -> dict[str, str]:
     """What a record says of a fit in addition to, or instead of, what it says of a training on a device."""
-    import skimage
-    import sklearn
-
-    return {"precision": "float64", "scikit-image": skimage.__version__, "scikit-learn": sklearn.__version__}
+    return {"precision": "float64", **{name: version(name) for name in ("scikit-image", "scikit-learn")}}
 
 
 _kept: dict[tuple[str, str], np.ndarray] = {}

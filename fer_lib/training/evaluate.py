@@ -2,7 +2,8 @@
 
 import torch
 
-from fer_lib.augment import VIEWS, test_views
+from fer_lib.augment import test_views
+from fer_lib.parts import VIEWS
 
 
 @torch.inference_mode()

@@ -28,16 +28,16 @@ from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run
 from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
+from fer_lib.models.base import Classifier
 from fer_lib.models.pretrained import load_pretrained
 from fer_lib.recipe import Recipe, RunSpec
-from fer_lib.selection import RULES, is_exhausted
-from fer_lib.training.averaging import MovingAverage
+from fer_lib.selection import RULES
 from fer_lib.training.balance import balance_indices, class_counts
 from fer_lib.training.checkpoint import load_checkpoint, mark_failed, read_failure, save_checkpoint
 from fer_lib.training.device import autocast_dtype, choose_device
 from fer_lib.training.evaluate import predict_probabilities
 from fer_lib.training.optimisers import create_optimizer, learning_rate
-from fer_lib.training.randomness import derive_seed, get_random, set_random
+from fer_lib.training.randomness import derive_seed, get_random, set_random, undisturbed_random
 from fer_lib.training.step import TrainStep
 from fer_lib.training.stop import Interrupted, Stop
 
@@ -56,13 +56,13 @@ class Outcome:
     """What a finished training leaves.
 
     Attributes:
-        history: one row per epoch trained, which early stopping makes fewer than the recipe's: epoch (1-based),
+        history: one row per epoch: epoch (1-based),
             train_loss, train_accuracy, val_loss, val_accuracy, test_accuracy, lr, seconds. Accuracies are fractions;
             val_* are NaN where the protocol has no val part.
         epochs: the epoch each selection rule chose.
         probabilities: ``[rule][part][kind]`` float32 [N, C]; part val or test, kind plain or tta.
         labels: ``[part]`` int64 [N].
-        weights: the ``val_selected`` state dict, on the CPU; of the moving average where the recipe has one.
+        weights: the ``val_selected`` state dict, on the CPU.
         sizes: pictures per part.
         pictures: which they were, see :func:`fer_lib.data.picture_digests`.
         seconds: time spent training and evaluating epochs, over all sessions.
@@ -136,7 +136,7 @@ def fit(
     if failure := read_failure(folder):
         raise Diverged(f"{spec.run_id}: {failure}, when it was last tried; delete {folder} to train it again")
     # The caller's own random numbers go on as if no training had happened.
-    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []), _memory_named(spec):
+    with undisturbed_random(target), _memory_named(spec):
         return _Trainer(spec, dataset, folder, target, stop or Stop(), say, watch).run()
 
 
@@ -203,20 +203,17 @@ class _Trainer:
 
         torch.manual_seed(derive_seed(spec.seed, "init"))
         classes = len(dataset.classes)
-        self.model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
-        self.model.to(device, memory_format=torch.channels_last)
+        model = create_model(recipe.model, num_classes=classes, **recipe.model_options)
+        assert isinstance(model, Classifier), "pipelines are fitted elsewhere"
+        self.model = model.to(device).to(memory_format=torch.channels_last)
         loss = create_loss(**recipe.loss, num_classes=classes, feature_dim=self.model.num_features)
         self.loss = loss.to(device)
         self.optimizer = create_optimizer(recipe.optimizer, [*self.model.parameters(), *self.loss.parameters()])
-        self.average = None if recipe.ema is None else MovingAverage(self.model, recipe.ema)
-        # What is evaluated and kept.
-        self.shown = self.average.model if self.average else self.model
         self.train_step = TrainStep(
             recipe,
             model=self.model,
             loss=self.loss,
             optimizer=self.optimizer,
-            average=self.average,
             augmentation=self.augmentation,
             images=self.images,
             labels=self.labels,
@@ -232,8 +229,6 @@ class _Trainer:
         state = load_checkpoint(self.folder, self.identity)
         if state is None and self.recipe.pretrained:
             self.at.pretrained = load_pretrained(self.model, self.recipe.pretrained).lines()
-            if self.average:
-                self.average.model.load_state_dict(self.model.state_dict())
             self.say("\n".join(self.at.pretrained))
         if state is not None:
             self._restore(state)
@@ -352,14 +347,14 @@ class _Trainer:
                 if not probabilities.isfinite().all():
                     self._fail("predicted probabilities", self.steps - 1)
                 truth = self.labels[chosen]
-                row[f"{part}_accuracy"] = (probabilities.argmax(1) == truth).double().mean().item()
+                row[f"{part}_accuracy"] = (probabilities.argmax(1) == truth).sum().item() / len(truth)
                 if part == "val":
                     picked = probabilities.gather(1, truth[:, None]).clamp_min(1e-12)
                     row["val_loss"] = -picked.log().mean().item()
         for rule, part in (("val_selected", "val"), ("test_best", "test")):
             if row[f"{part}_accuracy"] > at.best[rule]:
                 at.best[rule], at.epochs[rule] = row[f"{part}_accuracy"], at.epoch + 1
-                self.kept[rule] = copy.deepcopy(self.shown.state_dict())
+                self.kept[rule] = copy.deepcopy(self.model.state_dict())
         at.train_seconds += at.epoch_seconds
         row["seconds"] = at.epoch_seconds + time.monotonic() - started
         at.seconds += row["seconds"]
@@ -378,7 +373,7 @@ class _Trainer:
 
     def _predict(self, chosen: torch.Tensor, views: str) -> torch.Tensor:
         return predict_probabilities(
-            self.shown,
+            self.model,
             self.images[chosen],
             views=views,
             size=self.augmentation.window_size(self.source_size),
@@ -387,7 +382,7 @@ class _Trainer:
         )
 
     def _outcome(self) -> Outcome:
-        last, trained = copy.deepcopy(self.shown.state_dict()), len(self.at.history)
+        last, trained = copy.deepcopy(self.model.state_dict()), len(self.at.history)
         # Without a val part nothing may select, so the fixed last epoch is the honest choice.
         states = {"last": last, "val_selected": last} | self.kept
         epochs = {"last": trained, "val_selected": trained} | self.at.epochs
@@ -396,7 +391,7 @@ class _Trainer:
         for rule in RULES:
             if epochs[rule] not in by_epoch:
                 self.say(f"predicting with the weights of epoch {epochs[rule]}, {self.recipe.test_views} test views")
-                self.shown.load_state_dict(states[rule])
+                self.model.load_state_dict(states[rule])
                 by_epoch[epochs[rule]] = {
                     part: {
                         kind: self._predict(chosen, views).cpu().numpy()
@@ -426,7 +421,7 @@ class _Trainer:
     # ------------------------------------------------------------ stopping and resuming
 
     def _is_trained(self) -> bool:
-        return self.at.epoch == self.recipe.epochs or is_exhausted(self._scores(), self.recipe.early_stopping)
+        return self.at.epoch == self.recipe.epochs
 
     def _where(self) -> str:
         if self._is_trained():
@@ -438,7 +433,6 @@ class _Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "loss": self.loss.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
             "scaler": self.train_step.scaler.state_dict(),
             "kept": self.kept,
             "progress": vars(self.at),
@@ -451,8 +445,6 @@ class _Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.loss.load_state_dict(state["loss"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
         if scaler := state.get("scaler"):  # empty but under float16
             self.train_step.scaler.load_state_dict(scaler)
         self.kept = {
@@ -465,18 +457,13 @@ def _check_readers(recipe: Recipe, has_val: bool) -> None:
     """Refuse what reads the validation accuracy where there is none.
 
     Raises:
-        UserError: early stopping or a plateau schedule without a validation part.
+        UserError: a plateau schedule without a validation part.
     """
-    readers = {
-        "early_stopping": recipe.early_stopping,
-        "the plateau schedule": recipe.schedule.get("name") == "plateau",
-    }
-    for reader, there in readers.items():
-        if there and not has_val:
-            raise UserError(
-                f"{recipe.name}: {reader} reads the validation accuracy, and protocol {recipe.protocol!r} leaves no "
-                "validation part; train it without"
-            )
+    if recipe.schedule.get("name") == "plateau" and not has_val:
+        raise UserError(
+            f"{recipe.name}: the plateau schedule reads the validation accuracy, and protocol {recipe.protocol!r} "
+            "leaves no validation part; train it without"
+        )
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,8 @@
 """Random numbers of a training: seeds, and the states that a checkpoint keeps."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -14,13 +16,23 @@ def derive_seed(*parts: object) -> int:
 def get_random(device: torch.device) -> dict[str, torch.Tensor]:
     """States of the default generators that a step on this device draws from."""
     random = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        random["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type != "cpu":
+        random[device.type] = getattr(torch, device.type).get_rng_state(device)
     return random
 
 
 def set_random(random: dict[str, torch.Tensor], device: torch.device) -> None:
     """Go back to the states of :func:`get_random`."""
     torch.set_rng_state(random["cpu"])
-    if "cuda" in random:
-        torch.cuda.set_rng_state(random["cuda"], device)
+    if device.type in random and device.type != "cpu":
+        getattr(torch, device.type).set_rng_state(random[device.type], device)
+
+
+@contextmanager
+def undisturbed_random(device: torch.device) -> Iterator[None]:
+    """Whatever is drawn inside, the draws after it are as if nothing had been."""
+    before = get_random(device)
+    try:
+        yield
+    finally:
+        set_random(before, device)

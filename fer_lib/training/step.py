@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from fer_lib.augment import Augmentation, Draws, mix
 from fer_lib.losses import Loss
+from fer_lib.models.base import Classifier
 from fer_lib.recipe import Recipe
-from fer_lib.training.averaging import MovingAverage
+from fer_lib.training.device import sum_dtype
 from fer_lib.training.randomness import get_random, set_random
 
 ALIKE = 0.1
@@ -27,16 +28,16 @@ class TrainStep:
     """The step of one training: pictures in, weights moved.
 
     Attributes:
-        totals: float64 [2], on the device: loss times pictures, and right answers, summed over the epoch's steps.
+        totals: [2], on the device, of :func:`fer_lib.training.device.sum_dtype`: loss times pictures, and right
+            answers, summed over the epoch's steps.
         first_bad: int64 scalar, on the device: the epoch's first step with a NaN or infinite loss; -1 for none.
         graph: the recorded step, on a GPU, once :meth:`record` has been called.
 
     Args:
-        recipe: gradient clamp and clip are read from it.
+        recipe: the gradient clamp is read from it.
         model: the net, in channels-last layout.
         loss: the loss, on the net's device.
         optimizer: moves the net's weights, and the loss's if it has any.
-        average: follows the net; None for none.
         augmentation: of the pictures.
         images: uint8 [N, H, H], all pictures, on the device.
         labels: int64 [N].
@@ -49,10 +50,9 @@ class TrainStep:
         self,
         recipe: Recipe,
         *,
-        model: nn.Module,
+        model: Classifier,
         loss: Loss,
         optimizer: torch.optim.Optimizer,
-        average: MovingAverage | None,
         augmentation: Augmentation,
         images: Tensor,
         labels: Tensor,
@@ -60,12 +60,12 @@ class TrainStep:
         dtype: torch.dtype,
     ) -> None:
         self.recipe, self.augmentation, self.batch, self.dtype = recipe, augmentation, batch, dtype
-        self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
+        self.model, self.loss, self.optimizer = model, loss, optimizer
         self.images, self.labels, self.device = images, labels, images.device
         self.graph: torch.cuda.CUDAGraph | None = None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         self.scaler.scale(torch.zeros((), device=self.device))  # makes its tensors, which a recorded step must find
-        self.totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.totals = torch.zeros(2, dtype=sum_dtype(self.device), device=self.device)
         self.first_bad = torch.full((), -1, device=self.device)
         self.rate = torch.zeros((), device=self.device)
         self._position = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -87,11 +87,10 @@ class TrainStep:
         if self._epoch is None:
             self._epoch = order.to(self.device), draws.to(self.device), rates.to(self.device)
         else:  # a recorded step reads from where the first epoch was put
-            for there, new in zip(self._epoch, (order, draws, rates), strict=True):
-                values = (there.values, new.values) if isinstance(there, Draws) else (there, new)
-                values[0].copy_(values[1])
+            for there, new in zip(_tensors(*self._epoch), _tensors(order, draws, rates), strict=True):
+                there.copy_(new)
         self._position.fill_(step)
-        self.totals.copy_(torch.tensor(totals, dtype=torch.float64))
+        self.totals.copy_(torch.tensor(totals, dtype=self.totals.dtype))
         self.first_bad.fill_(-1)
 
     def __call__(self) -> None:
@@ -103,6 +102,7 @@ class TrainStep:
 
     def run(self) -> None:
         """Take the next step, operation by operation."""
+        assert self._epoch, "begin() comes first"
         order, draws, rates = self._epoch
         place = self._position * self.batch + self._places
         chosen = order.index_select(0, place)
@@ -114,13 +114,9 @@ class TrainStep:
         self.scaler.unscale_(self.optimizer)
         if self.recipe.clamp_gradient is not None:
             nn.utils.clip_grad_value_(self.model.parameters(), self.recipe.clamp_gradient, foreach=True)
-        if self.recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm, foreach=True)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.loss.update_centers(features.detach().float(), targets)
-        if self.average:
-            self.average.follow()
         self._count(loss.detach(), (logits.detach().argmax(1) == targets).sum())
 
     def _forward(self, chosen: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,7 +132,8 @@ class TrainStep:
         return self.loss(logits.float(), wanted, features.float()), features, logits
 
     def _count(self, loss: Tensor, correct: Tensor) -> None:
-        self.totals += torch.stack([loss.double() * self.batch, correct.double()])
+        loss_sum, correct = loss.to(self.totals.dtype) * self.batch, correct.to(self.totals.dtype)
+        self.totals += torch.stack([loss_sum, correct])
         is_first = (self.first_bad < 0) & ~loss.isfinite()
         self.first_bad.copy_(torch.where(is_first, self._position, self.first_bad))
         self._position += 1
@@ -199,9 +196,12 @@ class TrainStep:
     def _changed(self) -> list[Tensor]:
         """All that a step changes, the random numbers aside."""
         own = [self.totals, self.first_bad, self.rate, self._position]
-        if self.scaler.is_enabled():
-            own += [self.scaler._scale, self.scaler._growth_tracker]
+        scaling = (self.scaler._scale, self.scaler._growth_tracker) if self.scaler.is_enabled() else ()
+        own += [value for value in scaling if value is not None]
         state = [value for slots in self.optimizer.state.values() for value in slots.values()]
-        average = self.average.tensors() if self.average else []
         modules = [tensor for m in (self.model, self.loss) for tensor in (*m.parameters(), *m.buffers())]
-        return own + [value for value in state if isinstance(value, Tensor)] + average + modules
+        return own + [value for value in state if isinstance(value, Tensor)] + modules
+
+
+def _tensors(order: Tensor, draws: Draws, rates: Tensor) -> tuple[Tensor, ...]:
+    return order, draws.values, rates

@@ -55,7 +55,17 @@ def film(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory, weight_files):
+def lab_results(tmp_path_factory, weight_files) -> Path:
+    """The results that the kernels see: the weight file ``tiny``, and the same net as ``twin``."""
+    results = tmp_path_factory.mktemp("results")
+    folder = shutil.copytree(weight_files, results / "checkpoints")
+    for suffix in (".md", ".safetensors"):
+        shutil.copy(folder / f"tiny{suffix}", folder / f"twin{suffix}")
+    return results
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, lab_results):
     """A running JupyterLab: its address, and the folder it shows, which holds the notebook."""
     home = tmp_path_factory.mktemp("lab")
     shown, config = home / "shown", home / "config"
@@ -73,7 +83,7 @@ def lab(tmp_path_factory, weight_files):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {
-        "FER_RESULTS": str(weight_files.parent),
+        "FER_RESULTS": str(lab_results),
         "JUPYTER_CONFIG_DIR": str(config),
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),

@@ -1,4 +1,7 @@
-"""The widgets of the notebooks in a real JupyterLab, by mouse and by keyboard: they answer, and nothing is saved."""
+"""The widgets of the notebooks in a real JupyterLab, by mouse and by keyboard: they answer, and nothing is saved.
+
+The cells are the notebooks' own, put on one page, so that one kernel serves them all.
+"""
 
 import io
 import json
@@ -17,158 +20,203 @@ from tests.tiny import tiny_recipe
 
 pytestmark = pytest.mark.heavy
 PATIENCE = 150_000  # ms; what is tested is that things happen, not how fast
+CELLS = {
+    "06_ablations": ["power_panel(", "run_panel(", "picture_panel("],
+    "01_data_exploration": ["data_panel(dataset)"],
+    "07_gradcam": ["nets_with_attention()", "attention_panel("],
+}
+GIVEN = """
+spread, modules = 0.6, 4
+dataset = load_dataset("synthetic")
+"""
+SELECTED = "panel => [...panel.querySelectorAll('[role=option]')].findIndex(option => option.ariaSelected === 'true')"
 
 
-@pytest.fixture(scope="session")
-def study(weight_files):
+@pytest.fixture(scope="module")
+def study(lab_results):
     """Two runs on drawn faces, and the weight file of a net with CBAM, in the results that the kernels see."""
-    results = weight_files.parent
     for name, model, width in (("plain", "resnet18", 8), ("cbam", "resnet18_cbam_ends", 16)):
         options = {"width": width, "layers": [1, 1, 1, 1]}
         recipe = tiny_recipe(name=f"test/{name}/synthetic", epochs=1, model=model, model_options=options)
         spec = RunSpec(recipe, limit_train=70, limit_test=35)
-        record = train_run(spec, results=results, device="cpu", say=lambda line: None)
-        write_checkpoint(record, name, results / "drawn" / "checkpoints")
+        record = train_run(spec, results=lab_results, device="cpu", say=lambda line: None)
+        write_checkpoint(record, name, lab_results / "drawn" / "checkpoints")
 
 
-class Desk:
-    """A page with some cells of a notebook, and the requests that went beyond this machine."""
-
-    def __init__(self, browser, lab, name, keep, given):
-        address, self.shown = lab
-        self.path = self.shown / name
-        notebook = nbformat.read(ROOT / "notebooks" / name, 4)
-        (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-        parameters.source += f"\n{given}"
-        notebook.cells = [
-            cell
-            for cell in notebook.cells
-            if cell is parameters or "%matplotlib" in cell.source or any(words in cell.source for words in keep)
-        ]
-        nbformat.write(notebook, self.path)
-        self.context = browser.new_context(viewport={"width": 1300, "height": 1400})
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.beyond: list[str] = []
-        self.page.on("request", lambda request: self._check(request.url))
-        self.page.goto(f"{address}/lab/workspaces/{self.path.stem}/tree/{name}")
-        self.idle()
-        self.command("notebook:run-all-cells")
-
-    def _check(self, url):
-        if urlparse(url).scheme not in ("data", "blob") and urlparse(url).hostname != "127.0.0.1":
-            self.beyond.append(url)
-
-    def idle(self):
-        self.page.wait_for_function(
-            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-        )
-
-    def command(self, name):
-        self.page.evaluate("name => { window.jupyterapp.commands.execute(name) }", name)
-
-    def panel(self, number):
-        panel = self.page.locator(".fer-panel").nth(number)
-        panel.wait_for()
-        panel.scroll_into_view_if_needed()
-        return panel
-
-    def until(self, panel, words):
-        """Wait until a panel says some words."""
-        panel.locator("[role=status]").filter(has_text=words).first.wait_for()
-
-    def close(self):
-        """Save as a reader would; what is in the file then."""
-        self.command("docmanager:save")
-        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
-        text = self.path.read_text()
-        self.context.close()
-        self.path.unlink()
-        assert self.beyond == []
-        return json.loads(text)
+def one_page():
+    """The imports and the panels of several notebooks as one."""
+    imports, panels = [], []
+    for name, wanted in CELLS.items():
+        cells = [cell for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells if cell.source]
+        imports += [cell for cell in cells if "%matplotlib" in cell.source]
+        for words in wanted:
+            (panel,) = (cell for cell in cells if cell.cell_type == "code" and words in cell.source)
+            panels.append(panel)
+    notebook = nbformat.v4.new_notebook(cells=[*imports, nbformat.v4.new_code_cell(GIVEN), *panels])
+    for number, cell in enumerate(notebook.cells):
+        cell.id = str(number)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return notebook
 
 
-def pictures_of(notebook):
-    """Outputs of a notebook that hold a picture, and its widgets' saved state."""
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    assert not [output for output in outputs if output["output_type"] == "error"], outputs
-    return [output for output in outputs if "image/png" in output.get("data", {})], notebook["metadata"].get("widgets")
-
-
-def test_power_runs_and_pictures(browser, lab, study):
-    first = '"test-plain-synthetic", "test-cbam-synthetic"'
-    given = f"spread, modules = 0.6, 4\nfrom fer_lib.paths import results_dir\nFIRST = ({first})"
-    desk = Desk(browser, lab, "06_ablations.ipynb", ["_panel("], given)
-    page = desk.page
-
-    power = desk.panel(0)
-    desk.until(power, "With 3 seeds")
-    power.get_by_role("slider").first.focus()
-    page.keyboard.press("ArrowRight")
-    desk.until(power, "With 4 seeds")
-    assert power.locator("img").count() == 1
-
-    runs = desk.panel(1)
-    desk.until(runs, "1: test-")
-    # Two rows of paper, recipe and run.
-    papers = runs.locator("select")
-    names = papers.nth(0).locator("option").all_inner_texts()
-    papers.nth(3).select_option(names[1])
-    desk.until(runs, "2: test-plain")
-    page.wait_for_function("panel => panel.querySelectorAll('.fer-shelf > img').length >= 2", arg=runs.element_handle())
-    assert runs.locator("table").inner_text().count("\n") >= 8
-
-    pictures = desk.panel(2)
-    desk.until(pictures, "of 35 test pictures")
-    faces = pictures.locator(".fer-shelf [role=option]")
-    faces.nth(1).click()
-    selected = "panel => [...panel.querySelectorAll('[role=option]')].findIndex(o => o.ariaSelected === 'true')"
-    assert pictures.evaluate(selected) == 1
-    shown = pictures.locator(".fer-shelf").nth(1).get_attribute("data-shown")
-    page.keyboard.press("ArrowRight")
-    assert pictures.evaluate(selected) == 2
+@pytest.fixture
+def page(browser, lab, study):
+    """JupyterLab with that page, all of it run."""
+    address, shown = lab
+    path = shown / "panels.ipynb"
+    nbformat.write(one_page(), path)
+    context = browser.new_context(viewport={"width": 1300, "height": 1400})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.beyond = []  # requests that go beyond this machine
+    page.on("request", lambda request: _check(page, request.url))
+    page.goto(f"{address}/lab/workspaces/panels/tree/{path.name}")
     page.wait_for_function(
-        "([panel, shown]) => panel.querySelectorAll('.fer-shelf')[1].dataset.shown > shown",
-        arg=[pictures.element_handle(), shown],
+        "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
     )
-    saved, state = pictures_of(desk.close())
-    assert saved == []
-    assert state is None
+    command(page, "notebook:run-all-cells")
+    page.file = path
+    yield page
+    context.close()
+    path.unlink()
 
 
-def test_what_modules_do_to_a_face(browser, lab, study):
-    given = 'from fer_lib.data import load_dataset\ndataset = load_dataset("synthetic")'
-    desk = Desk(browser, lab, "07_gradcam.ipynb", ["nets_with_attention()", "attention_panel("], given)
-    panel = desk.panel(0)
-    desk.until(panel, "Choose a face")
-    desk.until(panel, "cbam: resnet18_cbam_ends")
-    panel.locator(".fer-shelf [role=option]").first.focus()
-    before = panel.locator(".fer-shelf").nth(1).get_attribute("data-shown")
-    desk.page.keyboard.press("ArrowLeft")  # round to the last
-    desk.page.wait_for_function(
-        "([panel, shown]) => panel.querySelectorAll('.fer-shelf')[1].dataset.shown > shown",
+def _check(page, url):
+    if urlparse(url).scheme not in ("data", "blob") and urlparse(url).hostname != "127.0.0.1":
+        page.beyond.append(url)
+
+
+def command(page, name):
+    page.evaluate("name => { window.jupyterapp.commands.execute(name) }", name)
+
+
+def panel_of(page, number):
+    panel = page.locator(".fer-panel").nth(number)
+    panel.wait_for()
+    panel.scroll_into_view_if_needed()
+    return panel
+
+
+def until(panel, words):
+    """Wait until a panel says some words."""
+    panel.locator("[role=status]").filter(has_text=words).first.wait_for()
+
+
+def choose(panel, label, *keys):
+    """Choose in a list by keyboard."""
+    control = panel.get_by_label(label, exact=True)
+    control.focus()
+    for key in keys:
+        control.press(key)
+
+
+def figures_drawn(panel):
+    """How often the panel has drawn its figures."""
+    return int(panel.locator(".fer-shelf").nth(1).get_attribute("data-shown"))
+
+
+def until_drawn_after(page, panel, before):
+    page.wait_for_function(
+        "([panel, before]) => Number(panel.querySelectorAll('.fer-shelf')[1].dataset.shown) > before",
         arg=[panel.element_handle(), before],
     )
+
+
+def give_picture(page, panel):
+    """Give a picture with three faces, by keyboard."""
     png = io.BytesIO()
     Image.fromarray(example_picture()).save(png, "PNG")
-    with desk.page.expect_file_chooser() as chooser:
-        panel.locator(".jupyter-widgets.widget-upload").click()
+    button = panel.get_by_role("button", name="own picture")
+    before = figures_drawn(panel)
+    with page.expect_file_chooser() as chooser:
+        button.press("Enter")
     chooser.value.set_files({"name": "me.png", "mimeType": "image/png", "buffer": png.getvalue()})
-    desk.until(panel, "me.png stands first")
-    figures, state = pictures_of(desk.close())
-    assert len(figures) == 1, "the static figure, of drawn faces"
-    assert state is None
+    until(panel, "me.png stands first")
+    until_drawn_after(page, panel, before)
+    page.wait_for_function("button => button.textContent.includes('(0)')", arg=button.element_handle())
 
 
-def test_the_data_are_browsed(browser, lab, study):
-    given = 'from fer_lib.data import load_dataset\ndataset, ckplus = load_dataset("synthetic"), None'
-    desk = Desk(browser, lab, "01_data_exploration.ipynb", ["data_panel("], given)
-    panel = desk.panel(0)
-    desk.until(panel, "pictures of synthetic, page 1")
+def power(page):
+    panel = panel_of(page, 0)
+    until(panel, "With 3 seeds")
+    for number, words in enumerate(("With 4 seeds", "true gain of 1.1 points", "spread by 0.65 points")):
+        panel.get_by_role("slider").nth(number).press("ArrowRight")
+        until(panel, words)
+    assert panel.locator("img").count() == 1
+
+
+def two_runs(page):
+    panel = panel_of(page, 1)
+    until(panel, "1: test-")
+    choose(panel, "second: paper", "ArrowDown")
+    until(panel, "2: test-plain")
+    until(panel, "1: test-cbam")
+    page.wait_for_function(
+        "panel => panel.querySelectorAll('.fer-shelf > img').length >= 2", arg=panel.element_handle()
+    )
+    assert panel.locator("table").inner_text().count("\n") >= 8
+    assert "difference" in panel.locator("table").inner_text()
+
+
+def mistakes(page):
+    panel = panel_of(page, 2)
+    until(panel, "of 35 test pictures")
+    faces = panel.locator(".fer-shelf [role=option]")
+    faces.nth(1).click()
+    assert panel.evaluate(SELECTED) == 1
+    before = figures_drawn(panel)
+    page.keyboard.press("ArrowRight")
+    assert panel.evaluate(SELECTED) == 2
+    until_drawn_after(page, panel, before)
+    mistaken = faces.count()
+    choose(panel, "show", "End")  # what both nets get wrong
+    page.wait_for_function(
+        "([panel, before]) => panel.querySelectorAll('[role=option]').length <= before",
+        arg=[panel.element_handle(), mistaken],
+    )
+    give_picture(page, panel)
+    assert faces.first.inner_text() == "me.png"
+
+
+def data(page):
+    panel = panel_of(page, 3)
+    until(panel, "pictures of synthetic, page 1")
     assert panel.locator(".fer-shelf [role=option]").count() == 42
-    part = panel.locator("select").nth(2)
-    part.focus()
-    part.select_option("test")
-    desk.until(panel, "350 of")
-    saved, state = pictures_of(desk.close())
-    assert (saved, state) == ([], None)
+    choose(panel, "part", "End")
+    until(panel, "350 of")
+    choose(panel, "page", "ArrowUp")
+    until(panel, "page 2 of 9")
+    choose(panel, "show", "ArrowDown")
+    until(panel, "0 of")  # no drawn face is a copy
+
+
+def attention(page):
+    panel = panel_of(page, 4)
+    until(panel, "Choose a face")
+    until(panel, "cbam: resnet18_cbam_ends")
+    faces = panel.locator(".fer-shelf [role=option]")
+    faces.first.focus()
+    before = figures_drawn(panel)
+    page.keyboard.press("ArrowLeft")  # round to the last
+    until_drawn_after(page, panel, before)
+    last = faces.count() - 1
+    assert panel.evaluate(SELECTED) == last
+    before = figures_drawn(panel)
+    choose(panel, "layers", "ArrowDown")
+    until_drawn_after(page, panel, before)
+    assert panel.evaluate(SELECTED) == last, "the chosen face stays"
+    give_picture(page, panel)
+
+
+def test_the_panels_by_mouse_and_by_keyboard(page):
+    for section in (power, two_runs, mistakes, data, attention):
+        section(page)
+    command(page, "docmanager:save")
+    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+    saved = json.loads(page.file.read_text())
+    outputs = [output for cell in saved["cells"] for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output["output_type"] == "error"], outputs
+    figures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(figures) == 1, "the static figure of the modules, of drawn faces"
+    assert "widgets" not in saved["metadata"]
+    assert page.beyond == []

@@ -1,5 +1,6 @@
 """The webcam notebook in a real JupyterLab and a real browser: a reader's whole visit, and all that may go wrong."""
 
+import csv
 import io
 from urllib.parse import urlparse
 
@@ -13,13 +14,16 @@ from fer_lib.demo.example import example_picture
 pytestmark = pytest.mark.heavy
 PATIENCE = 120_000  # ms; what is tested is that things happen, not how fast
 
-# Keeps every track of the camera, so that the test sees whether it was really released.
+# Keeps every track of the camera, so that the test sees whether it was really released. The one fake camera stands for
+# every one that is chosen.
 KEEP_TRACKS = """
 window.tracks = [];
 const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-navigator.mediaDevices.getUserMedia = async (wanted) => {
+navigator.mediaDevices.getUserMedia = async ({ video }) => {
   if (window.refusal) throw new DOMException("refused", window.refusal);
-  const stream = await original(wanted);
+  const { deviceId, ...wanted } = video;
+  window.chosen = deviceId?.exact;
+  const stream = await original({ video: wanted });
   window.tracks.push(...stream.getTracks());
   return stream;
 };
@@ -96,6 +100,16 @@ class Visit:
         before = self.page.evaluate("Number(document.querySelector('.fer-camera').dataset.answered ?? 0)")
         self.until("Number(root.dataset.answered) > argument", before)
 
+    def hear(self):
+        """Keep from now on what the line below the buttons says, in `heard`."""
+        self.page.evaluate(
+            """() => {
+              window.heard = [];
+              const line = document.querySelector('.fer-camera [role=status]');
+              new MutationObserver(() => window.heard.push(line.textContent)).observe(line, { childList: true });
+            }"""
+        )
+
     def released(self):
         """Wait until every camera that was ever opened has been let go."""
         self.wait("tracks.length && tracks.every(track => track.readyState === 'ended')")
@@ -138,8 +152,13 @@ def test_a_visit(visit, shown):
     (photo,) = (shown / "photos").iterdir()
     assert Image.open(photo).size == (640, 480)
 
+    visit.hear()
     page.get_by_label("show where the net looks (Grad-CAM)").check()
     visit.until("root.dataset.heat === 'shown'")
+    heard = page.evaluate("window.heard")
+    loading = [i for i, line in enumerate(heard) if "Loading what the heat map needs" in line]
+    assert loading
+    assert not [line for line in heard[loading[0] :] if "busy" in line]
     page.get_by_label("mirror").uncheck()
 
     visit.press("Stop")
@@ -152,6 +171,14 @@ def upload(visit, name, content):
     visit.page.locator(".fer-camera input[type=file]").set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": content}
     )
+
+
+def slide(visit, label, key, times, shown):
+    """Move a slider by keyboard."""
+    slider = visit.page.get_by_label(label)
+    for _ in range(times):
+        slider.press(key)
+    visit.until("[...root.querySelectorAll('output')].some(output => output.textContent.includes(argument))", shown)
 
 
 # After every answer: the line read aloud, the words drawn on the boxes, the bars, and how many boxes there are.
@@ -168,7 +195,8 @@ WATCH = """root => {
 
 
 def test_words_bars_and_boxes_agree_in_a_hundred_pictures(visit):
-    visit.page.get_by_label("not sure below").evaluate("input => { input.value = 0.2; input.onchange() }")
+    slide(visit, "not sure below", "ArrowLeft", 4, "20 %")
+    slide(visit, "smoothing", "ArrowRight", 1, "0.6 s")
     visit.page.locator(".fer-camera").evaluate(WATCH)
     visit.start()
     visit.wait("window.seen.length >= 100")
@@ -193,17 +221,43 @@ def test_words_bars_and_boxes_agree_in_a_hundred_pictures(visit):
     visit.until("root.dataset.boxes === '0'")
 
 
-def test_a_visit_is_recorded_as_csv(visit):
-    visit.start()
+def test_a_visit_with_two_nets_is_charted_and_recorded(visit):
+    beside = visit.page.get_by_label("second model")
+    beside.focus()
+    beside.press("End")
+    visit.page.get_by_role("button", name="Start camera").press("Enter")
+    visit.until("root.dataset.words.includes(' | ')")
+    visit.until("/^net: tiny; beside it: twin$/m.test(root.innerText)")
+    visit.until(
+        "[...root.querySelectorAll('.fer-share')].every(share => /\\d+ % \\| \\d+ %|–/.test(share.textContent))"
+    )
+    line = "chart => chart.getContext('2d').getImageData(0, 0, chart.width, chart.height).data.some(value => value)"
+    visit.until(f"({line})(root.querySelector('.fer-chart'))")
     visit.press("Record")
+    visit.until("root.dataset.boxes === '0'")
     visit.until("Number(root.dataset.boxes) >= 2")
     with visit.page.expect_download() as download:
         visit.press("Stop recording")
     visit.press("Stop")
-    head, *rows = download.value.path().read_text().splitlines()
-    assert head == "time,face,word,left,top,width,height,angry,disgust,fear,happy,sad,surprise,neutral"
-    assert all(len(row.split(",")) == 14 for row in rows)
-    assert rows
+    visit.until(f"!({line})(root.querySelector('.fer-chart'))")
+    beside.press("Home")
+    head, *rows = csv.reader(download.value.path().read_text().splitlines())
+    assert head[:8] == ["time", "face", "net", "word", "left", "top", "width", "height"]
+    assert head[8:] == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    assert {len(row) for row in rows} == {15}
+    first, second = ([row for row in rows if row[2] == name] for name in ("tiny", "twin"))
+    assert len(first) == len(second) > 0
+    assert all(sum(map(float, row[8:])) == pytest.approx(1, abs=0.01) for row in rows)
+    visit.until("!root.textContent.includes('beside it')")
+
+
+def test_what_the_camera_cannot_do_is_said_on_a_card(visit):
+    summary = visit.page.locator(".fer-camera summary")
+    card = visit.page.locator(".fer-camera details")
+    assert not card.get_by_text("Base no decision").is_visible()
+    summary.press("Enter")
+    card.get_by_text("Base no decision about a person on it").wait_for()
+    summary.press("Enter")
 
 
 def test_a_large_photo_is_reduced_in_the_browser(visit):
@@ -254,40 +308,60 @@ def test_a_chosen_picture(visit):
     assert visit.wrong == []
 
 
-@pytest.mark.parametrize(
-    ("refusal", "words"),
-    [
-        ("NotFoundError", "No camera was found"),
-        ("NotReadableError", "The camera is busy"),
-        ("OverconstrainedError", "The chosen camera is gone"),
-        ("AbortError", "The camera could not be started: refused"),
-    ],
-)
-def test_a_camera_that_does_not_start_says_why(visit, refusal, words):
-    visit.page.evaluate("name => { window.refusal = name }", refusal)
-    try:
+REFUSALS = {
+    "NotFoundError": "No camera was found",
+    "NotReadableError": "The camera is busy",
+    "OverconstrainedError": "The chosen camera is gone",
+    "AbortError": "The camera could not be started: refused",
+}
+
+
+def test_a_camera_that_does_not_start_says_why(visit):
+    page = visit.page
+    for refusal, words in REFUSALS.items():
+        page.evaluate("name => { window.refusal = name }", refusal)
         visit.press("Start camera")
         visit.status(words)
         visit.until("root.dataset.state === 'stopped' && !root.querySelector('button').disabled")
-    finally:
-        visit.page.evaluate("window.refusal = null")
+    page.evaluate("window.refusal = null")
 
-
-def test_denied_permission_is_said(visit):
-    visit.page.context.clear_permissions()
+    page.context.clear_permissions()
     visit.press("Start camera")
     visit.status("The browser did not allow the camera")
-    visit.page.context.grant_permissions(["camera"])
+    page.context.grant_permissions(["camera"])
+
+    page.evaluate("Object.defineProperty(navigator, 'mediaDevices', { value: undefined, configurable: true })")
+    visit.press("Start camera")
+    visit.status("on localhost and https pages only")
+    page.evaluate("delete navigator.mediaDevices")
+
+    page.evaluate("document.body.dataset.vscodeThemeKind = 'vscode-light'")
+    visit.press("Start camera")
+    visit.status("VS Code shows notebooks in a frame that has no camera. Type fer demo")
+    page.evaluate("delete document.body.dataset.vscodeThemeKind")
     visit.start()
     visit.press("Stop")
 
 
-def test_a_page_that_is_not_secure_is_told_apart(visit):
-    hide = "Object.defineProperty(navigator, 'mediaDevices', { value: undefined, configurable: true })"
-    visit.page.evaluate(hide)
-    visit.press("Start camera")
-    visit.status("on localhost and https pages only")
-    visit.page.evaluate("delete navigator.mediaDevices")
+def test_a_camera_is_chosen(visit):
+    cameras = visit.page.get_by_label("camera", exact=True)
+    visit.start()
+    assert cameras.is_hidden(), "of one camera there is no choice"
+    visit.press("Stop")
+    visit.page.evaluate(
+        """() => {
+          const two = ['front', 'back'].map(label => ({ kind: 'videoinput', deviceId: label, label }));
+          const found = { value: async () => two, configurable: true };
+          Object.defineProperty(navigator.mediaDevices, 'enumerateDevices', found);
+        }"""
+    )
+    visit.start()
+    cameras.wait_for()
+    cameras.select_option("back")
+    visit.wait("window.chosen === 'back'")
+    visit.until("root.dataset.state === 'running'")
+    visit.press("Stop")
+    visit.page.evaluate("delete navigator.mediaDevices.enumerateDevices")
 
 
 def run_code(visit, code):

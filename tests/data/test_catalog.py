@@ -1,5 +1,6 @@
 """Finding datasets by name, checking them, and fetching them."""
 
+import os
 import re
 import shutil
 import sys
@@ -12,11 +13,12 @@ import pytest
 from PIL import Image
 
 from fer_lib import paths
-from fer_lib.data import load_dataset
-from fer_lib.data.audit import audit, test_in_train
+from fer_lib.data import catalog, load_dataset
+from fer_lib.data.audit import audit
 from fer_lib.data.check import check_report
 from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
 from fer_lib.data.download import COMPETITION, download
+from fer_lib.data.facts import facts_of
 from fer_lib.errors import UserError
 
 ROW = "3," + " ".join(["7"] * 2304)
@@ -103,6 +105,7 @@ def test_capitals_make_no_difference(tmp_path):
         ("fer2013/images/train fer2013/images/validation", ["train", "val"]),
         ("fer2013/Train fer2013/Test", ["train", "test"]),
         ("archive/train archive/test", ["train", "test"]),
+        ("FER-2013/training_set FER-2013/Public_Test FER-2013/private-test", ["train", "val", "test"]),
         ("fer2013/archive/Training fer2013/archive/PublicTest fer2013/archive/PrivateTest", ["train", "val", "test"]),
     ],
 )
@@ -118,21 +121,43 @@ def test_folder_copies_lie_in_other_folders_under_other_names(tmp_path, folders,
     [
         ("fer2013/fer2013.csv.zip", b"PK\x03\x04", r"fer2013/fer2013\.csv\.zip is a zip archive: unpack it first"),
         ("archive.7z", b"7z\xbc\xaf\x27\x1c", r"archive\.7z is a 7-Zip archive"),
+        ("fer2013/fer2013.csv.txt", b"emotion,pixels,Usage\n", r"fer2013\.csv\.txt may be it: name it fer2013\.csv"),
+        (
+            "fer2013/fer2013.xlsx",
+            b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml",
+            r"xlsx is a document of an office",
+        ),
+        ("fer2013/train.parquet", b"PAR1", r"train\.parquet is a Parquet table"),
+        ("fer2013.csv.crdownload", b"emotion", "is a download that has not ended"),
+        ("fer2013/angry/1.png", b"", "fer2013/ holds the folder angry"),
         ("fer2013/fer2013.tar.gz", b"\x1f\x8b", r"fer2013\.tar\.gz is a gzip archive"),
         ("fer2013/fer2013 (1).csv", b"emotion,pixels,Usage\n", r"fer2013 \(1\)\.csv may be it: name it fer2013\.csv"),
     ],
 )
 def test_what_lies_there_instead_is_named(tmp_path, name, content, words):
-    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(content + bytes(100))
     with pytest.raises(UserError, match=f"FER2013 not found.*; .*{words}.*FER_DATA"):
         load_dataset("fer2013", tmp_path)
 
 
-def test_ckextended_is_named(tmp_path):
-    write(tmp_path / "ckplus/ckextended.csv", "emotion,pixels,Usage", f"{ROW},Training")
-    with pytest.raises(UserError, match=r"ckextended\.csv is CK\+ with neutral and without subjects"):
+@pytest.mark.parametrize("name", ["ckextended.csv", "CK+Extended.csv"])
+def test_ckextended_is_named(tmp_path, name):
+    write(tmp_path / "ckplus" / name, "emotion,pixels,Usage", f"{ROW},Training")
+    with pytest.raises(UserError, match=re.escape(f"{name} is CK+ with neutral and without subjects")):
         load_dataset("ckplus", tmp_path)
+
+
+def test_a_data_root_that_is_no_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none: .*; there is no such folder"):
+        load_dataset("fer2013", tmp_path / "none")
+    (tmp_path / "data.zip").write_bytes(b"PK\x03\x04" + bytes(60))
+    with pytest.raises(UserError, match=r"data\.zip: .*; it is a zip archive: unpack it first"):
+        load_dataset("ckplus", tmp_path / "data.zip")
+    os.mkfifo(tmp_path / "fer2013.csv")
+    (tmp_path / "train.csv").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"fer2013\.csv is a pipe.*; train\.csv is a link that leads nowhere"):
+        load_dataset("fer2013", tmp_path)
 
 
 def test_votes_beside_a_folder_copy_are_not_called_missing(tmp_path):
@@ -174,7 +199,8 @@ def test_the_audit_of_a_dataset_counted_by_hand():
     assert found.leaks["train", "test"] == 2
     assert found.leaks_same_label["train", "test"] == 1
     assert (found.leaks["test", "train"], found.leaks["train", "val"], found.leaks["test", "val"]) == (1, 1, 0)
-    assert test_in_train(dataset).tolist() == [tone == 1 and i > 0 for i, tone in enumerate(tones)]
+    tested = [tone for tone, part in zip(tones, dataset.split, strict=True) if part == "test"]
+    assert facts_of(dataset).in_train("test").tolist() == [tone == 1 for tone in tested]
 
 
 @pytest.mark.data
@@ -186,7 +212,7 @@ def test_the_audit_of_the_real_fer2013(fer_data):
     assert (found.leaks["train", "test"], found.leaks_same_label["train", "test"]) == (288, 279)
     assert found.leaks["train", "val"] == 279
     assert [round(100 * share, 2) for share in found.agreement.values()] == [62.35, 62.11, 62.19]
-    assert test_in_train(dataset).sum() == 288
+    assert facts_of(dataset).in_train("test").sum() == 288
 
 
 # ---------------------------------------------------------------- check
@@ -323,3 +349,56 @@ def test_what_cannot_be_fetched_says_where_it_is(tmp_path):
         download("ckplus", tmp_path)
     with pytest.raises(UserError, match="did you mean fer2013"):
         download("fer2012", tmp_path)
+
+
+# ---------------------------------------------------------------- a notebook of Kaggle
+
+
+@pytest.fixture
+def kaggle(tmp_path, monkeypatch):
+    """What is attached to a notebook, where nothing else says where data lie."""
+    monkeypatch.setattr(catalog, "KAGGLE", tmp_path / "input")
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FER_DATA", raising=False)
+    (tmp_path / "input").mkdir()
+    return tmp_path / "input"
+
+
+def class_folders(folder, classes, side=48):
+    for split in ("train", "test"):
+        for name in classes:
+            (folder / split / name).mkdir(parents=True)
+            Image.new("L", (side, side)).save(folder / split / name / "x.jpg")
+
+
+@pytest.mark.parametrize("place", ["faces-of-somebody", "datasets/somebody/faces", f"competitions/{KAGGLE}"])
+def test_what_is_attached_is_found_under_any_name(kaggle, place):
+    write(kaggle / place / "fer2013.csv", "emotion,pixels,Usage", f"{ROW},Training")
+    assert load_dataset("fer2013").source == "fer2013.csv"
+    assert [path.name for path in kaggle.rglob("*") if path.is_file()] == [
+        "fer2013.csv"
+    ]  # nothing can be written there
+    (kaggle / "expressions" / "CK+48" / "happy").mkdir(parents=True)
+    Image.new("L", (48, 48)).save(kaggle / "expressions" / "CK+48" / "happy" / "S010_004_00000017.png")
+    assert len(load_dataset("ckplus")) == 1
+
+
+def test_the_folder_copy_is_told_from_other_faces(kaggle):
+    class_folders(kaggle / "affectnet", FER2013_CLASSES, side=96)
+    class_folders(kaggle / "five-of-seven", FER2013_CLASSES[:5])
+    with pytest.raises(UserError, match=r"FER2013 not found in .*attach it to the notebook"):
+        load_dataset("fer2013")
+    class_folders(kaggle / "some-slug", FER2013_CLASSES)
+    assert load_dataset("fer2013").source == "some-slug"
+
+
+def test_what_the_user_says_goes_before_what_is_attached(kaggle, tmp_path, monkeypatch):
+    write(kaggle / "fer2013" / "fer2013.csv", "emotion,pixels,Usage", f"{ROW},Training")
+    write(tmp_path / "mine" / "fer2013.csv", "emotion,pixels,Usage", f"{ROW},Training", f"{ROW},Training")
+    assert len(load_dataset("fer2013")) == 1
+    monkeypatch.setenv("FER_DATA", str(tmp_path / "mine"))
+    assert len(load_dataset("fer2013")) == 2
+    monkeypatch.delenv("FER_DATA")
+    (tmp_path / "mine").rename(tmp_path / "data")
+    assert len(load_dataset("fer2013")) == 2

@@ -120,6 +120,46 @@ def test_any_well_formed_file_reads_as_the_plain_reader_reads_it(data, tmp_path)
     assert dataset.split.tolist() == split
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("emotion;pixels;Usage", "{e};{p};{u}"),
+        ("emotion\tpixels\tUsage", "{e}\t{p}\t{u}"),
+        ("Emotion,Pixels,usage", "{e}.0,{p},{U}"),
+        ("emotion;pixels;Usage", "{e},0;{p};{u}"),  # with a decimal comma
+        ('"","emotion","pixels","Usage"', '"7","{e}","{p}","{u}"'),
+        ("\ufeffemotion, Usage, pixels", "{e}, {u}, {p}"),
+    ],
+)
+def test_what_spreadsheets_make_of_the_file_reads_the_same(rows, tmp_path, header, row):
+    plain = rows.lines("emotion,pixels,Usage")
+    fields = [line.split(",") for line in plain[1:]]
+    other = [row.format(e=e, p=p, u=u, U=u.upper()) for e, p, u in fields]
+    read = read_csv(write(tmp_path / "other.csv", [header, *other]))
+    assert read.fingerprint == read_csv(write(tmp_path / "plain.csv", plain)).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+        (b"\n <!DOCTYPE html><title>Sign in</title>", "a web page"),
+        (b"<div class='error'>", "a web page"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied", "a web page"),
+        (b'{"code":403,"message":"Forbidden"}', "JSON text"),
+        ("emotion,pixels,Usage\n".encode("utf-16"), "UTF-16"),
+        (b"3," + b"7 " * 2304, "the first line must name the columns emotion, pixels, Usage"),
+        (bytes(5000), "the first line must name the columns"),
+    ],
+)
+def test_a_file_that_is_something_else_is_named_in_a_short_line(tmp_path, content, words):
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=words) as error:
+        read_csv(path)
+    assert len(str(error.value)) < 500 + len(str(path))
+
+
 def _with_pixel(row: str, place: int, value: str) -> str:
     emotion, pixels, usage = row.split(",")
     words = pixels.split(" ")

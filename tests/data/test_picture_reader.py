@@ -1,6 +1,7 @@
 """One reader for every picture: upright, opaque, RGB, 8 bits; what is broken, too large or something else is named."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -103,6 +104,8 @@ def test_an_8k_picture_is_read():
         ("eight.tif", encoded(Image.fromarray(GRADIENT.astype(np.int32)), "TIFF")),
         ("fractions.tif", encoded(Image.fromarray((GRADIENT / 255).astype(np.float32)), "TIFF")),
         ("floats.tif", encoded(Image.fromarray(GRADIENT.astype(np.float32)), "TIFF")),
+        ("overshot.tif", encoded(Image.fromarray((GRADIENT / 253).astype(np.float32)), "TIFF")),
+        ("eight.png", encoded(Image.fromarray(GRADIENT.astype(np.uint16)))),
         ("cmyk.tif", encoded(Image.fromarray(GRADIENT).convert("RGB").convert("CMYK"), "TIFF")),
         ("a.jfif", encoded(Image.fromarray(GRADIENT), "JPEG", quality=100)),
         ("no_suffix", encoded(Image.fromarray(GRADIENT), "BMP")),
@@ -111,6 +114,12 @@ def test_an_8k_picture_is_read():
 def test_the_same_picture_however_it_is_stored(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     assert np.abs(decode_picture(tmp_path / name).astype(int) - GRADIENT[..., None]).max() <= 3
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe\.png: a pipe or a device, not a picture file"):
+        decode_picture(tmp_path / "pipe.png")
 
 
 def test_the_data_are_read_as_predictions_are(tmp_path):

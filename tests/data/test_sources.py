@@ -76,6 +76,23 @@ def test_votes_that_do_not_fit_are_refused(three, tmp_path, rows, words):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize("change", [(",", ";"), (",", "\t"), (",5,", ",5.0,"), ("Image name", "image name")])
+def test_votes_that_a_spreadsheet_wrote_read_the_same(three, tmp_path, change):
+    path = votes_file(tmp_path, TRAIN, VAL, TEST)
+    plain = add_votes(three, path).votes
+    path.write_text(path.read_text().replace(*change))
+    assert (add_votes(three, path).votes == plain).all()
+
+
+@pytest.mark.parametrize("content", ["\0" * 100, "x" * 200_000, TRAIN + "," + "9" * 40])
+def test_another_file_is_no_table_of_votes(three, tmp_path, content):
+    path = tmp_path / "fer2013new.csv"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"fer2013new\.csv") as error:
+        add_votes(three, path)
+    assert len(str(error.value)) < 500 + len(str(path))
+
+
 def test_another_file_is_no_votes(tmp_path):
     (tmp_path / "fer2013new.csv").write_text("emotion,pixels,Usage\n")
     with pytest.raises(UserError, match="not the header"):
@@ -107,6 +124,12 @@ def test_ck48_reads_subject_and_sequence_from_the_names(tmp_path):
     assert dataset.subject.tolist() == ["S010", "S010", "S011", "S138"]
     assert dataset.sequence.tolist() == ["S010_004", "S010_004", "S011_002", "S138_008"]
     assert set(dataset.split) == {""}
+
+
+@pytest.mark.parametrize("folder", ["CK48", "ckplus", "ck+/ck+48"])
+def test_ck48_lies_in_other_folders(tmp_path, folder):
+    save(tmp_path / folder / "anger/S010_004_00000017.png")
+    assert load_dataset("ckplus", tmp_path).subject.tolist() == ["S010"]
 
 
 def test_ck48_refuses_a_name_without_subject(tmp_path):
@@ -235,11 +258,26 @@ def test_what_systems_leave_in_folders_is_passed_over_and_named(tmp_path):
     assert sad.endswith("passed over 3 that are no pictures: .Trashes/, list.csv, pipe.png")
 
 
+def test_what_lies_beside_the_folders_that_are_read_is_named(tmp_path):
+    for name in ("train/happy/a.png", "train/loose.png", "eval/happy/b.png", "test_set/happy/c.png"):
+        save(tmp_path / name)
+    (tmp_path / "labels.csv").write_text("a")
+    dataset = read_folder(tmp_path)
+    assert dataset.split.tolist() == ["train", "test"]
+    top, train = dataset.notes
+    assert top.endswith("passed over 2 that are no folders of a split or a class: eval/, labels.csv")
+    assert train.endswith("passed over 1 that is no folders of a split or a class: loose.png")
+
+
 def test_all_corrupt_pictures_of_a_folder_are_named_at_once(tmp_path):
     save(tmp_path / "happy/a.png")
     for name in ("happy/b.png", "sad/c.png"):
         save(tmp_path / name).write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"^2 of 3 pictures cannot be read.*b\.png.*c\.png"):
+        read_folder(tmp_path)
+    for number in range(200):
+        (tmp_path / f"happy/{number}.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"^202 of 203 pictures cannot be read.*; and 182 more$"):
         read_folder(tmp_path)
 
 
@@ -297,6 +335,7 @@ def test_jaffe_says_who_is_shown(tmp_path):
     dataset = load_dataset(f"folder:{tmp_path}/jaffe")
     assert [dataset.classes[label] for label in dataset.labels] == ["angry", "happy", "surprise", "neutral"]
     assert dataset.subject.tolist() == ["KA", "KA", "YM", "YM"]
+    assert load_dataset(f"folder:{tmp_path}").subject.tolist() == dataset.subject.tolist()
     assert dataset.notes == (f"{tmp_path}/jaffe: passed over 1 that is no pictures of JAFFE: README",)
 
 
@@ -343,6 +382,19 @@ def test_the_folders_of_ferplus_own_script(tmp_path):
     (tmp_path / "ferplus/data/FER2013Test/label.csv").write_text("fer0032298.png,1,2\n")
     with pytest.raises(UserError, match=r"label\.csv, line 1: not a picture's name and 10 votes"):
         load_dataset("ferplus", tmp_path)
+
+
+def test_the_lists_of_ferplus_without_their_pictures(tmp_path):
+    """As its repository is cloned: the votes are joined to fer2013.csv, where that is."""
+    for folder in ("FER2013Train", "FER2013Valid", "FER2013Test"):
+        (tmp_path / "ferplus/data" / folder).mkdir(parents=True)
+        (tmp_path / "ferplus/data" / folder / "label.csv").write_text("fer0000000.png,0,8,2,0,0,0,0,0,0,0\n")
+    with pytest.raises(UserError, match=r"without the pictures.*generate_training_data\.py"):
+        load_dataset("ferplus", tmp_path)
+    votes_file(tmp_path / "ferplus", TRAIN)
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n0," + "7 " * 2304 + ",Training\n")
+    dataset = load_dataset("ferplus", tmp_path)
+    assert [dataset.classes[label] for label in dataset.labels] == ["angry"]
 
 
 @pytest.mark.data

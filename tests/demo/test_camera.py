@@ -51,6 +51,15 @@ def test_models_are_shown_with_their_accuracy_and_changed(camera):
     assert camera.service.predictor.checkpoint.name == "other"
 
 
+def test_the_controls_reach_what_answers(camera):
+    camera.threshold, camera.smoothing, camera.second = 0.9, 1.5, "other"
+    service = camera.service
+    assert (service.sure, service.tracker.smoothing, service.second_tracker.smoothing) == (0.9, 1.5, 1.5)
+    assert service.second.checkpoint.name == "other"
+    camera.second = ""
+    assert service.second is None
+
+
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one(camera, tmp_path):
     (tmp_path / "checkpoints" / "other.md").unlink()
     camera.model = "other"

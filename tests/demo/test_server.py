@@ -17,7 +17,7 @@ from fer_lib.explore import lab
 def started(monkeypatch, tmp_path):
     """The commands that would have been started, and copies in a folder of their own."""
     commands = []
-    monkeypatch.setattr(lab, "MINE", tmp_path / "mine")
+    monkeypatch.setattr(lab, "mine", lambda: tmp_path / "mine")
     monkeypatch.chdir(".")  # back to it afterwards
     monkeypatch.setattr(os, "execv", lambda program, command: commands.append(command))
     return commands
@@ -30,7 +30,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize("browser", [True, False])
-def test_the_camera_is_a_page_of_its_own_with_a_token(started, browser):
+def test_the_camera_is_a_page_of_its_own_with_a_token(started, browser, capsys):
     assert run("demo", "--port", "8899", *([] if browser else ["--no-browser"])) == 0
     (command,) = started
     assert {"voila", "--Voila.ip=127.0.0.1", "--port=8899", "--token"} <= set(command)
@@ -38,6 +38,9 @@ def test_the_camera_is_a_page_of_its_own_with_a_token(started, browser):
     (page,) = (Path(word) for word in command if word.endswith(".ipynb"))
     code = [cell.source for cell in nbformat.read(page, 4).cells if cell.cell_type == "code"]
     assert code == ["from fer_lib.demo.camera import Camera\n\nCamera()"]
+    said = capsys.readouterr()
+    for words in ("localhost or https", "A phone: take the photo with it", "ssh -L 8899:127.0.0.1:8899 MACHINE"):
+        assert words in said.out + said.err
 
 
 @pytest.mark.parametrize("user", [0, 1000])
@@ -73,8 +76,8 @@ def test_a_readers_work_is_never_replaced(tmp_path):
 
 
 def test_what_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr(lab, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="voila is not installed: pip install voila"):
+    monkeypatch.setattr("fer_lib.extras.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"voila is not installed: pip install 'fer-attention-study\[demo\]'"):
         lab.serve("voila", [], browser=False)
 
 
@@ -85,5 +88,6 @@ def test_what_kills_the_command_kills_the_server(tmp_path):
         [sys.executable, "-m", "fer_lib.cli", "demo"], env=os.environ | {"PYTHONPATH": folders},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
+        assert "browsers of this machine" in process.stdout.readline()
         assert int(process.stdout.readline()) == process.pid
         process.kill()

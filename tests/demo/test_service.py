@@ -51,6 +51,7 @@ def test_a_live_picture(service):
 
 
 def test_reasons_come_with_the_faces_when_asked_for_and_the_camera_does_not_wait_for_them(service):
+    assert frame(service, SMALL, explain=True)[0]["loading"], "said also while nobody is there"
     answer, heats = frame(service, FACES, explain=True)
     assert (answer["loading"], heats, len(answer["faces"])) == (True, [], 3)
     assert service._heat.wait(120)
@@ -58,6 +59,7 @@ def test_reasons_come_with_the_faces_when_asked_for_and_the_camera_does_not_wait
     assert "loading" not in answer
     assert [len(heat) for heat in heats] == [48 * 48] * len(answer["faces"])
     assert any(np.frombuffer(heat, np.uint8).max() == 255 for heat in heats)
+    assert frame(service, SMALL, explain=True)[0]["type"] == "answer"
 
 
 def test_below_the_stated_confidence_no_expression_is_named(service):
@@ -72,6 +74,8 @@ def test_a_second_net_reads_the_same_faces(service):
     service.choose_second("tiny")
     for face in frame(service, FACES)[0]["faces"]:
         assert face["second"]["probabilities"] == pytest.approx(face["probabilities"], abs=0.2)
+    answer, _ = service.answer({"type": "photo", "id": "a"}, FACES)
+    assert [face["second"]["label"] for face in answer["faces"]] == [face["label"] for face in answer["faces"]]
     service.predictor.classes = ("other",)
     with pytest.raises(UserError, match="knows other expressions"):
         service.choose_second("tiny")

@@ -10,6 +10,7 @@ from PIL import Image
 from fer_lib.checkpoints import write_checkpoint
 from fer_lib.data import synthetic
 from fer_lib.demo.example import example_picture
+from fer_lib.explore import attention
 from fer_lib.explore.attention import (
     attention_figure,
     attention_panel,
@@ -72,6 +73,7 @@ def upload(name, content):
 
 
 def test_a_face_is_chosen_and_ones_own_picture_joins(nets, faces):
+    attention._net.cache_clear()  # as for a reader who looks at a net that no figure showed before
     panel = attention_panel(nets, *faces)
     panel.redraw()
     assert (panel.faces.count, panel.figures.count) == (2, 2)
@@ -79,11 +81,16 @@ def test_a_face_is_chosen_and_ones_own_picture_joins(nets, faces):
     assert "cbam: resnet18_cbam_ends" in first
     panel.faces.chosen = 1
     assert panel.figures.count == 2
+    some = panel.figures.pictures[0]
+    panel.controls["layers"].value = "all"
+    assert panel.faces.chosen == 1, "the same faces, so the chosen one stays"
+    assert panel.figures.pictures[0] == some, "a net of four maps shows them all"
     png = io.BytesIO()
     Image.fromarray(example_picture()).save(png, "PNG")
     panel.controls["own"].value = (upload("me.png", png.getvalue()),)
     assert "me.png stands first" in panel.words.value
-    assert panel.faces.count > 2
+    assert panel.faces.count == 2 + 3
+    assert panel.controls["own"].value == (), "kept, it could be saved with the notebook"
     panel.controls["own"].value = (upload("no.png", b"nothing"),)
     assert "no.png: not a readable picture" in panel.words.value
 

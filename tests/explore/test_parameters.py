@@ -5,7 +5,7 @@ import pytest
 from fer_lib.errors import UserError
 from fer_lib.explore.parameters import check_parameters
 
-OWN = 'SEED = 0  # of the run\nRATE = 0.5\nNAME = "a"\nTRAIN = False'
+OWN = 'MODULES = []\nSEED = 0  # of the run\nRATE = 0.5\nNAME = "a"\nTRAIN = False'
 CALL = "check_parameters(In)"
 
 
@@ -23,6 +23,7 @@ def test_what_fits_passes(text):
     [
         ("SED = 3", "unknown parameter 'SED': did you mean SEED?"),
         ("SEED = 1.5", "parameter SEED must be a whole number, not 1.5"),
+        ("MODULES = 1", "parameter MODULES must be texts in a list, not 1"),
         ("TRAIN = 1", "parameter TRAIN must be True or False, not 1"),
     ],
 )

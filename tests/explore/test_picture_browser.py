@@ -1,9 +1,14 @@
 """Which pictures a net gets wrong: chosen by classes, confidence and annotators, and shown from the reader's data."""
 
+import io
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from fer_lib.data import FER2013_CLASSES
+from fer_lib.demo.example import example_picture
 from fer_lib.explore import pictures
 from fer_lib.explore.pictures import ANY, ORDERS, SHOW, Answers, choose, pair_table, picture_panel
 from fer_lib.queue.train import train_run
@@ -69,10 +74,43 @@ def test_the_pictures_shown_are_those_the_net_was_wrong_on(study, monkeypatch):
     assert f"{wrong} of 21 test pictures" in panel.words.value
     assert panel.faces.count == wrong
     assert panel.figures.count == 1, "the first of them is looked at"
-    assert "without weights" not in panel.closer_words.value
+    assert "no heat map" not in panel.closer_words.value
     panel.controls["true"].value = FER2013_CLASSES[0]
     assert panel.faces.count == int(((labels != said) & (labels == 0)).sum())
     pictures._dataset.cache_clear()
+
+
+def upload(name, content):
+    about = {"name": name, "type": "image/png", "size": len(content), "last_modified": datetime.now(UTC)}
+    return (about | {"content": memoryview(content)},)
+
+
+def test_ones_own_picture_stands_beside_them_and_is_not_kept_in_the_state(study, monkeypatch):
+    monkeypatch.setattr(pictures, "_dataset", lambda name: f"{name} not found in /nowhere")
+    pictures._net.cache_clear()
+    panel = picture_panel(study)
+    panel.redraw()
+    png = io.BytesIO()
+    Image.fromarray(example_picture()).save(png, "PNG")
+    panel.controls["own"].value = upload("me.png", png.getvalue())
+    assert "me.png stands first" in panel.words.value
+    assert panel.faces.count == 3, "the three faces of the picture, without any dataset"
+    assert panel.figures.count == 1
+    assert "no heat map" not in panel.closer_words.value
+    assert panel.controls["own"].value == ()
+    panel.faces.chosen = 2
+    panel.controls["order"].value = ORDERS[1]
+    assert panel.faces.chosen == 2, "the same faces, so the chosen one stays"
+    panel.controls["own"].value = upload("no.png", b"nothing")
+    assert "no.png: not a readable picture" in panel.words.value
+
+
+def test_a_run_without_weights_is_silent_about_ones_own_picture(study, monkeypatch):
+    record = pictures.cached_record(next(study.iterdir()))
+    monkeypatch.setattr(pictures, "has_net", lambda record: False)
+    face = np.zeros((48, 48), np.uint8)
+    assert pictures.said(record, face) is None
+    assert record.id in pictures.closer(face, "me.png", {"1": record}, {"1": None}).words
 
 
 def test_without_the_data_numbers_are_shown_and_it_is_said(study, monkeypatch):

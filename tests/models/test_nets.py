@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from fer_lib.models import create_model, list_models
 from fer_lib.models.base import Classifier
 from fer_lib.models.export import export_onnx
+from fer_lib.training import autocast_dtype
 
 QUICK = ("resnet18_cbam", "li", "microexpnet", "parallel_cnn")
 # Two processes begin with a half each, and a net whose tests both come to share is trained by both: the slowest go
@@ -96,10 +97,11 @@ def trained(name, fresh):
     lr = 1e-3 if norms else 1e-4
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.8, 0.95), fused=True)
     net.to(memory_format=torch.channels_last)
+    # bfloat16 saves time with the large pictures, where the processor has it. With the small ones some maps are 1x1,
+    # and there torch 2.15 on a CPU leaves taps of a strided convolution's weight gradient unwritten.
+    short = size > 16 and autocast_dtype(torch.device("cpu")) == torch.bfloat16
     for _ in range(200):
-        # bfloat16 saves time with the large pictures. With the small ones some maps are 1x1, and there torch 2.15 on a
-        # CPU leaves taps of a strided convolution's weight gradient unwritten.
-        with torch.autocast("cpu", torch.bfloat16, enabled=size > 16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=short):
             logits = net(images).float()
         loss = nn.functional.cross_entropy(logits, labels)
         if loss < 0.03 and torch.equal(logits.argmax(1), labels):

@@ -1,5 +1,6 @@
 """The pretrained start: what fits is loaded, what does not is said, and nothing is silent."""
 
+import pickle
 import re
 import urllib.error
 
@@ -158,6 +159,7 @@ def prefixed(state, prefix):
             "'state_dict', without",
         ),
         (lambda s: {"net": s, "acc": np.float64(0.7), "best": np.mean(np.ones(3, np.float32))}, r"under 'net'"),
+        (lambda s: {"checkpoint": {"model": s}, "run": np.str_("a")}, r"under 'checkpoint\.model'"),
         (lambda s: {"optimizer": {"state": torch.zeros(3)}, "model": s}, r"under 'model'"),
     ],
 )
@@ -177,6 +179,16 @@ def test_entries_beside_the_prefix_are_said_to_be_unused(tmp_path, source):
     assert report.unused == ("loss.centers",)
 
 
+def test_safetensors_under_another_suffix(tmp_path, source):
+    save_file(source, tmp_path / "w.pth")
+    assert not load_pretrained(create_model("resnet18_se", width=16), str(tmp_path / "w.pth")).skipped
+
+
+def test_an_address_is_no_file():
+    with pytest.raises(UserError, match=r"https://example\.org/w\.pth is an address, not a file; download it first"):
+        load_pretrained(create_model("resnet18_se", width=16), "https://example.org/w.pth")
+
+
 def test_a_file_in_the_home_folder(tmp_path, source, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     torch.save(source, tmp_path / "w.pth")
@@ -193,6 +205,8 @@ def test_no_foreign_code_is_run_and_nobody_is_told_to_run_it(tmp_path, source):
     (tmp_path / "lfs.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     (tmp_path / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(50))
     (tmp_path / "lua.t7").write_bytes(b"\4\0\0\0\1\0\0\0")
+    (tmp_path / "arrays.pkl").write_bytes(pickle.dumps({"fc.bias": np.zeros(7)}))
+    torch.save(source | {"fc.bias": source["fc.bias"] / 0}, tmp_path / "nan.pth")
     for name, words in {
         "objects.pth": r"holds Python objects \(.*Meter\).*save the weights alone",
         "script.pt": "is TorchScript.*save the weights alone",
@@ -200,7 +214,9 @@ def test_no_foreign_code_is_run_and_nobody_is_told_to_run_it(tmp_path, source):
         "page.pth": "is a web page",
         "lfs.safetensors": "is a pointer of Git LFS",
         "keras.h5": "is an HDF5 file",
-        "lua.t7": "cannot be read: it is no whole file of torch.save",
+        "lua.t7": "is a file of Lua's Torch 7",
+        "arrays.pkl": "holds Python objects beside tensors",
+        "nan.pth": r"fc\.bias of .*nan\.pth' is NaN or infinite",
     }.items():
         with pytest.raises(UserError, match=words) as error:
             load_pretrained(net, str(tmp_path / name))

@@ -1,11 +1,13 @@
 """Training a plan: order, failures, and several processes on one results folder."""
 
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_fer
@@ -121,22 +123,67 @@ def test_the_time_limit_ends_it_between_runs_and_inside_one(fake, tmp_path):
     assert fake.seeds == [0, 1]
 
 
-def test_each_queue_takes_a_gpu_of_its_own(monkeypatch, tmp_path):
-    """Two GPUs, pretended: two queues get one each, a third gets none."""
-    properties = [type("Properties", (), {"uuid": f"GPU-{index}"}) for index in range(2)]
-    monkeypatch.setattr(work.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(work.torch.cuda, "get_device_properties", properties.__getitem__)
+@pytest.fixture
+def two_gpus(monkeypatch, tmp_path):
+    """Two GPUs, pretended."""
+    gpus = [torch.device("cuda", index) for index in range(2)]
+    monkeypatch.setattr(work, "usable_gpus", lambda: gpus)
+    monkeypatch.setattr(work, "choose_device", lambda name: gpus[0])
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda gpu: SimpleNamespace(uuid=f"GPU-{gpu.index}"))
     monkeypatch.setattr(work.tempfile, "gettempdir", lambda: tmp_path)
-    with work._one_gpu("auto") as one, work._one_gpu("cuda") as other:
-        assert (one, other) == ("cuda:0", "cuda:1")
-        with pytest.raises(UserError, match="other queues hold all 2 GPUs"), work._one_gpu("auto"):
+
+
+def test_a_queue_takes_the_gpus_that_no_other_holds(two_gpus, monkeypatch):
+    with work._free_devices("auto") as both:
+        assert both == ["cuda:0", "cuda:1"]
+        with pytest.raises(UserError, match="other queues hold all 2 GPUs"), work._free_devices("cuda"):
             pass
-        with work._one_gpu("cuda:0") as named:
-            assert named == "cuda:0"
-    with work._one_gpu("auto") as again:
-        assert again == "cuda:0"
-    with work._one_gpu("cpu") as cpu:
-        assert cpu == "cpu"
+        with work._free_devices("cuda:0") as named:
+            assert named == ["cuda:0"]
+    monkeypatch.setattr(work, "usable_gpus", lambda: [torch.device("cuda:0")])
+    with work._free_devices("auto") as one:  # is shared by those who ask for it
+        assert one == ["auto"]
+    with work._free_devices("cpu") as cpu:
+        assert cpu == ["cpu"]
+
+
+def test_of_two_gpus_the_one_that_is_free(two_gpus, tmp_path):
+    with locked(tmp_path / f"fer-{os.getuid()}-GPU-0"), work._free_devices("auto") as free:
+        assert free == ["cuda:1"]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "devices"), [(1, ["cuda:0", "cuda:1"]), (2, ["cuda:0", "cuda:1"] * 2), (3, ["cuda:0", "cuda:1"] * 2)]
+)
+def test_every_gpu_gets_its_workers(two_gpus, monkeypatch, tmp_path, jobs, devices):
+    started = []
+
+    class Process:
+        """A worker that notes its device and is gone at once."""
+
+        exitcode, sentinel = 0, None
+
+        def __init__(self, target, args, daemon):
+            started.append(args[3])
+            self.pipe = args[-1]
+
+        def start(self):
+            self.pipe.send(work.Report([f"run on {started[-1]}"]))
+
+        def join(self):
+            pass
+
+    context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process)
+    monkeypatch.setattr(work.multiprocessing, "get_context", lambda method: context)
+    lines = []
+    report = run_queue(SPECS, results=tmp_path, jobs=jobs, say=lines.append)
+    assert started == devices
+    assert sorted(report.trained) == sorted(f"run on {device}" for device in devices)
+    assert lines == ["2 GPUs at work: cuda:0, cuda:1"]
+    started.clear()
+    monkeypatch.setattr(work, "_work", lambda specs, results, device, *_: started.append(device))
+    run_queue(SPECS[:1], results=tmp_path, jobs=jobs, say=lines.append)
+    assert started == ["cuda:0"]  # no worker for a single run
 
 
 # ---------------------------------------------------------------- real processes

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lib.study.columns import Column, csv_text, markdown, readable, rounded, table_of
+from fer_lib.study.columns import Column, csv_text, markdown, number, readable, table_of
 
 ROWS = [
     {"net": "A, small", "data": "fer2013", "gain": -0.04, "sd": 1.25, "seeds": 3, "weights": 1_234_567},
@@ -45,5 +45,6 @@ def test_a_table_without_rows_has_its_headings():
 
 def test_text_and_files():
     table = pd.DataFrame({"a_b": [1.234567891, np.nan], "c": ["=1+1", "x"]})
-    assert markdown(rounded(table)) == "| a b | c |\n|---|---|\n| 1.23 | =1+1 |\n| – | x |\n"
+    shown = readable(table, [number("A, %", "a_b"), Column("c", "{c}")])
+    assert markdown(shown) == "| A, % | c |\n|---|---|\n| 1.23 | =1+1 |\n| – | x |\n"
     assert csv_text(table) == "a_b,c\n1.23457,'=1+1\n,x\n"

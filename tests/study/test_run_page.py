@@ -42,6 +42,14 @@ def test_the_command_has_what_the_parameters_changed(tmp_path, said):
     assert said.pop().endswith("\n    TRAIN_MISSING = True")
 
 
+def test_several_gpus_are_named_of_which_a_notebook_uses_one(tmp_path, said, monkeypatch):
+    run_page.open_run(NAME, results=tmp_path, say=said.append)
+    assert "GPUs" not in said.pop()
+    monkeypatch.setattr(run_page, "usable_gpus", lambda: [0, 1])
+    run_page.open_run(NAME, results=tmp_path, say=said.append)
+    assert ", one of 2 GPUs: fer study run uses all" in said.pop()
+
+
 def test_a_run_is_named_by_what_it_was_trained_on(tmp_path):
     drawn = with_changes(get_recipe(NAME), dataset="synthetic")
     assert RunSpec(drawn).run_id.startswith("zhang-cbam_ends-synthetic-s0-")

@@ -105,4 +105,5 @@ def test_models_with_shipped_weights_are_known_by_name(record, tmp_path, monkeyp
     assert trained_models() == {}
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "x.safetensors").write_bytes(weight_file(record).read_bytes())
+    (tmp_path / "checkpoints" / "y.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     assert trained_models() == {"resnet18": ["x"]}

@@ -17,19 +17,17 @@ from fer_lib.augment import Augmentation, Draws
 from fer_lib.losses import LOSSES, create_loss
 from fer_lib.models import create_model
 from fer_lib.recipe import RunSpec, list_recipes
-from fer_lib.training import Stop, averaging, fit, loop
-from fer_lib.training.averaging import MovingAverage
+from fer_lib.training import Stop, fit, loop
 from fer_lib.training.optimisers import create_optimizer
 from fer_lib.training.step import TrainStep
 
 WITH_EVERYTHING = {
     "augment": {
-        "crop": 24, "resize": 32, "flip": 0.5, "vertical_flip": 0.5, "rotate": [-10, 10], "shear": [-5, 5],
+        "crop": 24, "resize": 32, "flip": 0.5, "rotate": [-10, 10], "shear": [-5, 5],
         "scale": [0.9, 1.1], "shift": [-0.1, 0.1], "brightness": [0.8, 1.2], "contrast": [0.8, 1.2],
         "gamma": [0.5, 2], "noise": [0, 0.1], "erase": {"p": 0.5}, "mixup": 0.2,
     },
-    "ema": 0.9,
-    "clip_norm": 1.0,
+    "clamp_gradient": 0.1,
 }  # fmt: skip
 
 
@@ -79,7 +77,7 @@ def on_fake_gpu(module):
     return module
 
 
-def fake_gpu_step(recipe):
+def fake_gpu_step(recipe, dtype):
     """A TrainStep on a GPU that PyTorch pretends to have: shapes and devices are real, values are not."""
     model = on_fake_gpu(create_model(recipe.model, num_classes=7, **recipe.model_options))
     loss = on_fake_gpu(create_loss(**recipe.loss, num_classes=7, feature_dim=model.num_features))
@@ -88,12 +86,11 @@ def fake_gpu_step(recipe):
         model=model,
         loss=loss,
         optimizer=create_optimizer(recipe.optimizer, [*model.parameters(), *loss.parameters()]),
-        average=MovingAverage(model, recipe.ema) if recipe.ema else None,
         augmentation=Augmentation.from_dict(recipe.augment),
         images=torch.zeros(40, 48, 48, dtype=torch.uint8, device="cuda"),
         labels=torch.zeros(40, dtype=torch.int64, device="cuda"),
         batch=8,
-        dtype=torch.bfloat16,
+        dtype=dtype,
     )
 
 
@@ -110,15 +107,27 @@ def pretend_backward(step):
 @pytest.mark.filterwarnings("ignore:CUDA is not available")
 @pytest.mark.parametrize("changes", combinations())
 def test_a_step_on_a_gpu_never_waits_for_the_host(changes, monkeypatch):
+    take_two_steps(changes, torch.bfloat16, monkeypatch)
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.1, "momentum": 0.9}, {"name": "adamw", "lr": 0.1}])
+def test_scaled_losses_never_wait_for_the_host(optimizer, monkeypatch):
+    """Where there is no bfloat16: whether gradients overflowed is asked and answered on the device."""
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    step = take_two_steps(WITH_EVERYTHING | {"optimizer": optimizer}, torch.float16, monkeypatch)
+    assert step.scaler.is_enabled()
+    assert len(step._changed()) > 4 + len(list(step.model.parameters()))
+
+
+def take_two_steps(changes, dtype, monkeypatch):
     recipe = tiny_recipe(**changes)
     # Drawn outside the pretence, as draws are made of values.
     draws = Augmentation.from_dict(recipe.augment).draw(24, 48, torch.Generator().manual_seed(0))
     for name in ("sgd", "adam", "adamw"):  # kernels that PyTorch cannot pretend to run
         monkeypatch.setattr(torch, f"_fused_{name}_", lambda *lists, **options: None)
-    another = SimpleNamespace(deepcopy=lambda net: on_fake_gpu(create_model(recipe.model, **recipe.model_options)))
-    monkeypatch.setattr(averaging, "copy", another)  # a copied tensor would bring a copied pretence
     with FakeTensorMode() as mode:
-        step = fake_gpu_step(recipe)
+        step = fake_gpu_step(recipe, dtype)
         draws = Draws(mode.from_tensor(draws.values), draws.columns)
         step.begin(torch.arange(24), draws, torch.ones(3), 0, [0.0, 0.0])
         monkeypatch.setattr(torch.Tensor, "backward", pretend_backward(step))
@@ -126,6 +135,7 @@ def test_a_step_on_a_gpu_never_waits_for_the_host(changes, monkeypatch):
             step.run()
             step.run()
         assert {tensor.device.type for tensor in step._changed()} == {"cuda"}
+    return step
 
 
 def test_the_watch_sees_what_it_is_there_for():
@@ -198,7 +208,6 @@ def everything(trainer):
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict()["state"],
         "loss": trainer.loss.state_dict(),
-        "average": trainer.average.state_dict() if trainer.average else None,
         "totals": [trainer.train_step.totals, trainer.train_step.first_bad, trainer.train_step._position],
         "scaler": trainer.train_step.scaler.state_dict(),
         "random": torch.get_rng_state(),
@@ -222,7 +231,7 @@ def test_a_rehearsal_leaves_no_trace(dataset, tmp_path, optimizer, precision):
 
 def test_a_rehearsed_training_is_the_same_training(dataset, tmp_path, monkeypatch):
     """The GPU's way of starting, but for the recording itself."""
-    spec = RunSpec(tiny_recipe(ema=0.9, epochs=2))
+    spec = RunSpec(tiny_recipe(epochs=2))
     plain = fit(spec, dataset, tmp_path, device="cpu", say=print)
     begin = TrainStep.begin
     monkeypatch.setattr(TrainStep, "begin", lambda self, *epoch: (begin(self, *epoch), self.rehearse())[0])
@@ -303,9 +312,10 @@ def stand_in(monkeypatch):
     return graph
 
 
-def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in):
+@pytest.mark.parametrize("precision", [None, "float16"])
+def test_the_loop_replays_the_recorded_step(dataset, tmp_path, stand_in, precision):
     """All of a GPU's way but CUDA itself: rehearsed, recorded once, replayed for every step of every epoch."""
-    spec = RunSpec(tiny_recipe(ema=0.9, epochs=2))
+    spec = RunSpec(tiny_recipe(epochs=2, precision=precision))
     plain = fit(spec, dataset, tmp_path, device="cpu", say=print)
     (again := tmp_path / "again").mkdir()
     trainer = loop._Trainer(spec, dataset, again, torch.device("cpu"), Stop(), print)

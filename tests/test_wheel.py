@@ -1,0 +1,104 @@
+"""The wheel: what is in it, and what it does where there is no checkout."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fer_lib import __version__
+from fer_lib.kept import code_digest
+from fer_lib.paths import PACKAGE, ROOT
+
+COMMANDS = Path(__file__).with_name("wheel_commands.py")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built from a copy of what it is made of, so that the tree is left alone."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("wheel")
+    tree = folder / "tree"
+    wanted = ("fer_lib", "notebooks", "results/checkpoints", "workflow")
+    for name in wanted:
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "mine"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*build, "-w", str(folder), str(tree)], check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory) -> Path:
+    """The interpreter of an environment that holds the wheel, and of the packages at hand all others.
+
+    It lies in a foreign project with a repository of its own, as environments do.
+    """
+    project = tmp_path_factory.mktemp("project")
+    git = ["git", "-C", str(project), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run(["git", "init", "-q", str(project)], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(project / "venv")], check=True)
+    made = project / "venv" / "bin" / "python"
+    (site,) = (project / "venv" / "lib").glob("python*/site-packages")
+    # As a line of a .pth file a folder's own such files, that of our editable installation among them, are not read.
+    (site / "at_hand.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    install = [sys.executable, "-m", "pip", "--python", str(made), "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*install, str(wheel)], check=True)
+    return made
+
+
+def ask(python: Path, *arguments: str, folder: Path) -> str:
+    names = ("PYTHONPATH", "FER_RESULTS", "FER_PAPERS", "FER_DATA")
+    environment = {key: value for key, value in os.environ.items() if key not in names}
+    done = subprocess.run(
+        [str(python), *arguments],
+        cwd=folder,
+        env=environment | {"OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.heavy
+def test_the_wheel_holds_all_that_is_not_code(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for path in PACKAGE.rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
+            assert f"fer_lib/{path.relative_to(PACKAGE).as_posix()}" in names
+    tracked = [*ROOT.glob("notebooks/*.*"), *ROOT.glob("results/checkpoints/*")]
+    assert len(tracked) > 12
+    assert {f"fer_lib/shipped/{path.relative_to(ROOT).as_posix()}" for path in tracked} <= names
+
+
+@pytest.mark.heavy
+def test_an_installed_wheel_does_what_it_says_and_writes_nothing_into_itself(python, tmp_path):
+    (library,) = (python.parents[1] / "lib").glob("python*/site-packages/fer_lib")
+
+    def files() -> set[Path]:
+        return {path for path in library.parent.rglob("*") if "__pycache__" not in path.parts}
+
+    before = files()
+    said = ask(python, str(COMMANDS), folder=tmp_path)
+    assert said.count("done ") == len(said.splitlines())  # all packages are at hand, so none is refused
+    assert files() == before
+
+
+@pytest.mark.heavy
+def test_a_run_of_a_wheel_tells_its_version_and_digest_and_no_foreign_commit(python, tmp_path):
+    code = "import json; from fer_lib.runs import code_version; print(json.dumps(code_version()))"
+    version = json.loads(ask(python, "-c", code, folder=python.parents[2]))
+    assert version == {"version": __version__, "commit": None, "modified": None, "digest": code_digest()}
+    code = "from fer_lib import paths; print(paths.ROOT, paths.results_dir(), sep='\\n')"
+    root, results = ask(python, "-c", code, folder=tmp_path).split()
+    assert "site-packages" in root
+    assert results == str(tmp_path.resolve() / "results")

@@ -1,0 +1,42 @@
+"""What a wheel brings along of the repository: the notebooks and the trained weights, in ``fer_lib/shipped``.
+
+An installed library finds them by :func:`fer_lib.paths.shipped`. setuptools is told of this file in pyproject.toml.
+"""
+
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
+
+SHIPPED = ("notebooks/*.ipynb", "notebooks/scales.toml", "results/checkpoints/*")
+
+
+def shipped_files() -> list[Path]:
+    """The files, from the root of the repository, which is where a build stands."""
+    return sorted(path for pattern in SHIPPED for path in Path().glob(pattern))
+
+
+class Build(build_py):
+    """Puts them into the package, unless it is installed in editable form, which reads them where they are."""
+
+    def run(self) -> None:
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)  # what an earlier build left is no part of this one
+        super().run()
+        if self.editable_mode:
+            return
+        for path in shipped_files():
+            target = Path(self.build_lib, "fer_lib", "shipped", path)
+            self.mkpath(str(target.parent))
+            self.copy_file(str(path), str(target))
+
+
+class Source(sdist):
+    """Puts them, and this file, into the archive of the sources, from which a wheel can then be built."""
+
+    sub_commands: ClassVar = sdist.sub_commands
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, [*files, "workflow/wheel.py", *map(str, shipped_files())])
