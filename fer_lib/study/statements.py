@@ -152,7 +152,7 @@ def _converges_faster(claim: Claim, ours: Sequence[RunRecord], base: Sequence[Ru
     held = [x < y for x in first[0] for y in first[1]]
     lost = [x > y for x in first[0] for y in first[1]]
     word = "holds" if all(held) else "contradicted" if all(lost) else "undecided"
-    names = map(called, (claim.recipe, claim.baseline))
+    names = [called(name or "") for name in (claim.recipe, claim.baseline)]
     told = [f"{name} after {', '.join(map(str, sorted(n)))} epochs" for name, n in zip(names, first, strict=True)]
     return word, f"{100 * goal:.1f} % accuracy is reached by {', by '.join(told)}"
 
