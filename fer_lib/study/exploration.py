@@ -37,7 +37,7 @@ def count_table(datasets: Sequence[FaceDataset]) -> pd.DataFrame:
             here = _counts(claim, by_name[claim.dataset]) if claim.dataset in by_name else None
             rows.append(
                 {
-                    "paper": paper_names()[claim.paper],
+                    "paper": paper_names().get(claim.paper, claim.paper),
                     "data": claim.system,
                     "place": claim.place,
                     "printed": _listed(claim.values),
