@@ -114,7 +114,7 @@ def read_frames(file: Path, every: int = 1) -> Iterator[Frame]:
 
     Args:
         file: a picture or a video, whatever its suffix.
-        every: of a video, take every so-manyth frame.
+        every: of a video, take one frame in so many.
 
     Raises:
         UserError: not readable, or too large; or, after the frames that could be read, a video that is damaged or cut

@@ -124,6 +124,14 @@ OTHERS: dict[str, Net] = {
     ),
     "parallel_cnn": _with_dropout(0.5, 16, width=(Annotated[int, Meta(ge=2)], 32)),
 }
+_TITLES = {
+    "channel": "channel attention", "coord": "coordinate attention", "hybrid": "hybrid attention", "mscam": "MS-CAM",
+    "simam": "SimAM", "acmix": "ACmix", "iaff": "iAFF", "spd": "space-to-depth", "bn": "batch normalisation",
+    "senet18": "SENet18", "vggface": "VGG-Face's net", "alexnet": "AlexNet", "googlenet": "GoogLeNet",
+    "densenet121": "DenseNet121", "mobilenetv2": "MobileNetV2", "inceptionv4": "InceptionV4",
+    "microexpnet": "MicroExpNet", "parallel_cnn": "parallel CNN",
+}  # fmt: skip
+"""What nets and blocks are called where capitals are not enough."""
 PIPELINES = (
     *("lbp_svm", "lbp_knn", "lbp_pca_svm", "hog_svm", "hog_knn", "hog_pca_svm"),
     *("gabor_svm", "gabor_pca_svm", "pixels_nn"),
@@ -146,6 +154,14 @@ PRETRAINED = (
     *("alexnet", "googlenet", "densenet121"),
 )
 """Nets whose ImageNet weights share names and shapes with one of ours."""
+
+
+def net_title(name: str) -> str:
+    """A net in words, as ``ResNet18 + CBAM at both ends`` for ``resnet18_cbam_ends``."""
+    head, *blocks = [name] if name in _TITLES else name.removesuffix("_ends").split("_")
+    first = _TITLES.get(head, head.upper().replace("RESNET", "ResNet"))
+    parts = [first, *(_TITLES.get(block, block.upper()) for block in blocks)]
+    return " + ".join(parts) + " at both ends" * name.endswith("_ends")
 
 
 def is_classical(name: str) -> bool:

@@ -87,7 +87,7 @@ def _claim_panel(axes: Axes, table: pd.DataFrame) -> None:
     each = [(float(value), row - 0.3) for row, of in zip(rows, table["values"], strict=True) for value in of.split()]
     if len(each) > len(table):
         axes.scatter(*zip(*each, strict=True), s=5, color=OURS, alpha=0.6, linewidth=0, label="one seed")
-    if (wide := (table["low"] < table["high"]).to_numpy()).any():  # a pipeline without chance has no interval
+    if (wide := (table["low"] < table["high"]).to_numpy()).any():  # a deterministic pipeline has no interval
         ends = table.loc[wide, "low"], table.loc[wide, "high"]
         axes.hlines(rows[wide], *ends, color=OURS, linewidth=2, label="one new run, 95 %")
     for row, verdict in zip(rows, table["verdict"], strict=True):

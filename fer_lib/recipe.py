@@ -15,7 +15,7 @@ from fer_lib.data.catalog import KNOWN, classes_of, known_dataset
 from fer_lib.data.ferplus import FERPLUS_CLASSES
 from fer_lib.data.folds import COPIES
 from fer_lib.errors import UserError, check_least, unknown
-from fer_lib.nets import PRETRAINED, check_net, is_classical, parse
+from fer_lib.nets import PRETRAINED, check_net, is_classical, net_title, parse
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
 from fer_lib.paths import own_papers
 from fer_lib.plugins import CODE, look_up
@@ -434,6 +434,15 @@ def paper_names() -> dict[str, str]:
         year = f" ({about['year']})" if "year" in about else ""
         names[name] = about.get("short", about.get("title", name)) + year
     return names
+
+
+def called(name: str) -> str:
+    """A recipe, a paper's net or another net in words; an unknown recipe as it is."""
+    if "/" in name:
+        return list_recipes()[name].title if name in list_recipes() else name
+    if name in load_papers():
+        return f"{load_papers()[name]['paper'].get('short', name)}'s net"
+    return net_title(name)
 
 
 @cache

@@ -1,6 +1,7 @@
 """Text from elsewhere, such as names of files and fields of records, shown as text and never obeyed."""
 
 import re
+from decimal import Decimal
 
 # Control characters but tab and line feed, what turns the direction of writing, and the stray bytes of names that are
 # no UTF-8.
@@ -24,5 +25,10 @@ def spreadsheet_cell(text: str) -> str:
 
 def signed(points: float) -> str:
     """Points with a true minus sign, one decimal; what rounds to zero has no sign."""
-    text = f"{points:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+    return formatted(points, "+.1f")
+
+
+def formatted(value: float | Decimal, form: str) -> str:
+    """A number by one of Python's formats, with a true minus sign; what rounds to zero has no sign."""
+    text = format(value, form)
+    return text.replace("-", "\N{MINUS SIGN}") if re.search("[1-9]", text) else text.lstrip("+-")

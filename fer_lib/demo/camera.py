@@ -74,7 +74,7 @@ class Camera(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         """What stands in the widget's place where there is no kernel, as in an executed copy."""
-        return "The camera is shown here when the notebook runs in JupyterLab: fer demo"
+        return "The camera is shown here when the notebook runs in JupyterLab; fer demo opens it alone"
 
     def _show_classes(self) -> None:
         predictor = self.service.predictor

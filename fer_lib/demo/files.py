@@ -51,7 +51,7 @@ def predict_command(
         form: one of `FORMATS`.
         output: file, or folder for pictures and films; None for the terminal, or the folder ``drawn``.
         detector: see :func:`fer_lib.demo.faces.create_detector`.
-        every: of a video, take every so-manyth frame.
+        every: of a video, take one frame in so many.
         views: test views averaged, a name of :data:`fer_lib.augment.VIEWS`.
         device: see :func:`fer_lib.training.choose_device`.
         say: receives the name of every picture written.
@@ -145,7 +145,7 @@ def predict_files(
         files: pictures and videos, see :func:`fer_lib.frames.find_files`.
         detector: finds the faces.
         predictor: names their expressions.
-        every: of a video, take every so-manyth frame.
+        every: of a video, take one frame in so many.
         views: see :meth:`fer_lib.predict.Predictor.probabilities`.
         warn: receives a line for each file that cannot be read, or not to its end.
     """

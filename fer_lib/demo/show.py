@@ -9,12 +9,14 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.checkpoints import PARTS, Checkpoint
 from fer_lib.data import load_dataset
+from fer_lib.data.catalog import dataset_title
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import create_detector
 from fer_lib.demo.pipeline import measure_loss
 from fer_lib.errors import UserError
 from fer_lib.models.weights import NO_WEIGHTS
 from fer_lib.predict import Predictor, Reading, cut_faces
+from fer_lib.recipe import called
 
 
 def checkpoint_table(checkpoint: Checkpoint | None) -> pd.DataFrame:
@@ -22,25 +24,25 @@ def checkpoint_table(checkpoint: Checkpoint | None) -> pd.DataFrame:
     if checkpoint is None:
         return _sentence(NO_WEIGHTS)
     accuracy = {
-        f"accuracy, {PARTS[part]} part, {views}": f"{checkpoint.accuracy[part][kind]:.2%}"
+        f"accuracy, {PARTS[part]} part, {views}": f"{100 * checkpoint.accuracy[part][kind]:.2f} %"
         for part in checkpoint.accuracy
         for kind, views in (("plain", "one view"), ("tta", f"{checkpoint.recipe['test_views']} views"))
     }
     about = {
         "weight file": checkpoint.path.name,
-        "net": checkpoint.recipe["model"],
+        "net": called(checkpoint.recipe["name"]),
         "recipe": checkpoint.recipe["name"],
         "run": checkpoint.run,
-        "trained on": f"{checkpoint.data['counts']['train']:,} pictures of {checkpoint.data['name']}",
+        "trained on": f"{checkpoint.data['counts']['train']:,} pictures of {dataset_title(checkpoint.data['name'])}",
     }
-    return pd.Series(about | accuracy, name=checkpoint.name).to_frame()
+    return pd.Series(about | accuracy, name="").to_frame()
 
 
 def reading_table(readings: Sequence[Reading]) -> pd.DataFrame:
     """One row a face: place, size and probabilities in percent."""
     rows = [
-        {"left": face.box[0], "top": face.box[1], "width": face.box[2], "height": face.box[3]}
-        | {name: f"{share:.0%}" for name, share in reading.probabilities.items()}
+        {f"{name}, px": round(value) for name, value in zip(("left", "top", "width", "height"), face.box, strict=True)}
+        | {name: f"{100 * share:.0f} %" for name, share in reading.probabilities.items()}
         for reading in readings
         for face in [reading.face]
     ]
@@ -94,14 +96,14 @@ def pipeline_table(checkpoint: Checkpoint | None, detector: str, pictures: int) 
     loss = measure_loss(chosen.images, chosen.labels, Predictor(checkpoint), create_detector(detector))
     rows = {
         "pictures": f"{loss.pictures}",
-        "face found": f"{loss.found:.1%}",
-        "of those found: same class as the picture itself": f"{loss.agreement:.1%}",
-        "of those found: accuracy of the pictures themselves": f"{loss.direct_found:.1%}",
-        "of those found: accuracy through the camera picture": f"{loss.through:.1%}",
-        "of all: accuracy of the pictures themselves": f"{loss.direct:.1%}",
-        "of all: accuracy through the camera picture, not found counted as wrong": f"{loss.through_all:.1%}",
+        "face found": f"{100 * loss.found:.1f} %",
+        "of those found: same class as the picture itself": f"{100 * loss.agreement:.1f} %",
+        "of those found: accuracy of the pictures themselves": f"{100 * loss.direct_found:.1f} %",
+        "of those found: accuracy through the camera picture": f"{100 * loss.through:.1f} %",
+        "of all: accuracy of the pictures themselves": f"{100 * loss.direct:.1f} %",
+        "of all: accuracy through the camera picture, not found counted as wrong": f"{100 * loss.through_all:.1f} %",
     }
-    return pd.Series(rows, name=checkpoint.name).to_frame()
+    return pd.Series(rows, name="").to_frame()
 
 
 def _sentence(text: str) -> pd.DataFrame:

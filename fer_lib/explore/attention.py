@@ -1,6 +1,6 @@
 """What attention modules do to a face: the weights that each computes, layer by layer, in figures and in numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from fer_lib.models.attention_maps import AttentionMap, attention_maps, has_atte
 from fer_lib.models.describe import meta_net
 from fer_lib.paths import results_dir
 from fer_lib.predict import face_heat
+from fer_lib.recipe import called
+from fer_lib.texts import formatted
 
 MOST_ROWS = 5
 """Maps in one figure; of a deep net they are taken evenly from its depth."""
@@ -90,7 +92,7 @@ def spread_table(maps: Sequence[AttentionMap]) -> pd.DataFrame:
                 "layer": found.layer,
                 "module": found.module,
                 "weights": found.kind,
-                "map": f"{found.size[0]} x {found.size[1]}",
+                "map": f"{found.size[0]}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{found.size[1]}",
                 "mean": found.weights.mean(),
                 "sd between channels": np.nan if channels is None else channels.mean(0).std(),
                 "sd between places": np.nan if places is None else places.mean(0).std(),
@@ -98,6 +100,24 @@ def spread_table(maps: Sequence[AttentionMap]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def readable_spread(nets: Mapping[str, Checkpoint], faces: np.ndarray) -> pd.DataFrame:
+    """The table of :func:`spread_table` of several nets for a reader, nets in words.
+
+    Args:
+        nets: weight files by name.
+        faces: uint8 [N, 48, 48].
+    """
+    tables = [
+        spread_table(maps_of(net, faces)).assign(net=called(net.recipe["model"])).set_index(["net", "layer"])
+        for net in nets.values()
+    ]
+    return (
+        pd.concat(tables)
+        .map(lambda cell: formatted(cell, ".3f") if isinstance(cell, float) else cell)
+        .replace("nan", "")
+    )
 
 
 def attention_figure(
@@ -126,7 +146,7 @@ def attention_figure(
     for axes, face, title in zip(grid[0, 1:], shown, titles, strict=True):
         axes.imshow(face, cmap="gray", vmin=0, vmax=255)
         axes.set_title(title, fontsize=9)
-    _words(grid[0, 0], checkpoint.name)
+    _words(grid[0, 0], called(checkpoint.recipe["model"]))
     for row, found in zip(grid[1:], picked, strict=True):
         values = found.channels() if found.kind == "channel" else found.places()
         low, high = float(values.min()), float(values.max())

@@ -169,7 +169,7 @@ class Panel:
         return self.box._repr_mimebundle_(**options)
 
     def __repr__(self) -> str:
-        return f"{self.label}: shown here when the notebook runs in JupyterLab (fer lab)"
+        return f"{self.label.rstrip('?')}: shown here when the notebook runs in JupyterLab (fer lab)"
 
 
 def told(act: Callable[[], Shown]) -> Shown:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.explore.panel import Panel, Shown
-from fer_lib.recipe import list_recipes
+from fer_lib.recipe import called, list_recipes
 from fer_lib.runs import RunRecord, read_record
 from fer_lib.study.evidence import mcnemar_p
 from fer_lib.study.groups import answers_of
@@ -116,7 +116,7 @@ def recall_table(first: RunRecord, second: RunRecord) -> pd.DataFrame:
 
 def compared_curves(first: RunRecord, second: RunRecord) -> Figure:
     """Loss and accuracy of both over their epochs."""
-    pair = {f"1: {first.id}": first, f"2: {second.id}": second}
+    pair = {f"{number}: {_run_words(record)}": record for number, record in enumerate((first, second), start=1)}
     return plots.curves(
         {name: record.history for name, record in pair.items()},
         {name: record.content["metrics"]["val_selected"]["epoch"] for name, record in pair.items()},
@@ -127,18 +127,24 @@ def compare(first: RunRecord, second: RunRecord) -> Shown:
     """Everything of two runs side by side."""
     pair = {"1": first, "2": second}
     words = " ".join(
-        f"{number}: {record.id}, {record.epochs} epochs, {record.accuracy():.1%} of its test pictures right."
-        for number, record in pair.items()
+        f"{n}: {_run_words(record)}, {record.epochs} epochs, test accuracy {100 * record.accuracy():.1f} %."
+        for n, record in pair.items()
     )
     if not same_pictures(first, second):
         words += " Their test pictures differ, so that no difference is tested."
     table = recall_table(first, second).round({"first": 1, "second": 1, "difference": 1, "p": 3})
+    shares = {"first": "recall of 1, %", "second": "recall of 2, %", "difference": "difference, points"}
+    table = table.rename(columns=shares)
     learnt = all("train_loss" in record.history for record in pair.values())  # a fitted pipeline has no curves
     figures = [compared_curves(first, second)] if learnt else []
     for number, record in pair.items():
         figures.append(confusion(record))
-        figures[-1].axes[0].set_title(f"{number}: {record.recipe}, seed {record.spec['seed']}", fontsize=9)
+        figures[-1].axes[0].set_title(f"{number}: {_run_words(record)}", fontsize=9)
     return Shown(words, figures=figures, table=table)
+
+
+def _run_words(record: RunRecord) -> str:
+    return f"{called(record.recipe)}, seed {record.spec['seed']}"
 
 
 def run_panel(runs: Path, first: str = "narrow/none/fer2013", second: str = "narrow/se/fer2013") -> Panel:

@@ -98,7 +98,9 @@ def _measure(claim: Claim, row: pd.Series | None) -> str:
 
 def _data(claim: Claim) -> str:
     split = {"val": ", validation", "test": ", test"}.get(claim.split, "")
-    return words.dataset(claim.dataset) + split
+    recipe = list_recipes().get(claim.recipe or "") if claim.dataset == "own" else None
+    tested = f"; tested on {words.dataset(recipe.dataset)}" if recipe and claim.kind == "gain" else ""
+    return words.dataset(claim.dataset) + split + tested
 
 
 def _verdict(claim: Claim, row: Any, stated: pd.DataFrame, evidence: pd.DataFrame) -> tuple[str, str]:
@@ -118,7 +120,7 @@ def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
     gain = claim.kind == "gain"
     unit, form = (" points", "{:+.1f}") if gain else (" %", "{:.1f}")
     spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}"
-    fixed = pd.isna(row["low"]) or row["low"] == row["high"]  # as of a pipeline without chance
+    fixed = pd.isna(row["low"]) or row["low"] == row["high"]  # as of a deterministic pipeline
     interval = "" if fixed else f"{form.format(row['low'])} to {form.format(row['high'])}{unit}"
     found = {"ours": form.format(row["ours"]) + spread + unit, "interval": interval}
     return found | {"ours_value": row["ours"], "seeds": row["seeds"]}

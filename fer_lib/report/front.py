@@ -87,7 +87,7 @@ def cards(study: Study) -> list[dict[str, Any]]:
         counts = numbers[numbers["paper"] == name]["verdict"].value_counts()
         wanted = {claim.recipe for claim in headlines if claim.recipe}
         seeds = {recipe: len(group.seeds) if (group := study.full(recipe)) else 0 for recipe in wanted}
-        done = f", {sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full trainings" if wanted else ""
+        done = f"; {sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full trainings" if wanted else ""
         found.append(
             {
                 "name": words.paper(name)["cited"],
@@ -108,7 +108,7 @@ def cards(study: Study) -> list[dict[str, Any]]:
 
 def _card_verdict(headlines: list[str], counts: pd.Series, done: str) -> str:
     words_of = list(dict.fromkeys(headlines))
-    told = " and ".join({NOT_RUN: "not run yet"}.get(word, word) for word in words_of)
+    told = "; ".join({NOT_RUN: "not run yet"}.get(word, word) for word in words_of)
     total = int(counts.sum())
     settled = sum(int(count) for word, count in counts.items() if word not in (NOT_RUN, NOT_TESTABLE))
     return f"{told[0].upper()}{told[1:]}{done}; {settled} of {total} numbers judged"

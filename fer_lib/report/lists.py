@@ -33,8 +33,8 @@ def limitations(study: Study) -> list[str]:
     state = progress(study)
     return [
         f"{state.headlines} of the papers' {state.of_headlines} headline nets have three trainings of full length. "
-        "What is said of modules holds for the nets and the lengths of training that are named beside it.",
-        f"FER2013's labels are noisy: what most of FER+'s ten annotators say is FER2013's label in "
+        "Findings about modules hold for the nets and the lengths of training that are named beside them.",
+        "FER2013's labels are noisy: the majority of FER+'s ten annotators agrees with them on "
         f"{labels['FER+ majority', 'test']:.1f} % of PrivateTest. Small differences may be about labels, not faces.",
         f"{leaked} of the {tested:,} PrivateTest pictures also occur in training, pixel for pixel. Every accuracy on "
         "FER2013 counts them, as the papers' do.",
@@ -117,17 +117,17 @@ def evidence_context(study: Study) -> dict[str, Any]:
     right = int((table["finding"] == "counted right").sum())
     sections = [
         ("impossible", "Accuracies that no test set of that size can give", IMPOSSIBLE,
-         "An accuracy is a whole number of pictures over their count. These are none, neither rounded nor cut: they "
-         "are means over batches, or of another set of pictures.", table["finding"] == IMPOSSIBLE),
+         "An accuracy is a whole number of right pictures over all pictures. No such number gives these, rounded or "
+         "cut: they are means over batches, or come from another set of pictures.", table["finding"] == IMPOSSIBLE),
         ("swapped", "Gains that the tables contradict", CONTRADICTED,
          "The text names a gain that its table does not have, or a gain over a weak row of a baseline that the paper's "
          "other rows beat.", table["finding"] == CONTRADICTED),
         ("small", "Gains on too few pictures", UNDECIDABLE,
-         "Hu, Tang, Zhu & Zhu's accuracies fit a test set of 378 pictures. With so few, gains of this size cannot be "
-         "told from none, if two nets disagree as often as ours do; a paired test with unusually alike nets might.",
+         "Hu, Tang, Zhu & Zhu's accuracies fit a test set of 378 pictures. On so few, gains of this size cannot be "
+         "told from zero if two nets disagree as often as ours do; a paired test of unusually similar nets might.",
          table["finding"] == UNDECIDABLE),
         ("counts", "Numbers of pictures", "the data",
-         "What the papers count, against the datasets.", counts),
+         "The papers' counts beside the datasets'.", counts),
     ]  # fmt: skip
     shown = [
         {"anchor": anchor, "title": title, "text": text, "caption": title, "column": "calculation",
@@ -161,7 +161,7 @@ def _leaks(leaked: int, tested: int) -> dict[str, Any]:
         "anchor": "leaks",
         "title": "Test pictures that training has seen",
         "caption": "Copies of FER2013's test pictures in its training set",
-        "text": "No paper mentions them. What they are worth, the appendix of audits measures.",
+        "text": "No paper mentions them. The appendix has each net's accuracy with and without them.",
         "column": "copies",
         "rows": [
             {
@@ -186,7 +186,7 @@ def _statements(table: pd.DataFrame) -> dict[str, Any]:
         "title": "Statements",
         "caption": "Statements that need no full training",
         "text": f"{len(judged)} of {len(table)} statements are settled by counting weights or reading the paper's own "
-        "tables; the others wait for runs, or nothing could show them.",
+        "tables; the others wait for runs or cannot be tested.",
         "column": "finding",
         "rows": rows[["paper", "place", "printed", "page", "finding", "calculation"]].to_dict("records"),
     }

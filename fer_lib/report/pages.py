@@ -3,7 +3,9 @@
 import hashlib
 import html
 import re
+from collections.abc import Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from fer_lib.paths import write_atomically
 from fer_lib.progress import track
 from fer_lib.report import claim_pages, front, lists, run_pages, words
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
+from fer_lib.runs import RunRecord
 from fer_lib.study import groups
 from fer_lib.study.answer import answer
 from fer_lib.study.gains import ablation_table
@@ -147,6 +150,7 @@ class Site:
             rows=rows,
             count=len(study.records),
             problems=study.problems,
+            data=sorted({_data(record) for record in study.records}),
         )
         self._claims([context | {"page": page} for context, (page, _) in zip(contexts, names, strict=True)])
         families, waiting = lists.families(study)
@@ -188,7 +192,8 @@ class Site:
 
     def _methods(self, study: Study) -> None:
         text = (Path(groups.__file__).parent / "REGISTRATION.md").read_text(encoding="utf-8")
-        rules = markdown2html_mistune(re.sub(r"^#", "##", text.split("\n", 1)[1], flags=re.MULTILINE))
+        text = re.sub(r"(?<=[ (])-(?=\d)", "\N{MINUS SIGN}", text.split("\n", 1)[1])
+        rules = markdown2html_mistune(re.sub(r"^#", "##", text, flags=re.MULTILINE))
         headings = {"limitations": "Limitations", "rules": "Rules", "papers": "The papers", "cite": "How to cite"}
         self.page(
             "methods",
@@ -206,7 +211,7 @@ class Site:
         cards = []
         for source in sources:
             title, lead = title_and_lead(nbformat.read(source, as_version=4))
-            cards.append({"href": f"{source.stem}.html", "title": title, "text": lead})
+            cards.append({"href": f"{source.stem}.html", "title": title, "text": _first_sentence(lead)})
         behind = None
         if study := self.study:
             wide, tall = _module_figures(study)
@@ -258,6 +263,7 @@ def render_page(source: Path, site: dict[str, Any], before: Any = None, after: A
     title, lead = title_and_lead(notebook)
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', _tables(body))
+    body = body.replace('href="../tables/runs.md"', 'href="runs.html"')
     return render_template(
         "notebook", site, f"{source.stem}.html", title=title, description=lead[:300], body=Markup(body),
         headings=_headings(exporter, notebook), stamp=_notebook_stamp(notebook), before=before, after=after,
@@ -273,16 +279,63 @@ def _tables(body: str) -> str:
     return body
 
 
+_NUMBER = r"[+\N{MINUS SIGN}]?\d[\d.,]*(?: ?%)?"
+NUMBERS = re.compile(
+    rf"{_NUMBER}(?: ± {_NUMBER})?(?:(?: to | of ){_NUMBER})?(?: \({_NUMBER} to {_NUMBER}\))?(?:, n = \d+)?|–|NaN"
+)
+"""What a cell of a column of numbers holds."""
+NARROW = 18
+"""Characters up to which a number stays on one line."""
+LONG = 60
+"""Characters from which a cell is text that wants room."""
+
+
 def _table(table: str) -> str:
-    numbers = re.findall(r"<tr>\s*<th>(\d+)</th>", table)
-    if numbers and numbers == [str(n) for n in range(table.count("<tr>"))][: len(numbers)]:
-        table = re.sub(r"(<tr>\s*)<th>\d+</th>", r"\1", table)
-        table = re.sub(r"(<tr[^>]*>\s*)<th></th>", r"\1", table)
-    table = re.sub(
-        r"<thead>.*?</thead>", lambda head: re.sub(r"<th(?=[ >])", '<th scope="col"', head[0]), table, flags=re.DOTALL
-    )
-    table = re.sub(r"<th>", '<th scope="row">', table)
-    return re.sub(r"<td>([+\N{MINUS SIGN}-]?[\d.,]+ ?%?)</td>", r'<td class="num">\1</td>', table)
+    head, opening, body = table.partition("<tbody>")
+    numbers = re.findall(r"<tr>\s*<th>(\d+)</th>", body)
+    if numbers and numbers == [str(n) for n in range(body.count("<tr>"))][: len(numbers)]:
+        body = re.sub(r"(<tr>\s*)<th>\d+</th>", r"\1", body)
+        head = re.sub(r"(<tr[^>]*>\s*)<th></th>", r"\1", head)
+    body = re.sub(r"<td>-(?=\d)", "<td>\N{MINUS SIGN}", body).replace("<th>", '<th scope="row">')
+    body = re.sub(r"(<td>[\d.,]+)%(?=</td>)", r"\1 %", body)
+    rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr.*?</tr>", body, re.DOTALL)]
+    columns = [[cell for cell in column if cell] for column in zip(*rows, strict=False)]
+    right = [bool(column) and all(map(NUMBERS.fullmatch, column)) for column in columns]
+    head = _one_row(head)
+    texts = any(len(cell) >= LONG for column in columns for cell in column)
+    titles = re.findall(r"<th>(.*?)</th>", head, re.DOTALL)[-len(right) :] if texts else []
+    body = re.sub(r"<tr.*?</tr>", lambda row: _classes(row[0], "td", right, titles), body, flags=re.DOTALL)
+    if texts:
+        head = head.replace('class="dataframe"', 'class="text"', 1)
+    head = re.sub(r"<tr.*?</tr>", lambda row: _classes(row[0], "th", right), head, flags=re.DOTALL)
+    return re.sub(r"<th(?=[ >])", '<th scope="col"', head) + opening + body
+
+
+def _one_row(head: str) -> str:
+    """The head of a table whose second row names the index alone, in one row with those names."""
+    rows = re.findall(r"<tr.*?</tr>", head, re.DOTALL)
+    cells = [re.findall(r"<th>(.*?)</th>", row, re.DOTALL) for row in rows]
+    if len(rows) != 2 or len(cells[0]) != len(cells[1]) or cells[1][-1]:
+        return head
+    merged = "".join(f"<th>{name or title}</th>" for title, name in zip(*cells, strict=True))
+    return head.replace(rows[0], f"<tr>{merged}</tr>").replace(rows[1], "")
+
+
+def _classes(row: str, tag: str, right: list[bool], titles: Sequence[str] = ()) -> str:
+    """A row of a table whose cells of numbers and of long texts say so, and under which title they stand; the columns
+    are the last cells of a row."""
+    first = row.count(f"<{tag}>") - len(right)
+    at = count(-max(0, first))
+
+    def cell(found: re.Match[str]) -> str:
+        number, text = next(at), found[1]
+        numeric = 0 <= number < len(right) and right[number]
+        kinds = ["num"] * numeric + ["wrap"] * (numeric and len(text) > NARROW) + ["long"] * (len(text) >= LONG)
+        named = f' class="{" ".join(kinds)}"' if kinds else ""
+        titled = f' data-title="{titles[number]}"' if 0 <= number < len(titles) else ""
+        return f"<{tag}{named}{titled}>{text}</{tag}>"
+
+    return re.sub(rf"<{tag}>(.*?)</{tag}>", cell, row, flags=re.DOTALL)
 
 
 def _headings(exporter: HTMLExporter, notebook: nbformat.NotebookNode) -> list[tuple[int, str, str]]:
@@ -307,10 +360,18 @@ def _notebook_stamp(notebook: nbformat.NotebookNode) -> str:
 
 
 def _stamp(study: Study | None) -> str:
-    if study is None:
-        return "Smoke scale: drawn faces, seconds of training. Nothing here is a result."
-    data = sorted({f"{r.content['data']['name']} {r.content['data']['fingerprint'][:12]}" for r in study.records})
-    return f"{len(study.records)} recorded runs; data: {', '.join(data) or 'none'}. {words.STUDY}."
+    """What stands at the foot of every page: nothing that another run would change."""
+    return words.STUDY if study else "Smoke scale: drawn faces, seconds of training. Nothing here is a result."
+
+
+def _first_sentence(text: str) -> str:
+    """A text up to the end of its first sentence."""
+    return re.split(r"(?<=[.?]) (?=[A-Z])", text)[0]
+
+
+def _data(record: RunRecord) -> str:
+    data = record.content["data"]
+    return f"{words.dataset(data['name'])} (fingerprint {data['fingerprint'][:12]})"
 
 
 def _brief(title: str) -> str:

@@ -1,6 +1,5 @@
 """A page for every training: what it was, what came out, class by class, and on which machine."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from fer_lib.selection import RULES
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.groups import answers_of, pooled
 from fer_lib.study.results import Study, once
+from fer_lib.study.tables import setting_words
 
 FEWEST_EPOCHS = 3
 """Below these a curve shows nothing."""
@@ -97,7 +97,9 @@ def training_context(records: Sequence[RunRecord], study: Study) -> dict[str, An
             (words.page_of_claim(row.claim), f"{words.paper(row.paper)['short']}: {row.system}, {row.measure}")
             for row in tested.itertuples()
         ],
-        "settings": {key: _plain(value) for key, value in first.spec["recipe"].items() if key not in ("name",)},
+        "settings": {
+            key.replace("_", " "): setting_words(value) for key, value in first.spec["recipe"].items() if key != "name"
+        },
     }
 
 
@@ -162,14 +164,6 @@ def _confusion(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
         {"name": name, "cells": [{"share": f"{share:.0f}", "shade": f"{share / 2:.0f}"} for share in row]}
         for name, row in zip(records[0].classes, shares, strict=True)
     ]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) or "none"
-    if isinstance(value, list):
-        return " ".join(map(_plain, value))
-    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 # ---------------------------------------------------------------- curves

@@ -31,7 +31,7 @@ VERDICTS = {
     "contradicted": "what was computed says otherwise",
     "impossible on that test set": "no whole number of the test pictures gives this percentage",
     "undecidable from the paper's own data": "the paper's test pictures are too few to tell such a gain from none",
-    "not testable": "the pictures are unpublished, or nothing that could be computed would test it",
+    "not testable": "the pictures are unpublished, or no computation would test it",
     "not run": "no run of the paper's length yet",
     "holds": "what was computed agrees",
     "holds in part": "what was computed agrees for some of the nets that are compared",
@@ -63,7 +63,7 @@ def protocol(name: str) -> str:
 def percent(claim: Claim) -> str:
     """A claim's number as a reader wants it, with its unit."""
     if claim.kind == "count":
-        return ", ".join(f"{count:,}" for count in claim.values)
+        return " / ".join(f"{count:,}" for count in claim.values)
     if claim.value is None:
         return ""
     digits = f"{claim.percent:f}" if claim.percent is not None else f"{100 * claim.value:.4g}"

@@ -122,7 +122,9 @@ def _family_sentence(rows: pd.DataFrame) -> str:
         who += " beats" if gains < 2 else " beat"
     effects = [
         f"{module_name(row, baseline.title)} {linked_gain(row)} ({signed(row['low'])} to {signed(row['high'])})"
-        for _, row in rows.sort_values("gain", ascending=False).iterrows()
+        for _, row in rows.sort_values(
+            "gain", ascending=False, kind="stable", key=lambda gain: gain.round(6)
+        ).iterrows()
     ]
     net, _, split = baseline.title.partition(", ")
     data = f"{dataset_title(baseline.dataset)} ({split})" if split else dataset_title(baseline.dataset)

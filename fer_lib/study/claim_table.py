@@ -25,6 +25,7 @@ from fer_lib.study.verdicts import (
     FROM_RUNS,
     NOT_RUN,
     NOT_TESTABLE,
+    OPEN,
     STAND_IN,
     judge_gain,
     judge_level,
@@ -180,7 +181,7 @@ def _exceeding(claim: Claim, study: Study) -> str:
     """The simplest of our systems of which one new run is above a printed accuracy; empty for none.
 
     Simpler than the claim's net is a net with fewer weights, or none; the net itself, trained for fewer epochs, counts
-    too, and where ours is a stand-in the net's size is unknown and nothing is asked of it. On FER2013 the candidate is
+    too, and where ours is a stand-in the net's size is unknown and is not compared. On FER2013 the candidate is
     the one that PublicTest likes best, on CK+ they are tried by the number of their weights, on drawn splits.
     """
     recipe = list_recipes().get(claim.recipe or "")
@@ -257,7 +258,7 @@ SHOWN = (
     Column("one new run, 95 %", _of_kind("{low:.1f} to {high:.1f}", "{low:+.1f} to {high:+.1f}")),
     Column("fidelity", "{fidelity}"),
     Column("verdict", "{verdict}"),
-    Column("note", lambda row: ". ".join(f"{{{key}}}" for key in ("finding", "note") if row[key])),
+    Column("note", lambda row: "; ".join(f"{{{key}}}" for key in ("finding", "note") if row[key])),
 )
 
 
@@ -275,6 +276,15 @@ def readable_claims(table: pd.DataFrame, runs_page: str | None = None) -> pd.Dat
     return shown
 
 
+def judged_claims(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a claim table that have a verdict, without what the papers' own numbers say, which has a table of
+    its own, the paper where it is one, and empty columns."""
+    shown = readable_claims(table[~table["verdict"].isin(OPEN)].assign(finding=""))
+    if table["paper"].nunique() < 2:
+        shown = shown.drop(columns="paper")
+    return shown if shown.empty else shown.loc[:, (shown != "").any()]
+
+
 def claim_figure(table: pd.DataFrame) -> Figure:
     """The accuracies and recalls of a claim table."""
     return plots.claims(table.replace({"paper": paper_names()}))
@@ -288,8 +298,9 @@ def gain_figure(table: pd.DataFrame) -> Figure:
 def open_sentence(table: pd.DataFrame) -> str:
     """How many rows of a claim table have a verdict, how many wait for runs, and how many nobody can test."""
     waiting, never = (int((table["verdict"] == word).sum()) for word in (NOT_RUN, NOT_TESTABLE))
-    sentence = f"{len(table)} rows: {len(table) - waiting - never} below, {waiting} that no run of the paper's length"
-    return f"{sentence} has tested yet" + (f", {never} that cannot be tested." if never else ".")
+    parts = [f"{len(table)} rows: {len(table) - waiting - never} below"]
+    parts += [f"{waiting} that no run of the paper's length has tested yet"] * bool(waiting)
+    return ", ".join(parts + [f"{never} that cannot be tested"] * bool(never)) + "."
 
 
 def anchor(heading: str) -> str:

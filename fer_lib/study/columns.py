@@ -17,7 +17,7 @@ import pandas as pd
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of, protocol_title
 from fer_lib.recipe import get_recipe, paper_names
-from fer_lib.texts import signed, spreadsheet_cell
+from fer_lib.texts import formatted, signed, spreadsheet_cell
 
 DASH = "–"
 Row = Mapping[str, Any]
@@ -32,7 +32,7 @@ class Column:
         form: what a cell says: keys of the table in braces with the format of each, as in
             ``{accuracy:.2f}[ ± {sd:.2f}]``. A part in brackets is left out where one of its numbers is missing, all of
             it where another is. Besides Python's formats there are those of :data:`WORDS`, and ``M`` at the end of
-            one for millions. Or what gives the form of a row.
+            one to count in millions. Or what gives the form of a row.
         empty: what stands where it is left out.
     """
 
@@ -100,7 +100,9 @@ class _Words(Formatter):
     def format_field(self, value: Any, form: str) -> str:
         if form in WORDS:
             return WORDS[form](value)
-        return f"{value / 1e6:{form[:-1]}} M" if form.endswith("M") else format(value, form)
+        if form.endswith("M"):
+            return formatted(value / 1e6, form[:-1])
+        return formatted(value, form) if form else str(value)
 
 
 _FORMATTER = _Words()
@@ -122,7 +124,7 @@ def _cell(column: Column, row: Row) -> str:
 def _parts(form: str) -> list[tuple[str, list[str], bool]]:
     """The parts of a form, the keys of each, and whether it may be left out."""
     found = []
-    for number, part in enumerate(re.split(r"\[(.*?)\]", form)):
+    for at, part in enumerate(re.split(r"\[(.*?)\]", form)):
         keys = [key for _, key, _, _ in Formatter().parse(part) if key]
-        found.append((part, keys, number % 2 == 1))
+        found.append((part, keys, at % 2 == 1))
     return found

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
+from fer_lib.data.catalog import dataset_title
 from fer_lib.recipe import get_recipe
 from fer_lib.study.columns import DASH, Column, readable, table_of
 from fer_lib.study.results import Study
@@ -51,10 +52,10 @@ def cost_table(study: Study) -> pd.DataFrame:
 
 
 SHOWN = (
-    Column("recipe", "{recipe}"),
-    Column("system", "{system}"),
-    Column("parameters", "{parameters:.2fM}", DASH),
-    Column("MACs", "{macs:,.0fM}", DASH),
+    Column("net", "{system}"),
+    Column("data", lambda row: dataset_title(get_recipe(row["recipe"]).dataset)),
+    Column("parameters, million", "{parameters:.2fM}", DASH),
+    Column("MACs, million", "{macs:,.0fM}", DASH),
     Column("epochs", "{epochs} of {recipe_epochs}"),
     Column("runs", "{runs}"),
     Column("minutes a run", "{minutes:.1f}", DASH),

@@ -24,6 +24,7 @@ from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.study.columns import Column, table_of
 from fer_lib.study.exploration import count_table
 from fer_lib.study.results import Study, once
+from fer_lib.texts import formatted
 
 CONTRADICTED = "contradicted by its own table"
 IMPOSSIBLE = "impossible on that test set"
@@ -96,7 +97,7 @@ def _against_its_table(claim: Claim) -> Finding | None:
     for ours, base in product(_rows(claim, claim.recipe), _rows(claim, claim.baseline)):
         difference = ours.exact - base.exact
         for table in sorted(ours.tables & base.tables):
-            found.append(f"{table} has {ours.percent} - {base.percent} = {difference}")
+            found.append(f"{table} has {ours.exact} \N{MINUS SIGN} {base.exact} = {formatted(difference, '')}")
             differences.append(difference)
     if not found or any(
         difference.quantize(printed, way) == printed for difference in differences for way in (ROUNDED, CUT)
@@ -217,12 +218,12 @@ def _on_its_pictures(claim: Claim) -> Finding | None:
     p = {share: mcnemar_p(gain, round(share * size)) for share in DISAGREEMENT}
     if min(p.values()) < LEVEL:
         return None
-    told = " and ".join(f"p = {value:.2f} if they disagree on {100 * share:.0f} %" for share, value in p.items())
+    told = ", ".join(f"p = {value:.2f} if they disagree on {100 * share:.0f} % of them" for share, value in p.items())
     few = abs(gain)  # p grows with the pictures they disagree on
     while mcnemar_p(gain, few) < LEVEL:
         few += 2
-    least = f"below {LEVEL} on fewer than {few} pictures alone" if few > abs(gain) else "above it however few they are"
-    sentence = f"{gain} of {size} pictures between two nets (McNemar, exact): {told} of them, {least}"
+    least = f"only on fewer than {few} pictures" if few > abs(gain) else "on no number of pictures"
+    sentence = f"{gain} of {size} pictures between two nets (McNemar, exact): {told}; p < {LEVEL} {least}"
     return Finding(UNDECIDABLE, sentence, claim.place)
 
 
@@ -289,7 +290,8 @@ def _of_claims() -> Iterator[Row]:
     found: dict[tuple[str, str, str, str, str], list[str]] = {}
     for claim in list_claims():
         if finding := paper_finding(claim):
-            printed = f"{claim.system.removesuffix(', at 224 px')}: {claim.percent:f}"
+            value = f"{formatted(claim.exact, '+f')} points" if claim.kind == "gain" else f"{claim.exact:f} %"
+            printed = f"{claim.system.removesuffix(', at 224 px')}: {value}"
             row = (claim.paper, finding.place, printed, finding.word, finding.sentence)
             found.setdefault(row, []).append(claim.id)
     for row, claims in found.items():
@@ -304,8 +306,9 @@ def _of_baselines() -> Iterator[Row]:
         ours = max(_rows(claim, claim.recipe), key=_value, default=None)
         best = max(_rows(claim, claim.baseline), key=_value, default=None)
         if ours and best and best.number > ours.number:
-            sentence = f"{best.place}, has {best.exact} without it: {ours.exact - best.exact:+} in place of a gain"
-            printed = f"{claim.system}: {ours.exact}, {claim.exact:+} over {ours.exact - claim.exact}"
+            difference = formatted(ours.exact - best.exact, "+")
+            sentence = f"{best.place}, has {best.exact} without it: {difference} in place of a gain"
+            printed = f"{claim.system}: {ours.exact} %, {claim.exact:+} over {ours.exact - claim.exact} %"
             yield claim.paper, f"{ours.place}, against {best.place}", printed, CONTRADICTED, sentence, claim.id
 
 
@@ -331,7 +334,7 @@ def _of_tables() -> Iterator[Row]:
         ]
         fits = all(is_possible(value, stated) for value in printed)
         sentence = (
-            f"of them are possible, rounded or cut, {', '.join(counts)}; the smallest test set that allows all has "
+            f"possible, rounded or cut: {', '.join(counts)}; the smallest test set that allows all has "
             f"{smallest_test_set(printed):,} pictures ({smallest_test_set(printed, [ROUNDED]):,} if rounded)"
         )
         place = ", ".join(sorted(frozenset().union(*(claim.tables for claim in claims))))

@@ -8,6 +8,7 @@ import pandas as pd
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.data.catalog import MissingData
+from fer_lib.recipe import paper_names
 from fer_lib.study.films import check_films
 
 
@@ -36,15 +37,19 @@ def count_table(datasets: Sequence[FaceDataset]) -> pd.DataFrame:
             here = _counts(claim, by_name[claim.dataset]) if claim.dataset in by_name else None
             rows.append(
                 {
-                    "paper": claim.paper,
+                    "paper": paper_names().get(claim.paper, claim.paper),
                     "data": claim.system,
                     "place": claim.place,
-                    "printed": ", ".join(map(str, claim.values)),
-                    "here": "–" if here is None else ", ".join(map(str, here)),
+                    "printed": _listed(claim.values),
+                    "here": "–" if here is None else _listed(here),
                     "agree": "–" if here is None else "yes" if here == claim.values else "no",
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _listed(counts: Sequence[int]) -> str:
+    return " / ".join(f"{count:,}" for count in counts)
 
 
 def _counts(claim: Claim, dataset: FaceDataset) -> tuple[int, ...]:

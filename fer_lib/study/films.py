@@ -9,6 +9,7 @@ import pandas as pd
 from fer_lib.clusters import ByPerson, by_person
 from fer_lib.data import PROTOCOLS, FaceDataset, is_drawn, run_parts
 from fer_lib.data.facts import load_facts
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.errors import UserError
 from fer_lib.recipe import get_recipe
 from fer_lib.study.groups import Group
@@ -109,8 +110,8 @@ def ckplus_protocol_table(dataset: FaceDataset) -> pd.DataFrame:
         dataset: CK+, with subjects and sequences.
 
     Returns:
-        One row per protocol: folds, draws, test pictures of a draw over all folds, and the shares of them (percent,
-        over the draws) of whose sequence, and of whose subject, training has another picture.
+        One row per protocol: split (in words), drawn, folds, draws, test pictures of a draw over all folds, and the
+        shares of them (percent, over the draws) of whose sequence, and of whose subject, training has another picture.
     """
     rows = []
     for protocol, folds in PROTOCOLS.items():
@@ -120,7 +121,8 @@ def ckplus_protocol_table(dataset: FaceDataset) -> pd.DataFrame:
         found = [tested(dataset, protocol, seed) for seed in range(draws)]
         rows.append(
             {
-                "protocol": protocol,
+                "split": PROTOCOL_WORDS[kind_of(protocol)],
+                "drawn": "by the seed" if is_drawn(protocol) else "once",
                 "folds": folds,
                 "draws": draws,
                 "test pictures": len(found[0].pictures),

@@ -296,6 +296,13 @@ def readable_gains(table: pd.DataFrame) -> pd.DataFrame:
     return readable(table[table["reading"] != "not run"], SHOWN)
 
 
+def brief_gains(table: pd.DataFrame) -> pd.DataFrame | None:
+    """The same without what a family has in common, each family below its baseline; None where nothing has run."""
+    shown = readable_gains(table)
+    known = (shown["gain, points"] != "").any()
+    return shown.drop(columns=["over", "data", "parameters", "precision"]) if known else None
+
+
 def family_sentences(table: pd.DataFrame) -> str:
     """What a reader must know beside a gain table: the spread of a seed, what the design could see, what is missing.
 

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.data import FaceDataset
 from fer_lib.explain import heat_maps
+from fer_lib.recipe import called
 from fer_lib.runs import RunRecord
 from fer_lib.study.groups import longest_runs
 from fer_lib.study.heat_scores import load_if_here, predict, show
-from fer_lib.study.heat_verdict import called
 from fer_lib.study.weights import has_net, load_trained
 
 

@@ -235,7 +235,7 @@ def recorded_scores(
             datasets[name] = load_if_here(name, say)
         table = scores(record, datasets[name], pictures=pictures, road_pictures=road_pictures, say=say)
         if table is not None:
-            found[record.id] = table
+            found[record.recipe] = table
     return found
 
 

@@ -28,27 +28,16 @@ from scipy import stats
 
 from fer_lib.models import create_model
 from fer_lib.models.base import Classifier
-from fer_lib.recipe import list_recipes, paper_names
+from fer_lib.recipe import called
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, picture_variance
 from fer_lib.study.heat_scores import MEASURES
+from fer_lib.texts import formatted, signed
 
 MIN_SEEDS = 3
 LEARNED = 2.0
 SANE = 0.5
 METHOD = "Grad-CAM"
-NETS = {
-    "resnet18": "ResNet18",
-    "resnet18_cbam_ends": "ResNet18 + CBAM at both ends",
-    "resnet18_coord_simam": "ResNet18 + coordinate attention + SimAM",
-}
-"""The nets that are compared, in words."""
-
-
-def called(name: str) -> str:
-    """A net, a paper or a recipe in words; any other name as it is."""
-    recipe = list_recipes().get(name)
-    return recipe.title if recipe else (NETS | paper_names()).get(name, name)
 
 
 @dataclass(frozen=True)
@@ -125,12 +114,12 @@ def comparison_table(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
     for name, found in comparisons.items():
         interval = "–"
         if found.low is not None and found.high is not None:
-            interval = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
+            interval = f"{signed(100 * found.low)} to {signed(100 * found.high)}"
         rows[called(name)] = {
             "pairs of seeds": found.seeds,
             "heat in the region without it, %": f"{100 * found.without:.1f}" if found.seeds else "–",
             "with it, %": f"{100 * found.with_:.1f}" if found.seeds else "–",
-            "gain of each seed, points": ", ".join(f"{100 * gain:+.1f}" for gain in found.gains),
+            "gain of each seed, points": ", ".join(signed(100 * gain) for gain in found.gains),
             "95 % interval": interval,
             "verdict": found.verdict,
         }
@@ -156,10 +145,11 @@ def _with_interval(values: np.ndarray) -> str:
         return "–"
     mean = values.mean()
     if np.ptp(values) == 0:
-        return f"{mean:.2f}"
+        return formatted(mean, ".2f")
     found = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=2000, rng=np.random.default_rng(0))
     low, high = found.confidence_interval
-    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+    mean, low, high = (formatted(value, ".2f") for value in (mean, low, high))
+    return f"{mean} ({low} to {high})"
 
 
 def right_and_wrong(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -179,9 +169,9 @@ def road_table(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What can be measured where nobody knows the region: correlation with randomised weights, and ROAD.
 
     Args:
-        runs: :func:`fer_lib.study.heat_scores.scores` by run.
+        runs: :func:`fer_lib.study.heat_scores.scores` by recipe.
     """
-    return pd.concat({name: measure_table([table])[["correlation", "road"]] for name, table in runs.items()})
+    return pd.concat({called(name): measure_table([table])[["correlation", "road"]] for name, table in runs.items()})
 
 
 def accuracy_table(records: Mapping[str, Mapping[int, RunRecord]]) -> pd.DataFrame:

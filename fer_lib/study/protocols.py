@@ -226,8 +226,11 @@ def readable_reach(table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=["paper", "printed, %", "split"])
     cells = table["reached"].astype(str) + " of " + table["seeds"].astype(str)
     shown = table.assign(
-        **{"net": table["printed_system"], "printed, %": table["printed"].round(2), "split": table["split"].map(WORDS)},
+        paper=table["paper"].map(paper_names()),
+        net=table["printed_system"],
+        split=table["split"].map(WORDS),
         cell=cells,
+        **{"printed, %": table["printed"].round(2)},
     )
     wide = shown.pivot(index=["paper", "net", "printed, %", "split"], columns="system", values="cell")
     order = list(dict.fromkeys(zip(shown["paper"], shown["net"], shown["printed, %"], shown["split"], strict=True)))

@@ -157,7 +157,7 @@ def epoch_counts(recipe: str, dataset: FaceDataset) -> dict[str, dict[str, int]]
         dataset: where the pictures come from; a class that the recipe balances and that has none is left out.
 
     Returns:
-        ``{"published" or the recipe's name: {class: pictures}}``, as :func:`fer_lib.plots.class_counts` takes it.
+        ``{"published" or the recipe's title: {class: pictures}}``, as :func:`fer_lib.plots.class_counts` takes it.
     """
     wanted = get_recipe(recipe)
     parted = len(dataset.indices("train")) and len(dataset.indices("test"))
@@ -169,7 +169,7 @@ def epoch_counts(recipe: str, dataset: FaceDataset) -> dict[str, dict[str, int]]
     shown = dict(enumerate(published)) | class_counts(balance, dataset.classes, labels)
     return {
         "published": dict(zip(dataset.classes, published, strict=True)),
-        recipe: {name: shown[label] for label, name in enumerate(dataset.classes)},
+        wanted.title: {name: shown[label] for label, name in enumerate(dataset.classes)},
     }
 
 

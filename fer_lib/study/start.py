@@ -55,7 +55,8 @@ def start_table(study: Study, paper: str = "narrow") -> pd.DataFrame:
 def readable_start(table: pd.DataFrame) -> pd.DataFrame:
     """A start table for a reader, as :func:`fer_lib.study.gains.readable_gains`."""
     columns = (SHOWN[0], Column("branch at the start", "{branch_size:.2f}"), *SHOWN[1:])
-    return readable(table[table["reading"] != "not run"], columns)
+    shown = readable(table[table["reading"] != "not run"], columns)
+    return shown.drop(columns=["over", "data", "parameters", "precision", "Brier score × 100"])
 
 
 def branch_size(model: str, options: str = "{}") -> float:

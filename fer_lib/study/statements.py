@@ -22,6 +22,8 @@ import pandas as pd
 import torch
 
 from fer_lib.claims import Claim, list_claims
+from fer_lib.data.catalog import dataset_title
+from fer_lib.recipe import called, get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.columns import Column, table_of
 from fer_lib.study.evidence import CONTRADICTED, Finding
@@ -45,7 +47,7 @@ def statement_finding(claim: Claim, study: Study) -> Finding:
         study: the study's results.
     """
     if claim.check is None:
-        return Finding("not testable", "nothing of the study can show it", claim.place)
+        return Finding("not testable", "no measurement of the study can show it", claim.place)
     if claim.check in WITHOUT_RUNS:
         return Finding(*WITHOUT_RUNS[claim.check](claim, study), claim.place)
     names = [name for name in (claim.recipe, claim.baseline) if name]
@@ -54,7 +56,9 @@ def statement_finding(claim: Claim, study: Study) -> Finding:
         group = study.full(name)
         seeds = len(group.seeds) if group else 0
         if group is None or seeds < MIN_SEEDS:
-            return Finding("not run", f"{seeds} of {MIN_SEEDS} full-length seeds of {name}", claim.place)
+            data = dataset_title(get_recipe(name).dataset)
+            told = f"{seeds} of {MIN_SEEDS} full-length trainings: {called(name)} on {data}"
+            return Finding("not run", told, claim.place)
         runs.append(group.records)
     word, sentence = WITH_RUNS[claim.check](claim, *runs)
     if not all(is_confirmatory(record) for record in chain(*runs)):
@@ -78,13 +82,17 @@ def _fewer(claim: Claim, study: Study, what: str) -> tuple[str, str]:
         held = [ours < other for other in others]
     word = "holds" if all(held) else "holds in part" if any(held) else "contradicted"
     against = [
-        f"{_millions(n)} of {name} ({ours / n:.4g} times)" for name, n in zip(claim.models[1:], others, strict=True)
+        f"{name} {_millions(n)} (ratio {ours / n:.4g})"
+        for name, n in zip(map(called, claim.models[1:]), others, strict=True)
     ]
-    return word, f"{claim.models[0]} has {_millions(ours)}, against {', '.join(against)}"
+    return word, f"{called(claim.models[0])} has {_millions(ours)} {UNITS[what]}, {', '.join(against)}"
+
+
+UNITS = {"parameters": "parameters", "macs": "multiply-accumulates"}
 
 
 def _millions(count: int) -> str:
-    return f"{count / 1e6:,.2f} M" if count >= 1e6 else f"{count:,}"
+    return f"{count / 1e6:,.2f} million" if count >= 1e6 else f"{count:,}"
 
 
 def _optimiser_memory(claim: Claim, study: Study) -> tuple[str, str]:
@@ -98,7 +106,7 @@ def _optimiser_memory(claim: Claim, study: Study) -> tuple[str, str]:
         name: study.kept(f"numbers a weight of {name}", partial(_numbers, options)) for name, options in named.items()
     }
     word = "holds" if kept["Adam"] < kept["SGD"] else "contradicted"
-    return word, "numbers kept for each weight: " + ", ".join(f"{n} {k}" for k, n in kept.items())
+    return word, "numbers kept for each weight: " + ", ".join(f"{k} {n}" for k, n in kept.items())
 
 
 def _numbers(options: dict[str, Any]) -> int:
@@ -144,9 +152,9 @@ def _converges_faster(claim: Claim, ours: Sequence[RunRecord], base: Sequence[Ru
     held = [x < y for x in first[0] for y in first[1]]
     lost = [x > y for x in first[0] for y in first[1]]
     word = "holds" if all(held) else "contradicted" if all(lost) else "undecided"
-    names = (claim.recipe, claim.baseline)
+    names = [called(name or "") for name in (claim.recipe, claim.baseline)]
     told = [f"{name} after {', '.join(map(str, sorted(n)))} epochs" for name, n in zip(names, first, strict=True)]
-    return word, f"{100 * goal:.1f} % are reached by {', by '.join(told)}"
+    return word, f"{100 * goal:.1f} % accuracy is reached by {', by '.join(told)}"
 
 
 def _rare_class_gains(claim: Claim, ours: Sequence[RunRecord], base: Sequence[RunRecord]) -> tuple[str, str]:
@@ -174,7 +182,7 @@ def _settles(claim: Claim, runs: Sequence[RunRecord]) -> tuple[str, str]:
     told = ", ".join(f"{100 * value:.2f}" for value in spread)
     return _verdict(
         value <= STABLE for value in spread
-    ), f"after epoch {claim.values[0]} it strays {told} points from its mean"
+    ), f"after epoch {claim.values[0]} the accuracy is up to {told} points from its mean"
 
 
 WITHOUT_RUNS: dict[str, Callable[[Claim, Study], tuple[str, str]]] = {
@@ -184,7 +192,7 @@ WITHOUT_RUNS: dict[str, Callable[[Claim, Study], tuple[str, str]]] = {
     "best_of_its_table": _best_of_its_table,
     "heat": lambda claim, study: (
         "not testable",
-        "a run's record holds no heat maps; notebook 07 asks it of drawn faces",
+        "a run's record holds no heat maps; notebook 07 tests it on drawn faces",
     ),
 }
 WITH_RUNS: dict[str, Callable[..., tuple[str, str]]] = {

@@ -3,15 +3,18 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.errors import UserError, unknown
 from fer_lib.paths import ROOT, own_papers, results_dir, write_atomically
 from fer_lib.progress import track
-from fer_lib.recipe import get_recipe, list_recipes, load_papers
+from fer_lib.recipe import called, get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
 from fer_lib.study import audits, ensemble, evidence, statements
@@ -256,8 +259,29 @@ def contradiction_table(paper: str) -> pd.DataFrame:
 def recipe_table(name: str) -> pd.DataFrame:
     """Every value of a recipe beside the place it comes from."""
     recipe = get_recipe(name)
-    rows = [(key, str(value), recipe.sources.get(key, "")) for key, value in recipe.training().items() if key != "name"]
+    words = {"dataset": dataset_title, "protocol": lambda name: PROTOCOL_WORDS[kind_of(name)], "model": called}
+    rows = [
+        (key.replace("_", " "), words.get(key, setting_words)(value), recipe.sources.get(key, ""))
+        for key, value in recipe.training().items()
+        if key != "name"
+    ]
     return pd.DataFrame(rows, columns=["hyper-parameter", "value", "source"])
+
+
+def setting_words(value: Any) -> str:
+    """A value of a recipe in words: ``adam, lr 0.001, weight decay 0.0005``."""
+    if isinstance(value, dict):
+        parts = [f"{key.replace('_', ' ')} {_inner(inner)}" for key, inner in value.items() if key != "name"]
+        return ", ".join([*(value[key] for key in ("name",) if key in value), *parts]) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting_words, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value).replace("-", "\N{MINUS SIGN}") if isinstance(value, int | float) else str(value)
+
+
+def _inner(value: Any) -> str:
+    return f"({setting_words(value)})" if isinstance(value, dict | list | tuple) else setting_words(value)
 
 
 def rule_table(record: RunRecord) -> pd.DataFrame:

@@ -7,11 +7,14 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+import pandas as pd
 import pytest
 
 from fer_lib.paths import ROOT, results_dir
-from fer_lib.report import pages
+from fer_lib.report import pages, run_pages
 from fer_lib.report.notebooks import NOTEBOOKS, git_blob, list_notebooks, runs_digest
+from fer_lib.runs import read_record
+from fer_lib.study.results import Study
 
 EXECUTED = results_dir() / "executed"
 REPORTS = results_dir() / "reports"
@@ -150,13 +153,50 @@ def test_an_unchanged_page_keeps_its_time_and_a_page_of_no_run_goes(site):
     assert not (site.folder / "runs/b.html").exists()
 
 
+def test_a_further_run_writes_its_own_page_and_leaves_those_of_the_others(tmp_path, monkeypatch):
+    names = ("narrow-eca-", "narrow-se-", "narrow-simam-")
+    records = [read_record(next((results_dir() / "runs").glob(f"{name}*"))) for name in names]
+    nothing = pd.DataFrame({"claim": [], "runs": []}, dtype=str)
+    monkeypatch.setattr(run_pages, "claim_table", lambda study: nothing)  # the real one takes seconds
+    times = []
+    for count in (2, 3):
+        study = Study(records[:count])
+        site = pages.Site(tmp_path, study)
+        for name, runs in run_pages.trainings(study).items():
+            site.page("run", name, **run_pages.training_context(runs, study))
+        times.append({path.name: path.stat().st_mtime_ns for path in site.pages})
+    assert len(times[1]) == 3
+    assert times[0].items() < times[1].items()
+
+
+def test_numbers_stand_to_the_right_where_their_column_has_nothing_else():
+    def table(*rows):
+        cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+        return pages._table(f"<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody>{cells}</tbody></table>")
+
+    text = table(("300", "-1.5"), ("cosine", "61.2 ± 0.4, n = 3"), ("", "0.1 (−0.2 to +0.4)"))
+    assert '<th scope="col">a</th><th scope="col" class="num">b</th>' in text
+    assert '<td>300</td><td class="num">\N{MINUS SIGN}1.5</td>' in text
+    assert '<td class="num">61.2 ± 0.4, n = 3</td>' in text
+    assert f'<td class="long" data-title="a">{"word " * 20}</td>' in table(("word " * 20, "1"))
+
+
+def test_the_name_of_the_rows_stands_in_the_one_row_of_headings():
+    text = pages._table(
+        "<table><thead><tr><th></th><th>a</th></tr><tr><th>class</th><th></th></tr></thead>"
+        "<tbody><tr><th>x</th><td>1</td></tr></tbody></table>"
+    )
+    assert text.count("<tr>") == 2
+    assert '<th scope="col">class</th><th scope="col" class="num">a</th>' in text
+
+
 def test_tables_of_notebooks_lose_row_numbers_and_keep_names():
     numbered = pages._table(
         "<table><thead><tr><th></th><th>a</th></tr></thead><tbody><tr><th>0</th><td>1.5</td></tr></tbody></table>"
     )
     assert "<th>0</th>" not in numbered
     assert '<td class="num">1.5</td>' in numbered
-    assert '<th scope="col">a</th>' in numbered
+    assert '<th scope="col" class="num">a</th>' in numbered
     named = pages._table(
         "<table><thead><tr><th></th><th>a</th></tr></thead><tbody><tr><th>x</th><td>b</td></tr></tbody></table>"
     )

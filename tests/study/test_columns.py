@@ -24,11 +24,11 @@ def test_what_is_missing_is_no_number_and_never_none():
     ("form", "cells"),
     [
         ("{net}", ["A, small", "B"]),
-        ("{gain:+.2f}", ["-0.04", "–"]),
+        ("{gain:+.2f}", ["−0.04", "–"]),
         ("{gain:signed}", ["0.0", "–"]),  # what rounds to zero has no sign
         ("{seeds} seeds[, sd {sd:.1f}]", ["3 seeds, sd 1.2", "0 seeds"]),
-        ("{gain:.1f}[ ± {sd:.1f}]", ["-0.0 ± 1.2", "–"]),
-        ("{weights:.2fM}", ["1.23 M", "–"]),
+        ("{gain:.1f}[ ± {sd:.1f}]", ["0.0 ± 1.2", "–"]),
+        ("{weights:.2fM}", ["1.23", "–"]),
         ("{data:data}", ["FER2013", "own pictures"]),
         ("{net:system}", ["A", "B"]),
         (lambda row: "{net}" if row["seeds"] else "no run", ["A, small", "no run"]),

@@ -67,7 +67,7 @@ def test_what_no_run_is_needed_for(name, word):
 
 def test_sizes_are_the_nets_own():
     sentence = statement_finding(statement("gu/statements/resnet50_is_smaller"), Study()).sentence
-    assert "23.51 M, against 21.28 M" in sentence  # of one input channel and seven classes
+    assert "23.51 million parameters, ResNet34 21.28 million" in sentence  # of one input channel and seven classes
     smaller = dataclasses.replace(statement("gu/statements/resnet50_is_smaller"), models=("resnet18", "resnet34"))
     assert statement_finding(smaller, Study()).word == "holds"
     half = dataclasses.replace(statement("gu/statements/densenet_is_smaller"), values=(70,))
