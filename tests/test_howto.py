@@ -1,4 +1,4 @@
-"""The how-tos: what a reader would type and run, typed and run."""
+"""The how-tos and the README's Python: what a reader would type and run, typed and run."""
 
 import os
 import re
@@ -16,6 +16,10 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 
 
+def page_of(name):
+    return ROOT / "README.md" if name == "README" else HOWTO / f"{name}.md"
+
+
 @pytest.fixture
 def follow(tmp_path):
     """Run the blocks of a page in their order, in a folder of their own; gives what was printed."""
@@ -26,7 +30,7 @@ def follow(tmp_path):
 
     def follow(page, **environment):
         script, program = ["set -euo pipefail"], ""
-        for kind, text in [*FENCE.findall((HOWTO / f"{page}.md").read_text()), ("end", "")]:
+        for kind, text in [*FENCE.findall(page_of(page).read_text()), ("end", "")]:
             if name := NAMED.match(text):
                 (tmp_path / name[1]).parent.mkdir(exist_ok=True)
                 (tmp_path / name[1]).write_text(text)
@@ -56,12 +60,17 @@ def follow(tmp_path):
 def test_every_page_is_followed_and_linked():
     pages = {path.stem for path in HOWTO.glob("*.md")}
     followed = {*re.findall(r'follow\("(\w+)"', Path(__file__).read_text()), "colab_kaggle"}
-    assert pages == followed
+    assert pages == followed - {"README"}
     linked = set(re.findall(r"\(docs/howto/(\w+)\.md\)", (ROOT / "README.md").read_text()))
     assert linked == pages
     for page in pages:
         for link in re.findall(r"\]\((\w+)\.md\)", (HOWTO / f"{page}.md").read_text()):
             assert link in pages
+
+
+@pytest.mark.heavy
+def test_the_readme(follow):
+    follow("README", FER_RESULTS="")
 
 
 @pytest.mark.heavy
