@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import safetensors
 import safetensors.torch
 import torch
 from msgspec import Meta, Struct
@@ -23,22 +22,20 @@ from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
 from fer_lib.data.catalog import dataset_terms
 from fer_lib.data.facts import load_facts
-from fer_lib.data.foreign import beginning_of, what_it_is
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.models.base import Classifier
-from fer_lib.paths import shipped, study_results, write_atomically
+from fer_lib.models.weights import find_weights, load_weights, read_header, weight_files, weights_dir
+from fer_lib.paths import write_atomically
 from fer_lib.recipe import Recorded
 from fer_lib.runs import Counts, RunRecord
 from fer_lib.schema import Digest, Name, Part, Share, Text, check
 
 MAX_BYTES = 16_000_000
 PARTS = {"val": "validation", "test": "test"}  # how people call them
-NO_CHECKPOINT = "no weight file in results/checkpoints; make one from a trained run with: fer checkpoint RUN"
-_CHECKSUM = re.compile(r"^sha256: ([0-9a-f]{64})$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
     """A weight file whose checksum was found right.
 
@@ -57,6 +54,9 @@ class Checkpoint:
     run: str
     data: dict[str, Any]
     accuracy: dict[str, dict[str, float]]
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({self.name!r}, run {self.run!r})"
 
     @property
     def name(self) -> str:
@@ -96,25 +96,13 @@ class _Content(Part, frozen=True):
     accuracy: dict[str, dict[str, Share]]
 
 
-def checkpoints_dir() -> Path:
-    """Where weight files are written."""
-    return study_results() / "checkpoints"
-
-
-def _weight_files(folder: Path | None) -> dict[str, Path]:
-    """Weight files by name: of a folder; else of :func:`checkpoints_dir`, before those that the library brings."""
-    folders = [folder] if folder else [shipped("results/checkpoints"), checkpoints_dir()]
-    found = {path.stem: path for place in folders for path in place.glob("*.safetensors")}
-    return dict(sorted(found.items()))
-
-
 def list_checkpoints(folder: Path | None = None) -> list[str]:
     """Names of the weight files, sorted.
 
     Args:
-        folder: None for :func:`checkpoints_dir` and for those that the library brings.
+        folder: see :func:`fer_lib.models.weights.weight_files`.
     """
-    return list(_weight_files(folder))
+    return list(weight_files(folder))
 
 
 def best_checkpoint(folder: Path | None = None) -> Checkpoint | None:
@@ -152,29 +140,10 @@ def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
     Raises:
         UserError: no such file, no card, another checksum than the card's, or a file of another origin.
     """
-    if name not in (files := _weight_files(folder)):
-        raise unknown("weight file", name, files) if files else UserError(f"{name}: {NO_CHECKPOINT}")
-    path, card = files[name], files[name].with_name(f"{name}.md")
-    stated = _CHECKSUM.search(card.read_text(encoding="utf-8", errors="replace")) if card.exists() else None
-    if not stated:
-        raise UserError(f"{card}: missing or without a line 'sha256: ...'; the weights are not used without it")
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != stated[1]:
-        foreign = what_it_is(beginning_of(path))
-        raise UserError(f"{path}: {foreign or f'its SHA-256 is not the one in {card.name}; fetch both files again'}")
-    content = _read_header(path)
-    return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            content = json.loads((file.metadata() or {})["checkpoint"])
-    except (OSError, safetensors.SafetensorError, KeyError, ValueError, RecursionError):
-        raise UserError(f"{path}: no weight file of `fer checkpoint`") from None
+    path = find_weights(name, folder)
+    content = read_header(path)
     check(_Content, content, str(path))
-    return content
+    return Checkpoint(path, **(content | {"classes": tuple(content["classes"])}))
 
 
 def load_net(checkpoint: Checkpoint) -> Classifier:
@@ -196,16 +165,7 @@ def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str])
     model = create_model(recipe["model"], num_classes=len(classes), **recipe.get("model_options", {}))
     if not isinstance(model, Classifier):
         raise UserError(f"{path}: {recipe['model']} is fitted and has no weights")
-    try:
-        state = safetensors.torch.load_file(path)
-        if broken := [name for name, value in state.items() if not value.isfinite().all()]:
-            raise UserError(f"{path}: {broken[0]} has weights that are NaN or infinite; such a net names nothing")
-        model.load_state_dict(state)  # copies into float32 parameters
-    except (RuntimeError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path}: does not fit {recipe['model']} ({str(error).splitlines()[0]})") from None
-    bad = [key for key, value in model.state_dict().items() if not value.isfinite().all()]
-    if bad:
-        raise UserError(f"{path}: not all numbers of {bad[0]} are finite; the file is damaged, or its training failed")
+    load_weights(model, path, recipe["model"])
     return model.eval()
 
 
@@ -215,7 +175,7 @@ def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | 
     Args:
         record: a run whose folder holds ``weights.safetensors``.
         name: letters, digits, ``.``, ``_`` and ``-``; None for the recipe's name.
-        folder: None for :func:`checkpoints_dir`; made if need be.
+        folder: None for :func:`fer_lib.models.weights.weights_dir`; made if need be.
 
     Raises:
         UserError: no weights, an unfit name, a name that the weights of another run bear, or more than 16 MB; nothing
@@ -227,9 +187,9 @@ def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | 
     source = record.path / "weights.safetensors"
     if not source.exists():
         raise UserError(f"{source}: missing; records are shared without weights, `fer train` makes them")
-    folder = folder or checkpoints_dir()
+    folder = folder or weights_dir()
     path = folder / f"{name}.safetensors"
-    if path.exists() and (run := _read_header(path)["run"]) != record.id:
+    if path.exists() and (run := read_header(path)["run"]) != record.id:
         raise UserError(f"{path}: holds the weights of {run}; choose another --name, or remove it and its card first")
     content = {
         "recipe": record.spec["recipe"],

@@ -8,6 +8,7 @@ whether it depends on what the net has learned (randomised weights).
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,17 +72,21 @@ def heat_maps(
     targets: Sequence[int] | np.ndarray,
     method: str = "Grad-CAM",
     batch_size: int = 64,
+    layer: nn.Module | None = None,
 ) -> np.ndarray:
     """Explain a net's scores by its last map.
 
     The net is left as it was: mode, gradients and what requires them.
 
     Args:
-        model: a net, also within DataParallel or compiled; dropout and batch normalisation act as in evaluation.
+        model: any net of pictures to scores, also within DataParallel or compiled; dropout and batch normalisation act
+            as in evaluation.
         inputs: normalised pictures, float [N, C, H, W], of any precision, as the net's weights may be.
         targets: the class to explain of every picture, [N]. Eigen-CAM knows no class.
         method: one of :data:`METHODS`.
         batch_size: pictures in one pass.
+        layer: the submodule whose map explains, such as ``model.layer3``; None for the last that puts out one of more
+            than one place, pooling aside.
 
     Returns:
         float32 [N, H, W], each map from 0 to 1, bilinearly enlarged from the net's last map. A map without any
@@ -93,19 +98,28 @@ def heat_maps(
     if method not in METHODS:
         raise unknown("heat map", method, METHODS)
     model = unwrapped(model)
-    if not isinstance(model, Classifier):
+    if not isinstance(model, nn.Module):
         raise UserError(f"model must be a net with maps: got {type(model).__name__}")
-    model.check_input(inputs)
+    if isinstance(model, Classifier):
+        model.check_input(inputs)
+        last, classes = model.last_map, model.num_classes
+    else:
+        last, classes = _last_map(model, inputs)
+    layer = last if layer is None else layer
+    if layer is None:
+        raise UserError(
+            f"model must be a net with maps: no module of {type(model).__name__} puts one out; name a layer"
+        )
     wanted = np.asarray(targets)
     if wanted.shape != (len(inputs),) or not np.issubdtype(wanted.dtype, np.integer):
         raise UserError(f"targets must be {len(inputs)} class indices: got {wanted.shape} {wanted.dtype}")
-    if len(wanted) and not (wanted.min() >= 0 and wanted.max() < model.num_classes):
-        raise UserError(f"targets must lie in 0..{model.num_classes - 1}: got {wanted.min()}..{wanted.max()}")
+    if len(wanted) and not (wanted.min() >= 0 and wanted.max() < classes):
+        raise UserError(f"targets must lie in 0..{classes - 1}: got {wanted.min()}..{wanted.max()}")
     maps = np.zeros((len(inputs), *inputs.shape[2:]), np.float32)
     if next(model.parameters()).dtype != torch.float32:  # NumPy, in which the library reckons, has no bfloat16
         model = copy.deepcopy(model).float()
     with torch.inference_mode(False), torch.enable_grad(), _undisturbed(model):
-        cam = METHODS[method](model, [model.last_map])
+        cam = METHODS[method](model, [layer])
         try:
             for start in range(0, len(inputs), batch_size):
                 batch = slice(start, start + batch_size)
@@ -116,6 +130,34 @@ def heat_maps(
             # Not as a context: the library's own would swallow an IndexError.
             cam.activations_and_grads.release()
     return maps
+
+
+def _last_map(model: nn.Module, inputs: Tensor) -> tuple[nn.Module | None, int]:
+    """The last module of a net that puts out a map of more than one place, once a picture, and the number of classes.
+
+    What pools is passed over: it may enlarge a map to the size that a head asks for.
+    """
+    order: list[nn.Module] = []
+
+    def note(module: nn.Module, given: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] * output.shape[3] > 1:
+            order.append(module)
+
+    hooks = [module.register_forward_hook(note) for module in model.modules() if not _pools(module)]
+    try:
+        with torch.no_grad(), kept_modes(model):
+            scores = model.eval()(inputs[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not isinstance(scores, Tensor) or scores.dim() != 2:
+        raise UserError(f"model must give scores [N, classes] of pictures: got {type(scores).__name__}")
+    once = [module for module in order if order.count(module) == 1]
+    return (once[-1] if once else None), scores.shape[1]
+
+
+def _pools(module: nn.Module) -> bool:
+    return type(module).__module__ == nn.AdaptiveAvgPool2d.__module__
 
 
 @contextmanager

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_lib import parts
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, unknown
 from fer_lib.plugins import default_name, look_up, options_of, register
 from fer_lib.schema import check_named
+
+REDUCTIONS = ("mean", "sum", "none")
 
 
 class Loss(nn.Module):
@@ -57,19 +59,26 @@ class Loss(nn.Module):
 
 
 class CrossEntropy(Loss):
-    """Softmax cross-entropy, the mean over the pictures.
+    """Softmax cross-entropy.
 
     Args:
         num_classes: C.
         label_smoothing: e; the target of every class becomes (1 - e) t + e / C.
         class_weights: C factors, one a class; the mean is then a weighted one, as in torch.
+        reduction: ``"mean"`` over the pictures, ``"sum"``, or ``"none"``, float [B].
     """
 
     class_weights: Tensor | None
 
-    def __init__(self, num_classes: int, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None):
+    def __init__(
+        self,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+        reduction: str = "mean",
+    ):
         super().__init__(num_classes)
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.reduction = label_smoothing, check_reduction(reduction)
         self.register_buffer("class_weights", _class_weights(class_weights, num_classes))
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
@@ -78,7 +87,7 @@ class CrossEntropy(Loss):
         if targets.is_floating_point():
             targets = targets.to(logits.dtype)
         weights = None if self.class_weights is None else self.class_weights.to(logits.dtype)
-        return F.cross_entropy(logits, targets, weights, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(logits, targets, weights, reduction=self.reduction, label_smoothing=self.label_smoothing)
 
 
 class Focal(Loss):
@@ -88,7 +97,7 @@ class Focal(Loss):
         num_classes: C.
         alpha: factor of the whole.
         gamma: how much well-classified pictures are played down; 0 gives alpha times the cross-entropy.
-        reduction: ``"mean"`` over the pictures or ``"sum"``.
+        reduction: ``"mean"`` over the pictures, ``"sum"``, or ``"none"``, float [B].
         label_smoothing: as for :class:`CrossEntropy`.
         class_weights: C factors of the classes' terms; the mean stays over the pictures.
     """
@@ -105,7 +114,7 @@ class Focal(Loss):
         class_weights: Sequence[float] | None = None,
     ):
         super().__init__(num_classes)
-        self.alpha, self.gamma, self.reduction = alpha, gamma, reduction
+        self.alpha, self.gamma, self.reduction = alpha, gamma, check_reduction(reduction)
         self.label_smoothing = label_smoothing
         self.register_buffer("class_weights", _class_weights(class_weights, num_classes))
 
@@ -117,6 +126,8 @@ class Focal(Loss):
         terms = self._terms(soft, *_log_probabilities(logits))
         if self.class_weights is not None:
             terms = terms * self.class_weights.to(terms.dtype)
+        if self.reduction == "none":
+            return -terms.sum(1)
         total = -terms.sum()
         return total / len(logits) if self.reduction == "mean" else total
 
@@ -387,6 +398,17 @@ def register_loss(make: type[Loss], name: str | None = None) -> type[Loss]:
     register("loss", name, make, LOSSES)
     parts.LOSSES[name], LOSSES[name] = options, (make, None)
     return make
+
+
+def check_reduction(reduction: str) -> str:
+    """The name of a reduction, if it is one of torch's.
+
+    Raises:
+        UserError: it is none.
+    """
+    if reduction not in REDUCTIONS:
+        raise unknown("reduction", reduction, REDUCTIONS)
+    return reduction
 
 
 def _full(x: Tensor) -> Tensor:

@@ -125,12 +125,18 @@ class Augment(Part, frozen=True):
 # ---------------------------------------------------------------- losses
 
 
-class CrossEntropy(Part, frozen=True):
-    """Options of :class:`fer_lib.losses.CrossEntropy`."""
+class _OnClasses(Part, frozen=True):
+    """Options of every loss."""
 
     has_centers: ClassVar[bool] = False
     label_smoothing: BelowOne = 0.0
     class_weights: tuple[NotNegative, ...] | None = None
+
+
+class CrossEntropy(_OnClasses, frozen=True):
+    """Options of :class:`fer_lib.losses.CrossEntropy`."""
+
+    reduction: Literal["mean", "sum", "none"] = "mean"
 
 
 class Focal(CrossEntropy, frozen=True):
@@ -138,10 +144,9 @@ class Focal(CrossEntropy, frozen=True):
 
     alpha: Share = 0.25
     gamma: NotNegative = 2.0
-    reduction: Literal["mean", "sum"] = "mean"
 
 
-class Center(CrossEntropy, frozen=True):
+class Center(_OnClasses, frozen=True):
     """Cross-entropy plus ``weight`` times a term on the features, see :class:`fer_lib.losses.CenterTerm`."""
 
     has_centers: ClassVar[bool] = True

@@ -10,10 +10,12 @@ from PIL import Image
 from torch import nn
 
 from fer_lib.augment import test_views
-from fer_lib.checkpoints import Checkpoint, load_net
+from fer_lib.checkpoints import Checkpoint, best_checkpoint, load_net, read_checkpoint
 from fer_lib.data import FACE_SIDE
-from fer_lib.data.pictures import as_picture, grey_square
+from fer_lib.data.pictures import as_picture, square
+from fer_lib.errors import UserError
 from fer_lib.frames import Frame
+from fer_lib.models.weights import NO_WEIGHTS
 from fer_lib.training import autocast_dtype, choose_device, predict_probabilities
 
 BATCH = 256  # views shown to the net at once
@@ -64,7 +66,7 @@ class Reading:
 def cut_faces(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     """Cut faces out as the training pictures were: square, grey (ITU-R 601 luma), 48 x 48 pixels.
 
-    Resized as :func:`fer_lib.data.pictures.grey_square` does; outside the picture its rim is repeated.
+    Resized as :func:`fer_lib.data.pictures.square` does; outside the picture its rim is repeated.
 
     Args:
         picture: uint8 RGB [H, W, 3].
@@ -93,7 +95,7 @@ def face_squares(pictures: Any) -> np.ndarray:
     Args:
         pictures: one picture or a list of them, see :func:`fer_lib.data.pictures.as_picture`; or an array or tensor of
             many, grey [N, H, W] or with colours [N, H, W, C] (a tensor: [N, C, H, W]). A picture of another size is
-            resized whole, as :func:`fer_lib.data.pictures.grey_square` does.
+            resized whole, as :func:`fer_lib.data.pictures.square` does.
 
     Returns:
         uint8 [N, 48, 48].
@@ -104,7 +106,7 @@ def face_squares(pictures: Any) -> np.ndarray:
     if isinstance(pictures, np.ndarray) and pictures.dtype == np.uint8 and pictures.shape[1:] == (FACE_SIDE, FACE_SIDE):
         return np.require(pictures, requirements=["C", "W"])
     many = list(pictures) if isinstance(pictures, list | tuple) or _is_many(pictures) else [pictures]
-    squares = [grey_square(as_picture(picture, f"picture {i}"), FACE_SIDE) for i, picture in enumerate(many)]
+    squares = [square(as_picture(picture, f"picture {i}"), FACE_SIDE) for i, picture in enumerate(many)]
     return np.stack(squares) if squares else np.empty((0, FACE_SIDE, FACE_SIDE), np.uint8)
 
 
@@ -118,16 +120,21 @@ def _is_many(pictures: Any) -> bool:
 class Predictor:
     """A net of :mod:`fer_lib.checkpoints`, ready to name expressions."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
+    def __init__(self, checkpoint: Checkpoint | str | None = None, device: str = "auto") -> None:
         """Load the net.
 
         Args:
-            checkpoint: of :func:`fer_lib.checkpoints.read_checkpoint`.
+            checkpoint: a name of ``list_models(pretrained=True)``, or what :func:`fer_lib.checkpoints.read_checkpoint`
+                gave; None for :func:`fer_lib.checkpoints.best_checkpoint`.
             device: see :func:`fer_lib.training.choose_device`.
 
         Raises:
-            UserError: the weights do not fit, or the device is not there.
+            UserError: there are no such weights, they do not fit, or the device is not there.
         """
+        if isinstance(checkpoint, str):
+            checkpoint = read_checkpoint(checkpoint)
+        elif checkpoint is None and (checkpoint := best_checkpoint()) is None:
+            raise UserError(NO_WEIGHTS)
         self.checkpoint = checkpoint
         self.classes = checkpoint.classes
         self.device = choose_device(device)

@@ -158,7 +158,8 @@ def _check_parts(recipe: Recipe) -> None:
         if recipe.batch_size < 2:
             raise UserError("batch_size = 1: batch normalisation needs two pictures or more")
         look_up(recipe.loss.get("name", ""), LOSSES)
-        check_named("loss", LOSSES, recipe.loss)
+        if getattr(check_named("loss", LOSSES, recipe.loss), "reduction", "") == "none":
+            raise UserError("loss: reduction = 'none' is not for a training, which needs one number")
         check_named("optimizer", OPTIMISERS, recipe.optimizer)
         schedule = check_named("schedule", SCHEDULES, recipe.schedule)
         side = check(Augment, recipe.augment, "augment").output_size(FACE_SIDE)
@@ -201,7 +202,7 @@ BY_CLASS = "by_class"
 """How limited parts are drawn. Records that do not say it hold the first pictures of each part."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunSpec:
     """A recipe, a seed and a fold: what is trained once. Its identity is the hash of all of it.
 
@@ -218,6 +219,9 @@ class RunSpec:
     fold: int | None = None
     limit_train: int | None = None
     limit_test: int | None = None
+
+    def __repr__(self) -> str:
+        return f"RunSpec({self.run_id!r})"
 
     def __post_init__(self) -> None:
         folds = self.recipe.folds

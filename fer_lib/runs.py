@@ -130,7 +130,7 @@ class _Content(Struct):
     pretrained: tuple[Text, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunRecord:
     """One complete run, read from its folder.
 
@@ -141,6 +141,9 @@ class RunRecord:
 
     path: Path
     content: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"RunRecord({self.path.name!r})"
 
     @property
     def id(self) -> str:

@@ -297,7 +297,11 @@ def test_dry_run_trains_nothing(fer, tmp_path):
 def test_a_folder_that_cannot_be_read_is_refused_before_anything_is_planned(fer, tmp_path, command):
     (tmp_path / "empty").mkdir()
     (tmp_path / "pets" / "train" / "cats").mkdir(parents=True)
-    for folder, words in (("none", "no such folder"), ("empty", "no class folders in it"), ("pets", "unknown class")):
+    for folder, words in (
+        ("none", "no such folder"),
+        ("empty", "no class folders in it"),
+        ("pets", "no pictures"),
+    ):
         status, out, err = fer(*command.split(), "--dataset", f"folder:{tmp_path / folder}", "--results", tmp_path)
         assert (status, out) == (2, "")
         assert_one_line(err, str(tmp_path / folder), words)

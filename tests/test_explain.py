@@ -45,7 +45,7 @@ class TwoMaps(Classifier):
             self.fc.weight.copy_(torch.tensor([[3.0, 1.0], [-1.0, 1.0]]))
 
     def extract(self, x):
-        return self.maps(x).mean((2, 3))
+        return self.maps(x)
 
     def classify(self, features):
         return self.fc(features)
@@ -250,7 +250,7 @@ class Bright(Classifier):
         self.maps = nn.Identity()
 
     def extract(self, x):
-        return self.maps(x)[:, :, :12, :12].mean((2, 3))
+        return self.maps(x)[:, :, :12, :12]
 
     def classify(self, features):
         return torch.cat((-4 * features, 4 * features), 1)
@@ -325,3 +325,34 @@ def test_wrapped_nets_have_the_maps_of_the_net_within():
             road(wrapped, pictures, [0, 1], wanted, percentiles=[50]),
             road(net, pictures, [0, 1], wanted, percentiles=[50]),
         )
+
+
+# ---------------------------------------------------------------- any net
+
+
+def test_any_net_is_explained_as_pytorch_grad_cam_does():
+    """torchvision's ResNet18 by its fourth stage, against the library's own call with that layer named."""
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    net, x = resnet18(num_classes=5).eval(), torch.randn(2, 3, 96, 96)
+    with GradCAM(net, [net.layer4]) as cam:
+        expected = cam(x, [ClassifierOutputTarget(1), ClassifierOutputTarget(3)])
+    np.testing.assert_allclose(heat_maps(net, x, [1, 3]), expected, atol=1e-5)
+    with GradCAM(net, [net.layer2]) as cam:
+        expected = cam(x, [ClassifierOutputTarget(1), ClassifierOutputTarget(3)])
+    np.testing.assert_allclose(heat_maps(net, x, [1, 3], layer=net.layer2), expected, atol=1e-5)
+    with pytest.raises(UserError, match=r"targets must lie in 0\.\.4"):
+        heat_maps(net, x, [1, 5])
+
+
+def test_pooling_is_passed_over_and_what_has_no_map_is_refused():
+    body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU())
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(4 * 49, 2))
+    net = nn.Sequential(body, head).eval()
+    x = torch.randn(2, 1, 12, 12)
+    np.testing.assert_allclose(heat_maps(net, x, [0, 1]), heat_maps(net, x, [0, 1], layer=body), atol=1e-6)
+    with pytest.raises(UserError, match="no module of Sequential puts one out; name a layer"):
+        heat_maps(nn.Sequential(nn.Flatten(), nn.Linear(144, 2)), x, [0, 1])

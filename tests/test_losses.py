@@ -238,3 +238,21 @@ def test_centers_approach_their_classes_mean():
 def test_wrong_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# ---------------------------------------------------------------- reductions
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "focal_li"])
+def test_reductions_are_those_of_torch(name):
+    generator = torch.Generator().manual_seed(0)
+    logits, targets = torch.randn(5, 7, generator=generator), torch.tensor([0, 3, 6, 2, 2])
+    each = create_loss(name, 7, reduction="none")(logits, targets)
+    alone = torch.stack([create_loss(name, 7)(logits[i : i + 1], targets[i : i + 1]) for i in range(5)])
+    torch.testing.assert_close(each, alone)
+    torch.testing.assert_close(create_loss(name, 7, reduction="sum")(logits, targets), alone.sum())
+    torch.testing.assert_close(create_loss(name, 7, reduction="mean")(logits, targets), alone.mean())
+    with pytest.raises(ValueError, match="reduction"):
+        create_loss(name, 7, reduction="average")
+    with pytest.raises(ValueError, match="unknown reduction 'average'"):
+        type(create_loss(name, 7))(7, reduction="average")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,13 +16,14 @@ from fer_lib.kept import code_digest
 from fer_lib.paths import PACKAGE, ROOT
 
 COMMANDS = Path(__file__).with_name("wheel_commands.py")
+OURS = ("PYTHONPATH", "FER_RESULTS", "FER_PAPERS", "FER_DATA")
+ALONE = {key: value for key, value in os.environ.items() if key not in OURS}
+"""The environment without what would lead an interpreter back to the tree."""
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     """Built from a copy of what it is made of, so that the tree is left alone."""
-    import shutil
-
     folder = tmp_path_factory.mktemp("wheel")
     tree = folder / "tree"
     wanted = ("fer_lib", "notebooks", "results/checkpoints", "workflow")
@@ -48,23 +50,16 @@ def python(wheel, tmp_path_factory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(project / "venv")], check=True)
     made = project / "venv" / "bin" / "python"
     (site,) = (project / "venv" / "lib").glob("python*/site-packages")
-    # As a line of a .pth file a folder's own such files, that of our editable installation among them, are not read.
-    (site / "at_hand.pth").write_text(sysconfig.get_path("purelib") + "\n")
     install = [sys.executable, "-m", "pip", "--python", str(made), "install", "-q", "--no-deps", "--no-index"]
-    subprocess.run([*install, str(wheel)], check=True)
+    subprocess.run([*install, str(wheel)], check=True, env=ALONE)
+    # Only now, or pip would find the library installed. As a line of a .pth file: of such a folder the .pth files, that
+    # of our editable installation among them, are not read.
+    (site / "at_hand.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return made
 
 
 def ask(python: Path, *arguments: str, folder: Path) -> str:
-    names = ("PYTHONPATH", "FER_RESULTS", "FER_PAPERS", "FER_DATA")
-    environment = {key: value for key, value in os.environ.items() if key not in names}
-    done = subprocess.run(
-        [str(python), *arguments],
-        cwd=folder,
-        env=environment | {"OMP_NUM_THREADS": "2"},
-        capture_output=True,
-        text=True,
-    )
+    done = subprocess.run([str(python), *arguments], cwd=folder, env=ALONE, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fer_lib.data import ckplus, fer2013
+from fer_lib.data.affectnet import read_affectnet
 from fer_lib.data.ckplus import read_ck48, read_original
-from fer_lib.data.dataset import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset
+from fer_lib.data.dataset import CKPLUS_CLASSES, FACE_SIDE, FER2013_CLASSES, FaceDataset
 from fer_lib.data.fer2013 import holds_fer2013, read_csv, read_folders, read_train_test
 from fer_lib.data.ferplus import TREE, add_votes, has_pictures, read_tree, with_majority_labels
-from fer_lib.data.folder import holds_classes, innermost, read_folder, split_folders, subfolders
+from fer_lib.data.folder import STANDARD, Form, holds_classes, innermost, read_folder, split_folders, subfolders
 from fer_lib.data.folds import PROTOCOLS
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.data.jaffe import read_jaffe
@@ -142,24 +143,31 @@ def _bases(root: Path) -> list[Path]:
     return [root, *sorted(folder for folder in attached if folder.is_dir())]
 
 
-def load_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
+def load_dataset(
+    name: str, root: str | Path | None = None, *, size: int = FACE_SIDE, colour: bool = False
+) -> FaceDataset:
     """Load a dataset by name.
 
     Args:
         name: "synthetic"; "synthetic_films"; "fer2013" (with FER+ votes where ``fer2013new.csv`` lies with it);
             "ferplus", the same pictures with the class that most annotators of FER+ chose; "ckplus"; or "folder:PATH"
-            for a folder of class folders, RAF-DB, JAFFE or the folders of FER+'s own script; or one that
-            :func:`register_dataset` took.
+            for a folder of class folders of any names, RAF-DB, AffectNet, JAFFE or the folders of FER+'s own script; or
+            one that :func:`register_dataset` took.
         root: the data root; see `data_root`.
+        size: height and width of a folder's pictures in pixels; the other datasets have theirs.
+        colour: read a folder's pictures as RGB.
 
     Raises:
         UserError: if the name is unknown or the files are not as published.
         MissingData: if there are none, saying where they were looked for, and what lies there instead.
     """
     kind, _, path = name.partition(":")
+    form = Form(size, colour)
+    if kind != "folder" and form != STANDARD:
+        raise UserError(f"dataset {name}: size and colour are for folder:PATH; the others have theirs")
     try:
         if kind == "folder" and path:
-            return _load_folder(setting_path(path))
+            return _load_folder(setting_path(path), form)
         if known := known_dataset(name):
             return known.load(data_root(root))
     except OSError as error:
@@ -265,11 +273,11 @@ def _load_ckplus(root: Path) -> FaceDataset:
     )
 
 
-def _load_folder(path: Path) -> FaceDataset:
+def _load_folder(path: Path, form: Form) -> FaceDataset:
     inner = innermost(path)
-    if (inner / _FERPLUS_LIST).is_file():
+    if form == STANDARD and (inner / _FERPLUS_LIST).is_file():
         return replace(read_tree(inner), name=f"folder:{path.resolve().name}")
-    return read_jaffe(inner) or read_rafdb(path) or read_folder(path)
+    return read_jaffe(inner, form) or read_rafdb(path, form) or read_affectnet(path, form) or read_folder(path, form)
 
 
 def _find(root: Path, name: str) -> Path | None:

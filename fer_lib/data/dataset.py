@@ -1,14 +1,19 @@
 """The one type that every dataset comes in, whoever published it."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, unknown
 
+if TYPE_CHECKING:
+    from fer_lib.data.torch_faces import TorchFaces
+
+Targets = Literal["label", "votes"]
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CKPLUS_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "contempt")
 SPLITS = ("train", "val", "test")
@@ -16,13 +21,13 @@ FACE_SIDE = 48
 """Height and width in pixels that every face is brought to: FER2013's own."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FaceDataset:
-    """Grey face pictures with their labels.
+    """Face pictures with their labels.
 
     Attributes:
         name: the catalog's name of the dataset.
-        images: uint8 [N, H, W].
+        images: uint8 grey [N, H, W] or RGB [N, H, W, 3]. The study's trainings take grey ones of 48 px.
         labels: int64 [N], indices into ``classes``. Indices never cross datasets; names do.
         classes: class names, in FER2013's order as far as they are FER2013's.
         split: str [N]: "train", "val" or "test" (FER2013's Training, PublicTest, PrivateTest), or "" where
@@ -53,8 +58,9 @@ class FaceDataset:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.images, np.ndarray) and self.images.ndim == 3):
-            raise UserError(f"{self.name}: images must be an array [N, H, W]")
+        shape: tuple[int, ...] = getattr(self.images, "shape", ())
+        if not isinstance(self.images, np.ndarray) or not (len(shape) == 3 or (len(shape) == 4 and shape[-1] == 3)):
+            raise UserError(f"{self.name}: images must be an array [N, H, W] or [N, H, W, 3]")
         n = len(self.images)
         self._require("images", np.uint8, self.images.shape)
         self._require("labels", np.int64, (n,))
@@ -64,7 +70,7 @@ class FaceDataset:
         if self.votes is not None:
             self._require("votes", np.int64, (n, len(self.vote_classes)))
         if self.regions is not None:
-            self._require("regions", np.bool_, self.images.shape)
+            self._require("regions", np.bool_, self.images.shape[:3])
         if len(set(self.classes)) != len(self.classes):
             raise UserError(f"{self.name}: a class name occurs twice in {self.classes}")
         if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.classes)):
@@ -85,6 +91,64 @@ class FaceDataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{split or 'no split'} {(self.split == split).sum():,}" for split in self.counts())
+        shape = "x".join(map(str, self.images.shape[1:]))
+        return f"FaceDataset({self.name!r}, {len(self):,} pictures {shape}, {len(self.classes)} classes; {parts})"
+
+    def torch(
+        self,
+        split: str | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        targets: Targets = "label",
+    ) -> "TorchFaces":
+        """The pictures as a dataset of PyTorch, for a ``DataLoader`` and transforms of torchvision or timm.
+
+        Args:
+            split: only its pictures, in their order; None for all.
+            transform: given a Pillow picture, as torchvision's datasets do; without one a picture is a float32 tensor
+                [C, H, W] from 0 to 1.
+            target_transform: given the target.
+            targets: ``label``, the class's index; or ``votes``, float32 [classes], the share of the annotators that
+                chose each class, see :meth:`vote_shares`.
+
+        Raises:
+            UserError: there is no such split, or there are no votes.
+        """
+        from fer_lib.data.torch_faces import TorchFaces  # torch takes a second, and the rest does without
+
+        if targets not in get_args(Targets):
+            raise unknown("targets", targets, get_args(Targets))
+        chosen = np.arange(len(self)) if split is None else self.indices(split)
+        if split is not None and not len(chosen):
+            raise unknown(f"split of {self.name}:", split, self.counts())
+        wanted = self.labels if targets == "label" else self.vote_shares()
+        return TorchFaces(self.images, wanted, chosen, self.classes, transform, target_transform)
+
+    def vote_shares(self) -> np.ndarray:
+        """What share of the annotators chose each class: soft targets.
+
+        As for the majority labels of FER+, a class that one annotator alone chose does not count; nor do votes for what
+        is no class here. A picture without any vote that counts has its own label.
+
+        Returns:
+            float32 [N, classes], rows that sum to 1.
+
+        Raises:
+            UserError: there are no votes.
+        """
+        if self.votes is None:
+            raise UserError(f"{self.name}: it has no votes; those of FER+ come with fer2013 and ferplus")
+        shares = np.zeros((len(self), len(self.classes)), np.float32)
+        for column, name in enumerate(self.vote_classes):
+            if name in self.classes:
+                votes = self.votes[:, column]
+                shares[:, self.classes.index(name)] = np.where(votes > 1, votes, 0)
+        alone = shares.sum(1) == 0
+        shares[alone, self.labels[alone]] = 1
+        return shares / shares.sum(1, keepdims=True)
 
     def indices(self, split: str) -> np.ndarray:
         """Positions of one split's pictures, int64, ascending."""

@@ -1,7 +1,9 @@
 """Any folder of class folders, pictures of any size and colour."""
 
+import difflib
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,32 +42,58 @@ Found = list[tuple[str, int, Path]]
 """Split, label and file of each picture."""
 
 
-def read_folder(path: Path, size: int = FACE_SIDE) -> FaceDataset:
+class Form(NamedTuple):
+    """What pictures of any kind are brought to.
+
+    Attributes:
+        size: height and width in pixels.
+        colour: RGB instead of grey.
+    """
+
+    size: int = FACE_SIDE
+    colour: bool = False
+
+
+STANDARD = Form()
+"""What the study trains on."""
+
+
+def read_folder(path: Path, form: Form = STANDARD) -> FaceDataset:
     """Read class folders, directly in ``path`` or below folders ``train``, ``val`` and ``test``.
 
-    Pictures become grey (ITU-R 601 luma) and square (longer sides are squeezed, nothing is cut off). The
-    classes are FER2013's, or CK+'s where a folder ``contempt`` is present, less those without a folder.
+    Pictures become square (longer sides are squeezed, nothing is cut off). Classes are those with a folder: FER2013's
+    in their order, contempt, then any others by name.
 
     Args:
         path: the folder, or one that holds nothing but it.
-        size: height and width of the pictures, in pixels.
+        form: what the pictures become.
 
     Raises:
-        UserError: naming the folder or file: nothing there, an unknown or empty class folder, corrupt pictures.
+        UserError: naming the folder or file: nothing there, a class folder that is empty or whose name is nearly that
+            of a known class, corrupt pictures.
     """
-    known = (*FER2013_CLASSES, "contempt")
+    known = _with_others(path, (*FER2013_CLASSES, "contempt"))
     found, notes = list_pictures(path, known)
-    return folder_dataset(path, found, known, size, notes)
+    return folder_dataset(path, found, known, form, notes)
+
+
+def _with_others(path: Path, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Known classes and those of a folder that are nobody's: neither nearly a known one nor a bare number."""
+    path = innermost(path)
+    levels = [level for _, level in split_folders(path)] or [path]
+    names = {_class_name(folder) for level in levels for folder in subfolders(level)}
+    near = {name for name in names if difflib.get_close_matches(name, [*known, *ALIASES], n=1, cutoff=0.7)}
+    return (*known, *sorted(name for name in names - near - {*known} if not name.isdecimal()))
 
 
 def folder_dataset(
-    path: Path, found: Found, known: tuple[str, ...], size: int = FACE_SIDE, notes: tuple[str, ...] = ()
+    path: Path, found: Found, known: tuple[str, ...], form: Form = STANDARD, notes: tuple[str, ...] = ()
 ) -> FaceDataset:
     """Read listed pictures; the dataset's classes are those of the known ones that occur, in their order."""
     present = sorted({label for _, label, _ in found})
     return FaceDataset(
         name=f"folder:{path.resolve().name}",
-        images=read_pictures([file for _, _, file in found], size),
+        images=read_pictures([file for _, _, file in found], form.size, colour=form.colour),
         labels=np.searchsorted(present, [label for _, label, _ in found]).astype(np.int64),
         classes=tuple(known[label] for label in present),
         split=np.array([split for split, _, _ in found]),
@@ -154,9 +182,13 @@ def _is_class(folder: Path) -> bool:
     return ALIASES.get(name, name) in (*FER2013_CLASSES, "contempt")
 
 
-def _label(folder: Path, classes: tuple[str, ...]) -> int:
+def _class_name(folder: Path) -> str:
     name = folder.name.lower()
-    name = ALIASES.get(name, name)
+    return ALIASES.get(name, name)
+
+
+def _label(folder: Path, classes: tuple[str, ...]) -> int:
+    name = _class_name(folder)
     if name not in classes:
         if name.isdecimal():
             raise UserError(

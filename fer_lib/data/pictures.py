@@ -121,43 +121,44 @@ def as_picture(value: Any, name: str = "picture") -> np.ndarray:
     return levels if channels == 3 else _rgb(Image.fromarray(levels))
 
 
-def grey_square(picture: np.ndarray, size: int, crop: bool = False) -> np.ndarray:
-    """A picture as the data are read: grey (ITU-R 601 luma), square.
+def square(picture: np.ndarray, size: int, crop: bool = False, colour: bool = False) -> np.ndarray:
+    """A picture as the data are read: square, and grey (ITU-R 601 luma) unless its colours are wanted.
 
     Args:
         picture: uint8 RGB [H, W, 3].
         size: height and width of the result, in pixels.
         crop: keep the central square only, instead of squeezing the longer side.
+        colour: keep the colours.
 
     Returns:
-        uint8 [size, size].
+        uint8 [size, size], or RGB [size, size, 3].
     """
-    grey = Image.fromarray(picture).convert("L")
+    shown = Image.fromarray(picture).convert("RGB" if colour else "L")
     if crop:
-        side = min(grey.size)
-        left, top = ((length - side) // 2 for length in grey.size)
-        grey = grey.crop((left, top, left + side, top + side))
-    if grey.size != (size, size):
-        grey = grey.resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(grey)
+        side = min(shown.size)
+        left, top = ((length - side) // 2 for length in shown.size)
+        shown = shown.crop((left, top, left + side, top + side))
+    if shown.size != (size, size):
+        shown = shown.resize((size, size), Image.Resampling.LANCZOS)
+    return np.asarray(shown)
 
 
-def read_picture(file: Path, size: int, crop: bool = False) -> np.ndarray:
-    """Read one picture file as a grey square, uint8 [size, size]; see `decode_picture` and `grey_square`."""
-    return grey_square(decode_picture(file), size, crop)
+def read_picture(file: Path, size: int, crop: bool = False, colour: bool = False) -> np.ndarray:
+    """Read one picture file as a square; see `decode_picture` and `square`."""
+    return square(decode_picture(file), size, crop, colour)
 
 
-def read_pictures(files: list[Path], size: int, crop: bool = False) -> np.ndarray:
-    """Read picture files as grey squares, uint8 [N, size, size]; arguments as of `grey_square`.
+def read_pictures(files: list[Path], size: int, crop: bool = False, colour: bool = False) -> np.ndarray:
+    """Read picture files as squares, uint8 [N, size, size] or RGB [N, size, size, 3]; arguments as of `square`.
 
     Raises:
         UserError: naming the files that are no readable pictures, at once, the first of them if they are many.
     """
-    images = np.empty((len(files), size, size), np.uint8)
+    images = np.empty((len(files), size, size, 3)[: 4 if colour else 3], np.uint8)
     bad = []
     for i, file in enumerate(files):
         try:
-            images[i] = read_picture(file, size, crop)
+            images[i] = read_picture(file, size, crop, colour)
         except UserError as error:
             bad.append(str(error))
     if len(bad) == 1:

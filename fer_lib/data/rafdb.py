@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fer_lib.data.dataset import FER2013_CLASSES, SPLITS, FaceDataset
-from fer_lib.data.folder import Found, folder_dataset, innermost, pictures_in, split_folders, subfolders
+from fer_lib.data.folder import STANDARD, Form, Found, folder_dataset, innermost, pictures_in, split_folders, subfolders
 from fer_lib.data.walk import passed_over, walk
 from fer_lib.errors import UserError
 
@@ -22,7 +22,7 @@ LISTS = ("list_patition_label.txt", "list_partition_label.txt")
 _NAME = re.compile(r"(train|test)_\d+(_aligned)?")
 
 
-def read_rafdb(path: Path) -> FaceDataset | None:
+def read_rafdb(path: Path, form: Form = STANDARD) -> FaceDataset | None:
     """Read RAF-DB from a folder, or return None where the folder is something else.
 
     Raises:
@@ -30,7 +30,7 @@ def read_rafdb(path: Path) -> FaceDataset | None:
     """
     listed = next((file for name in LISTS for file in (path / name, path / "EmoLabel" / name) if file.is_file()), None)
     if listed:
-        return _dataset(path, _read_list(listed, path), ())
+        return _dataset(path, _read_list(listed, path), form, ())
     path = innermost(path)
     levels = split_folders(path)
     folders = [(split, folder) for split, level in levels for folder in subfolders(level)]
@@ -44,16 +44,16 @@ def read_rafdb(path: Path) -> FaceDataset | None:
             return None  # another's numbers, which may mean other classes
         found += [(split, _label(folder.name), file) for file in files]
         notes += [passed_over(passed, folder)] if passed else []
-    return _dataset(path, found, tuple(notes))
+    return _dataset(path, found, form, tuple(notes))
 
 
 def _label(number: str) -> int:
     return FER2013_CLASSES.index(NUMBERS[number])
 
 
-def _dataset(path: Path, found: Iterable[tuple[str, int, Path]], notes: tuple[str, ...]) -> FaceDataset:
+def _dataset(path: Path, found: Iterable[tuple[str, int, Path]], form: Form, notes: tuple[str, ...]) -> FaceDataset:
     found = sorted(found, key=lambda row: (SPLITS.index(row[0]), *row[1:]))
-    return folder_dataset(path, found, FER2013_CLASSES, notes=notes)
+    return folder_dataset(path, found, FER2013_CLASSES, form, notes)
 
 
 def _read_list(listed: Path, path: Path) -> Iterator[tuple[str, int, Path]]:

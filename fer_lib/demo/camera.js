@@ -60,6 +60,8 @@ function painted(heat) {
 function render({ model, el }) {
   // ---------------------------------------------------------------- what the reader sees
   const root = element("div", el, { className: "fer-camera" });
+  // JupyterLab would take the arrow keys of lists and sliders for itself, and move to another cell.
+  root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   const bar = element("div", root, { className: "fer-bar" });
   const startButton = element("button", bar, { textContent: "Start camera" });
   const stopButton = element("button", bar, { textContent: "Stop", disabled: true });

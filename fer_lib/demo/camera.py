@@ -6,12 +6,13 @@ from typing import Any
 import anywidget
 import traitlets
 
-from fer_lib.checkpoints import NO_CHECKPOINT, best_checkpoint
+from fer_lib.checkpoints import best_checkpoint
 from fer_lib.demo.faces import create_detector
 from fer_lib.demo.service import SURE, Service
 from fer_lib.errors import UserError
+from fer_lib.models.weights import NO_WEIGHTS
 
-NO_MODEL = f"Faces are marked but not named: {NO_CHECKPOINT}"
+NO_MODEL = f"Faces are marked but not named: {NO_WEIGHTS}"
 
 
 class Camera(anywidget.AnyWidget):

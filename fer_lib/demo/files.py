@@ -13,13 +13,14 @@ from typing import Any, BinaryIO, TextIO
 from PIL import Image
 
 from fer_lib.augment import VIEWS
-from fer_lib.checkpoints import NO_CHECKPOINT, best_checkpoint, read_checkpoint
+from fer_lib.checkpoints import best_checkpoint, read_checkpoint
 from fer_lib.data.walk import passed_over
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import DETECTORS, create_detector
 from fer_lib.demo.film import write_film
 from fer_lib.errors import UserError, check_least, unknown
 from fer_lib.frames import Frame, find_files, read_frames
+from fer_lib.models.weights import NO_WEIGHTS
 from fer_lib.paths import check_output, write_atomically, write_new
 from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
 from fer_lib.progress import track
@@ -71,7 +72,7 @@ def predict_command(
         raise unknown("detector", detector, DETECTORS)
     checkpoint = read_checkpoint(model) if model else best_checkpoint()
     if checkpoint is None:
-        raise UserError(NO_CHECKPOINT)
+        raise UserError(NO_WEIGHTS)
     files, passed = find_files(paths)
     if form in ("pictures", "films"):
         check_output(output or Path("drawn"), folder=True)

@@ -7,13 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
-from fer_lib.checkpoints import NO_CHECKPOINT, PARTS, Checkpoint
+from fer_lib.checkpoints import PARTS, Checkpoint
 from fer_lib.data import load_dataset
 from fer_lib.data.catalog import dataset_title
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import create_detector
 from fer_lib.demo.pipeline import measure_loss
 from fer_lib.errors import UserError
+from fer_lib.models.weights import NO_WEIGHTS
 from fer_lib.predict import Predictor, Reading, cut_faces
 from fer_lib.recipe import called
 
@@ -21,7 +22,7 @@ from fer_lib.recipe import called
 def checkpoint_table(checkpoint: Checkpoint | None) -> pd.DataFrame:
     """What a weight file is, or that there is none and which command makes one."""
     if checkpoint is None:
-        return _sentence(NO_CHECKPOINT)
+        return _sentence(NO_WEIGHTS)
     accuracy = {
         f"accuracy, {PARTS[part]} part, {views}": f"{100 * checkpoint.accuracy[part][kind]:.2f} %"
         for part in checkpoint.accuracy
@@ -84,7 +85,7 @@ def pipeline_table(checkpoint: Checkpoint | None, detector: str, pictures: int) 
         One figure a row, see :class:`fer_lib.demo.pipeline.Loss`; or one sentence, why there are none.
     """
     if checkpoint is None:
-        return _sentence(NO_CHECKPOINT)
+        return _sentence(NO_WEIGHTS)
     if not pictures:
         return _sentence("not measured: the parameter PIPELINE is 0")
     try:

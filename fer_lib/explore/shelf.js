@@ -1,4 +1,8 @@
 // Pictures from the kernel, as messages and not as state, so that none is ever saved with a notebook.
+
+// JupyterLab would take the arrow keys of lists and sliders for itself, and move to another cell.
+const keepKeys = (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true");
+
 function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "fer-shelf";
@@ -10,6 +14,7 @@ function render({ model, el }) {
     if (message.type !== "pictures") return;
     urls.forEach((url) => URL.revokeObjectURL(url));
     urls = buffers.map((buffer) => URL.createObjectURL(new Blob([buffer], { type: "image/png" })));
+    root.closest(".fer-panel")?.addEventListener("focusin", keepKeys);
     const choosing = message.choosing;
     root.setAttribute("role", choosing ? "listbox" : "group");
     root.setAttribute("aria-label", message.label);
@@ -47,7 +52,6 @@ function render({ model, el }) {
     const count = items().length;
     if (!step || !count) return;
     event.preventDefault();
-    event.stopPropagation(); // the notebook would move to another cell
     choose((model.get("chosen") + step + count) % count);
   };
 

@@ -236,6 +236,13 @@ class CoordAtt(nn.Module):
         return x * columns * rows
 
 
+@torch.fx.wrap  # a traced graph has no place for checks of sizes
+def check_places(x: Tensor) -> None:
+    """Raise a UserError where a map has one place only."""
+    if x.shape[2] * x.shape[3] < 2:
+        raise UserError("SimAM: the map must be larger than 1x1: use larger pictures or fewer strides")
+
+
 class SimAM(nn.Module):
     """Parameter-free attention from an energy per position (Yang et al., ICML 2021; ZjjConan/SimAM).
 
@@ -253,9 +260,8 @@ class SimAM(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """Weights in (0.62, 1), the sigmoid of an inverse energy, float [B, C, H, W]."""
+        check_places(x)
         n = x.shape[2] * x.shape[3] - 1
-        if n < 1:
-            raise UserError("SimAM: the map must be larger than 1x1: use larger pictures or fewer strides")
         d = (x - x.mean((2, 3), keepdim=True)).square()
         return torch.sigmoid(d / (4 * (d.sum((2, 3), keepdim=True) / n + self.e_lambda)) + 0.5)
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fer_lib.errors import UserError
@@ -11,23 +13,28 @@ from fer_lib.errors import UserError
 class Classifier(nn.Module):
     """A net that maps pictures to class scores through one vector of features.
 
-    A subclass gives :meth:`extract` and :meth:`classify`; ``forward`` is the one after the other. The losses
-    that move features, such as the island loss, read them between the two.
+    A subclass gives :meth:`extract`, :meth:`pool_map` and :meth:`classify`; ``forward`` is one after the other. The
+    losses that move features, such as the island loss, read them before the last. Names and meanings of the public
+    methods are timm's.
 
     Attributes:
-        num_classes: length of the logits.
+        num_classes: length of the logits; 0 where there is no classifier, and the features are put out.
         in_channels: channels a picture must have.
         num_features: length D of the features.
         input_size: height and width in pixels the net was designed for, ``None`` where any size does.
         fixed_size: whether the net takes pictures of ``input_size`` alone.
         min_size: the smallest height and width in pixels the net takes.
         size_multiple: height and width must be a multiple of this many pixels.
+        classifier_name: the submodule that is the last, linear layer.
+        pretrained_cfg: of trained weights what they were trained for: ``input_size`` (channels, height, width),
+            ``crop_pct``, ``mean``, ``std``, ``label_names``; empty without.
     """
 
     input_size: int | None = None
     fixed_size: bool = False
     min_size: int = 1
     size_multiple: int = 1
+    classifier_name: str = "fc"
 
     def __init__(self, num_classes: int, in_channels: int, num_features: int):
         super().__init__()
@@ -36,6 +43,7 @@ class Classifier(nn.Module):
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.num_features = num_features
+        self.pretrained_cfg: dict[str, Any] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """Score pictures.
@@ -49,19 +57,53 @@ class Classifier(nn.Module):
         Raises:
             UserError: ``x`` has another type, rank, number of channels or size than the net takes.
         """
-        return self.classify(self.forward_features(x))
+        return self.forward_head(self.forward_features(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Pooled features of the last layer before the classifier, float [B, num_features]."""
+        """The last map, float [B, C, H, W], before places are pooled away."""
         self.check_input(x)
         return self.extract(x)
 
+    def forward_head(self, maps: Tensor, pre_logits: bool = False) -> Tensor:
+        """Logits [B, num_classes] of what :meth:`forward_features` gave; ``pre_logits`` stops at the features."""
+        features = self.pool_map(maps)
+        return features if pre_logits else self.classify(features)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features of pictures, what the classifier is given, float [B, num_features]."""
+        return self.forward_head(self.forward_features(x), pre_logits=True)
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer, a linear one."""
+        return self.get_submodule(self.classifier_name)
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Put a new last layer, with random weights, in the place of the old one.
+
+        Args:
+            num_classes: length of the logits; 0 leaves the layer out, so that the net puts out its features.
+        """
+        check_count("num_classes", num_classes, at_least=0)
+        like = next(self.parameters())
+        layer = nn.Linear(self.num_features, num_classes).to(like.device, like.dtype) if num_classes else nn.Identity()
+        self.set_submodule(self.classifier_name, layer)
+        self.num_classes = num_classes
+
     def extract(self, x: Tensor) -> Tensor:
-        """Features of pictures already known to fit."""
+        """The last map of pictures already known to fit, float [B, C, H, W]."""
         raise NotImplementedError
+
+    def pool_map(self, maps: Tensor) -> Tensor:
+        """Features [B, num_features] of the last map; here the mean over its places."""
+        return maps.mean((2, 3))
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits [B, num_classes] of features [B, num_features]."""
+        raise NotImplementedError
+
+    @property
+    def levels(self) -> list[str]:
+        """Submodules that put out maps, in their order; of those of one resolution the last counts."""
         raise NotImplementedError
 
     @property
@@ -71,26 +113,23 @@ class Classifier(nn.Module):
 
     def check_input(self, x: Tensor) -> None:
         """Raise a UserError that names the expected shape or type unless ``x`` has it."""
-        if self.fixed_size:
-            expected, fits = f"{self.input_size}, {self.input_size}]", self._is_input_size
-        else:
-            expected, fits = "H, W]", self._is_large_enough
-            if self.min_size > 1:
-                expected += f" with H and W of at least {self.min_size}"
-            if self.size_multiple > 1:
-                expected += f" with H and W multiples of {self.size_multiple}"
-        if x.dim() != 4 or x.shape[1] != self.in_channels or not all(fits(pixels) for pixels in x.shape[2:]):
-            raise UserError(f"x must be [B, {self.in_channels}, {expected}: its shape is {list(x.shape)}")
-        if not x.is_floating_point():
-            raise UserError(
-                f"x must be float [B, {self.in_channels}, {expected}: its type is {x.dtype}; scale it first"
-            )
+        only = self.input_size if self.fixed_size else None
+        check_pictures(x, self.in_channels, only, self.min_size, self.size_multiple)
 
-    def _is_input_size(self, pixels: int) -> bool:
-        return pixels == self.input_size
 
-    def _is_large_enough(self, pixels: int) -> bool:
-        return pixels >= self.min_size and pixels % self.size_multiple == 0
+@torch.fx.wrap  # a traced graph has no place for checks of sizes
+def check_pictures(x: Tensor, channels: int, only: int | None, least: int, multiple: int) -> None:
+    """Raise a UserError unless pictures have the rank, channels, size and type that :class:`Classifier` describes."""
+    expected = f"[B, {channels}, {only}, {only}]" if only else f"[B, {channels}, H, W]"
+    if not only and least > 1:
+        expected += f" with H and W of at least {least}"
+    if not only and multiple > 1:
+        expected += f" with H and W multiples of {multiple}"
+    fits = all(side == only if only else side >= least and not side % multiple for side in x.shape[2:])
+    if x.dim() != 4 or x.shape[1] != channels or not fits:
+        raise UserError(f"x must be {expected}: its shape is {list(x.shape)}")
+    if not x.is_floating_point():
+        raise UserError(f"x must be float {expected}: its type is {x.dtype}; scale it first")
 
 
 def check_count(argument: str, value: int, at_least: int = 1) -> None:

@@ -128,14 +128,14 @@ class ACmix(nn.Module):
         batch, channels = key.shape[:2]
         depth = channels // self.heads
         s = self.stride
-        position = self.position(self._grid(key))
+        position = self.position(grid(key))
         query = query[:, :, ::s, ::s] * depth**-0.5
         rows, columns = query.shape[2:]
         query = query.reshape(batch * self.heads, depth, 1, rows, columns)
         window = (batch * self.heads, depth, self.kernel_att**2, rows, columns)
-        keys = self._windows(key).reshape(window)
-        values = self._windows(value).reshape(window)
-        offsets = position[:, :, None, ::s, ::s] - self._windows(position).reshape(1, *window[1:])
+        keys, values, places = (windows(maps, self.kernel_att, s) for maps in (key, value, position))
+        keys, values = keys.reshape(window), values.reshape(window)
+        offsets = position[:, :, None, ::s, ::s] - places.reshape(1, *window[1:])
         attention = (query * (keys + offsets)).sum(1, keepdim=True).softmax(2)
         return (attention * values).sum(2).reshape(batch, channels, rows, columns)
 
@@ -146,15 +146,27 @@ class ACmix(nn.Module):
         taps = self.fc(torch.cat(by_head, 1))
         return self.shift(taps.transpose(1, 2).reshape(batch, -1, height, width))
 
-    def _windows(self, x: Tensor) -> Tensor:
-        pad = self.kernel_att // 2
-        mode = "reflect" if min(x.shape[2:]) > pad else "replicate"
-        return F.unfold(F.pad(x, [pad] * 4, mode=mode), self.kernel_att, stride=self.stride)
 
-    def _grid(self, like: Tensor) -> Tensor:
-        """Coordinates x, y from -1 to 1, float [1, 2, H, W]."""
-        rows, columns = (torch.linspace(-1, 1, n, device=like.device, dtype=like.dtype) for n in like.shape[2:])
-        return torch.stack(torch.meshgrid(columns, rows, indexing="xy")).unsqueeze(0)
+@torch.fx.wrap  # of their sizes' values, which a traced graph does not know
+def windows(x: Tensor, side: int, stride: int) -> Tensor:
+    """The square around every place, float [B, C * side * side, places]."""
+    pad = side // 2
+    mode = "reflect" if min(x.shape[2:]) > pad else "replicate"
+    return F.unfold(F.pad(x, [pad] * 4, mode=mode), side, stride=stride)
+
+
+@torch.fx.wrap
+def grid(like: Tensor) -> Tensor:
+    """Coordinates x, y from -1 to 1, float [1, 2, H, W]."""
+    rows, columns = (torch.linspace(-1, 1, n, device=like.device, dtype=like.dtype) for n in like.shape[2:])
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy")).unsqueeze(0)
+
+
+@torch.fx.wrap  # a traced graph has no place for checks of sizes
+def check_even(x: Tensor) -> None:
+    """Raise a UserError where a map has an odd side."""
+    if x.shape[2] % 2 or x.shape[3] % 2:
+        raise UserError(f"space-to-depth: height and width must be even: the map is {list(x.shape[2:])}")
 
 
 class SpaceToDepth(nn.Module):
@@ -168,8 +180,7 @@ class SpaceToDepth(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2] % 2 or x.shape[3] % 2:
-            raise UserError(f"space-to-depth: height and width must be even: the map is {list(x.shape[2:])}")
+        check_even(x)
         return torch.cat([x[:, :, row::2, column::2] for column in (0, 1) for row in (0, 1)], 1)
 
 

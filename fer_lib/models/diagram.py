@@ -183,15 +183,6 @@ def _label(module: nn.Module) -> str:
     return type(module).__name__
 
 
-def describe_architecture(parts: list[Part]) -> str:
-    """The drawing in words, for those who cannot see it."""
-    return "; ".join(
-        f"{' '.join(filter(None, (part.name, part.text)))} ({part.size})"
-        + (f" with {' and '.join(part.attention)}" if part.attention else "")
-        for part in parts
-    )
-
-
 def draw_architecture(model: Classifier, pixels: int = 48, title: str = "") -> Figure:
     """Draw a net from the picture at the top to the scores at the bottom; attention modules are orange.
 

@@ -6,6 +6,7 @@ What each paper leaves open, and the reading chosen, is said where it matters. E
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,9 +26,14 @@ class LiNet(ResNet):
     pixels = 24
 
     def extract(self, x: Tensor) -> Tensor:
-        if tuple(x.shape[2:]) != (self.pixels, self.pixels):
-            x = F.interpolate(x, (self.pixels, self.pixels), mode="bilinear", align_corners=False)
-        return super().extract(x)
+        return super().extract(_of_size(x, self.pixels))
+
+
+@torch.fx.wrap
+def _of_size(x: Tensor, pixels: int) -> Tensor:
+    if tuple(x.shape[2:]) == (pixels, pixels):
+        return x
+    return F.interpolate(x, (pixels, pixels), mode="bilinear", align_corners=False)
 
 
 def li(

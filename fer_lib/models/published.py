@@ -18,6 +18,8 @@ from fer_lib.models.resnet import PreActBlock, ResNet, Slots
 class Published(Classifier):
     """A publisher's layers behind the study's interface.
 
+    The classifier is a dropout and a linear layer.
+
     Args:
         features: pictures to a map.
         neck: the map to a vector of ``num_features``.
@@ -28,6 +30,8 @@ class Published(Classifier):
         min_size: smallest picture the layers take.
         input_size: size the publishers ask for.
     """
+
+    classifier_name = "classifier.1"
 
     def __init__(
         self,
@@ -46,10 +50,17 @@ class Published(Classifier):
         _set_in_channels(features, in_channels)
 
     def extract(self, x: Tensor) -> Tensor:
-        return self.neck(self.features(x))
+        return self.features(x)
+
+    def pool_map(self, maps: Tensor) -> Tensor:
+        return self.neck(maps)
 
     def classify(self, features: Tensor) -> Tensor:
         return self.classifier(features)
+
+    @property
+    def levels(self) -> list[str]:
+        return [f"features.{name}" for name, _ in self.features.named_children()]
 
     @property
     def last_map(self) -> nn.Module:

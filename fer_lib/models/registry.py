@@ -1,18 +1,23 @@
 """Every model by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from msgspec import structs
 from torch import nn
 
 from fer_lib.errors import UserError, unknown
 from fer_lib.models import paper_nets, published, small
+from fer_lib.models.base import Classifier, check_count
 from fer_lib.models.classical import build_classical
+from fer_lib.models.features import FeatureMaps
 from fer_lib.models.grammar import MODULES, build_resnet
+from fer_lib.models.weights import find_weights, load_weights, read_header, spread_channels, trained_for, weight_files
 from fer_lib.nets import BLOCKS, PIPELINES, STUDIED, WHOLE_MAP, check_net, is_classical, known_net
 from fer_lib.paths import user_path
-from fer_lib.plugins import default_name, load_file, options_of, register
+from fer_lib.plugins import default_name, load_file, look_up, options_of, register
+from fer_lib.schema import check
 
 # Nets outside the grammar of residual nets.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -37,40 +42,119 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def create_model(name: str, num_classes: int = 7, in_channels: int = 1, **options: Any) -> nn.Module:
-    """Build a model with random weights.
+def create_model(
+    name: str,
+    num_classes: int | None = None,
+    in_channels: int = 1,
+    *,
+    pretrained: bool = False,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+    in_chans: int | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Build a model, with random weights unless ``pretrained``. The keywords mean what they mean in timm.
 
     Args:
         name: of :func:`list_models`, or any name of the grammar of :mod:`fer_lib.nets` such as ``resnet18_eca_ends``.
-        num_classes: length of the logits.
-        in_channels: channels of the pictures, 1 for grey.
+        num_classes: length of the logits, by default 7 or that of the trained weights, whose classifier is replaced by
+            a random one where it is another number; 0 for a net without a classifier, which puts out features.
+        in_channels: channels of the pictures, 1 for grey. Trained weights of grey pictures are spread over more.
+        pretrained: the net and the trained weights of that name, see ``list_models(pretrained=True)``. What pictures
+            they were trained on is in the net's ``pretrained_cfg``. ImageNet's are for
+            :func:`fer_lib.models.pretrained.load_pretrained`.
+        features_only: the net's maps at each resolution, see :class:`fer_lib.models.features.FeatureMaps`.
+        out_indices: which of these.
+        in_chans: another name of ``in_channels``.
         **options: of the model, such as ``width=16`` or ``stem="imagenet"`` of a residual net.
 
     Returns:
         A module from float [B, in_channels, H, W] to logits [B, num_classes]: a
-        :class:`fer_lib.models.base.Classifier`, or for the classical names a
+        :class:`fer_lib.models.base.Classifier`, trained ones in evaluation mode; or for the classical names a
         :class:`fer_lib.models.classical.ClassicalModel`, which is fitted instead of trained.
 
     Raises:
         UserError: the name, an option or its value is unknown or does not fit.
     """
-    check_net(name, options)
-    if is_classical(name):
-        return build_classical(name, num_classes, in_channels, **options)
-    build = BUILDERS.get(name) or partial(build_resnet, name)
-    return build(num_classes=num_classes, in_channels=in_channels, **options)
+    in_channels = in_channels if in_chans is None else in_chans
+    if pretrained:
+        if options:
+            raise UserError(f"model {name}: its options are those of its weights; leave out {', '.join(options)}")
+        model: nn.Module = _trained(name, num_classes, in_channels)
+    else:
+        check_net(name, options)
+        classes = 7 if num_classes is None else num_classes
+        if is_classical(name):
+            return build_classical(name, classes, in_channels, **options)
+        build = BUILDERS.get(name) or partial(build_resnet, name)
+        without = classes == 0 and not isinstance(classes, bool)
+        model = build(num_classes=1 if without else classes, in_channels=in_channels, **options)
+        if without and isinstance(model, Classifier):
+            model.reset_classifier(0)
+    return FeatureMaps(model, out_indices) if features_only and isinstance(model, Classifier) else model
 
 
-def list_models(classical: bool = False) -> list[str]:
+def _trained(name: str, num_classes: int | None, in_channels: int) -> Classifier:
+    """The net of a weight file, in evaluation mode."""
+    path = find_weights(name)
+    header = read_header(path)
+    recipe, classes = header["recipe"], header["classes"]
+    model = create_model(recipe["model"], len(classes), **recipe.get("model_options", {}))
+    if not isinstance(model, Classifier):
+        raise UserError(f"{path}: {recipe['model']} is fitted and has no weights")
+    load_weights(model, path, recipe["model"])
+    config = trained_for(header)
+    check_count("in_channels", in_channels)
+    if in_channels != 1:
+        spread_channels(model, in_channels)
+        model.in_channels = in_channels
+    if num_classes is not None and num_classes != len(classes):
+        model.reset_classifier(num_classes)
+    model.pretrained_cfg = config
+    return model.eval()
+
+
+def list_models(classical: bool = False, pretrained: bool = False) -> list[str]:
     """Names of the nets the study uses, in the order of its tables.
 
     Args:
         classical: the classical pipelines instead, which are fitted and not trained.
+        pretrained: the nets with trained weights instead, those that the library brings and those of
+            ``results/checkpoints``.
     """
+    if pretrained:
+        return list(weight_files())
     return list(PIPELINES if classical else STUDIED)
 
 
-# ---------------------------------------------------------------- blocks of your own
+# ---------------------------------------------------------------- blocks elsewhere, and blocks of your own
+
+
+def attn_layer(block: str, **options: Any) -> Callable[..., nn.Module]:
+    """A block of ours as timm's nets take it.
+
+    ``timm.create_model("resnet18", block_args={"attn_layer": attn_layer("cbam", reduction=8)})`` puts CBAM at the end
+    of every residual branch. In other nets the classes of :mod:`fer_lib.models.attention` do: ``CBAM(channels)``.
+
+    Args:
+        block: of :data:`fer_lib.nets.BLOCKS`, one that reweights a map. Not ``hybrid``: it ends in a ReLU, whose output
+            the sum of timm's blocks writes over before its gradient is taken.
+        **options: of the block.
+
+    Raises:
+        UserError: there is no such block, it does not reweight a map, or an option does not fit.
+    """
+    look_up(block, BLOCKS)
+    known = [name for name, (slot, _) in BLOCKS.items() if slot in WHOLE_MAP and name != "hybrid"]
+    if block not in known:
+        raise unknown("block that reweights a map", block, known)
+    settings = structs.asdict(check(BLOCKS[block][1], options, f"block {block}"))
+
+    def make(channels: int, device: Any = None, dtype: Any = None) -> nn.Module:
+        return MODULES[block](channels, **settings).to(device=device, dtype=dtype)
+
+    return make
+
 
 FROM_FILES: list[tuple[str, str]] = []
 """Reference and slot of every block that :func:`register_file` took, for processes that begin without them."""

@@ -250,12 +250,17 @@ class ResNet(Classifier):
     def extract(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.attention1(self.relu(self.bn1(self.conv1(x)))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        if self.pool is not None:
-            x = x[:, :, : self.pool, : self.pool]
-        return x.mean((2, 3))
+        return x
+
+    def pool_map(self, maps: Tensor) -> Tensor:
+        return (maps if self.pool is None else maps[:, :, : self.pool, : self.pool]).mean((2, 3))
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc(self.dropout(features))
+
+    @property
+    def levels(self) -> list[str]:
+        return ["attention1", "layer1", "layer2", "layer3", "layer4"]
 
     @property
     def last_map(self) -> nn.Module:

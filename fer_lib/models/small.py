@@ -25,6 +25,7 @@ class MicroExpNet(Classifier):
 
     input_size = 84
     fixed_size = True
+    classifier_name = "fc2"
 
     def __init__(self, num_classes: int = 7, in_channels: int = 1, dropout: float = 0.5):
         super().__init__(num_classes, in_channels, 48)
@@ -36,11 +37,17 @@ class MicroExpNet(Classifier):
 
     def extract(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(F.pad(x, (1, 2, 1, 2)))), 2, ceil_mode=True)
-        return F.relu(self.fc1(x.flatten(1)))
+        return F.relu(self.conv2(F.pad(x, (1, 2, 1, 2))))
+
+    def pool_map(self, maps: Tensor) -> Tensor:
+        return F.relu(self.fc1(F.max_pool2d(maps, 2, ceil_mode=True).flatten(1)))
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc2(self.dropout(features))
+
+    @property
+    def levels(self) -> list[str]:
+        return ["conv1", "conv2"]
 
     @property
     def last_map(self) -> nn.Module:
@@ -100,6 +107,7 @@ class LBCNN(Classifier):
     """
 
     fixed_size = True
+    classifier_name = "fc2"
 
     def __init__(
         self,
@@ -124,11 +132,17 @@ class LBCNN(Classifier):
         self.fc2 = nn.Linear(full, num_classes)
 
     def extract(self, x: Tensor) -> Tensor:
-        x = F.avg_pool2d(self.blocks(self.stem(x)), 5)
-        return F.relu(self.fc1(self.dropout(x.flatten(1))))
+        return self.blocks(self.stem(x))
+
+    def pool_map(self, maps: Tensor) -> Tensor:
+        return F.relu(self.fc1(self.dropout(F.avg_pool2d(maps, 5).flatten(1))))
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc2(self.dropout(features))
+
+    @property
+    def levels(self) -> list[str]:
+        return ["stem", "blocks"]
 
     @property
     def last_map(self) -> nn.Module:
@@ -159,10 +173,14 @@ class ParallelCNN(Classifier):
         self.fc = nn.Linear(widths[-1], num_classes)
 
     def extract(self, x: Tensor) -> Tensor:
-        return self.stages(x).mean((2, 3))
+        return self.stages(x)
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc(self.dropout(features))
+
+    @property
+    def levels(self) -> list[str]:
+        return [f"stages.{index}" for index in range(4)]
 
     @property
     def last_map(self) -> nn.Module:

@@ -14,6 +14,7 @@ import torch
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, load_dataset
+from fer_lib.errors import UserError
 from fer_lib.metrics import summary
 from fer_lib.models.describe import meta_net, milliseconds
 from fer_lib.paths import results_dir
@@ -61,6 +62,8 @@ def train_run(
     choose_device(device)
     spec.recipe.check_code()
     dataset = dataset or load_dataset(spec.recipe.dataset)
+    if dataset.images.ndim != 3:
+        raise UserError(f"{dataset.name}: pictures with colours, which are for FaceDataset.torch; a recipe takes grey")
     for note in dataset.notes:
         say(note)
     with locked(partial):

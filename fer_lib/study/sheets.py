@@ -114,7 +114,7 @@ def ckplus_sheet(dataset: FaceDataset, each: int = 2) -> Figure:
         each: subjects per expression.
     """
     last_frames: dict[tuple[int, str], int] = {}
-    subject, _ = check_films(dataset)
+    subject = np.full(len(dataset), "") if dataset.subject is None else dataset.subject
     for index in np.flatnonzero(np.isin(subject, PUBLISHABLE_SUBJECTS)):
         last_frames[int(dataset.labels[index]), str(subject[index])] = int(index)
     picks = []

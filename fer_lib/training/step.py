@@ -127,7 +127,7 @@ class TrainStep:
             inputs, wanted = mix(inputs, one_hot, draws)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            features = self.model.forward_features(inputs)
+            features = self.model.embed(inputs)
             logits = self.model.classify(features)
         return self.loss(logits.float(), wanted, features.float()), features, logits
 

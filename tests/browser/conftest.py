@@ -72,7 +72,7 @@ def lab(tmp_path_factory, lab_results):
     shown.mkdir()
     notebook = nbformat.read(ROOT / "notebooks" / NOTEBOOK, 4)
     (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    parameters.source += f"\nPIPELINE = 0\nFOLDER = {str(shown / 'photos')!r}"
+    parameters.source += f"\nMODEL = 'tiny'\nPIPELINE = 0\nFOLDER = {str(shown / 'photos')!r}"
     nbformat.write(notebook, shown / NOTEBOOK)
     (config / "labconfig").mkdir(parents=True)
     (config / "labconfig" / "default_setting_overrides.json").write_text(

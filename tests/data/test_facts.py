@@ -5,6 +5,7 @@ import pytest
 
 from fer_lib.data import FER2013_CLASSES, FaceDataset, load_dataset, split_indices
 from fer_lib.data.audit import identities
+from fer_lib.data.catalog import KNOWN
 from fer_lib.data.facts import DATASETS, facts_of, find_facts, load_facts, read_facts, write_all_facts, write_facts
 from fer_lib.data.fer2013 import PUBLISHED
 from fer_lib.data.ferplus import agreement
@@ -66,6 +67,8 @@ def test_without_data_nothing_is_written(tmp_path):
 
 
 def test_no_other_dataset_has_facts():
+    with pytest.raises(UserError, match="no facts of synthetic: `fer data facts` writes those of fer2013 and ckplus"):
+        load_facts("synthetic")
     assert [find_facts(name) is not None for name in (*DATASETS, "synthetic", "folder:../x")] == [
         True,
         True,
@@ -76,6 +79,8 @@ def test_no_other_dataset_has_facts():
 
 def test_the_committed_facts_have_the_published_counts():
     fer2013, ckplus = (load_facts(name).faces for name in DATASETS)
+    assert KNOWN["fer2013"].pictures == (len(fer2013.indices("train")), len(fer2013) - len(fer2013.indices("train")))
+    assert KNOWN["ckplus"].pictures == (len(ckplus), 0)
     for split, counts in PUBLISHED.items():
         assert tuple(fer2013.counts()[split].values()) == counts
     assert tuple(ckplus.counts()[""].values()) == (135, 177, 75, 207, 84, 249, 54)

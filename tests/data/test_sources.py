@@ -11,7 +11,7 @@ from PIL import Image
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset, load_dataset
 from fer_lib.data.ckplus import read_ck48, read_original
 from fer_lib.data.ferplus import FERPLUS_CLASSES, add_votes, agreement, read_votes, with_majority_labels
-from fer_lib.data.folder import read_folder
+from fer_lib.data.folder import Form, read_folder
 from fer_lib.errors import UserError
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -204,7 +204,7 @@ def test_a_folder_of_any_size_and_colour(tmp_path):
     assert dataset.images.shape == (3, 48, 48)
     assert set(dataset.split) == {""}
     assert str(tmp_path) not in dataset.name + dataset.source
-    assert read_folder(tmp_path, size=96).images.shape == (3, 96, 96)
+    assert read_folder(tmp_path, Form(96)).images.shape == (3, 96, 96)
 
 
 def test_a_level_of_splits_is_optional(tmp_path):

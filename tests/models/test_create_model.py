@@ -247,7 +247,7 @@ def test_lbcnn_keeps_its_binary_filters():
         ("resnet50_spd", {"stem": "imagenet"}, "it replaces the stem's own stride"),
         ("vgg", {}, "unknown model 'vgg': did you mean"),
         ("nonsense", {}, "unknown model 'nonsense'"),
-        ("resnet18", {"num_classes": 0}, "num_classes must be an integer of at least 1: got 0"),
+        ("resnet18", {"num_classes": True}, "num_classes must be an integer of at least 1: got True"),
         ("resnet18", {"in_channels": 0}, "in_channels"),
         ("resnet18", {"width": 0}, "width"),
         ("resnet18", {"widht": 16}, "model resnet18: unknown key 'widht': did you mean width"),

@@ -127,7 +127,10 @@ def test_runs_forward_and_backward_at_its_sizes(fresh):
     for size in sizes:
         x = torch.randn(1, 1, size, size)
         with torch.no_grad():
-            features = net.forward_features(x)
+            maps = net.forward_features(x)
+            features = net.embed(x)
+            assert maps.dim() == 4
+            assert torch.equal(net.forward_head(maps, pre_logits=True), features)
             assert features.shape == (1, net.num_features)
             assert features.isfinite().all()
             torch.testing.assert_close(net(x), net.classify(features))

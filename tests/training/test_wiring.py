@@ -65,7 +65,7 @@ def plain_training(recipe, dataset):
             if len(batch) < recipe.batch_size:
                 break
             x, y = images[batch], labels[batch]
-            features = net.forward_features(x)
+            features = net.embed(x)
             distance = (features - centers[y]).square().sum() / 2 / len(batch)
             loss = F.cross_entropy(net.classify(features), y) + 0.1 * distance
             optimizer.zero_grad()
