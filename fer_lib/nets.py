@@ -157,7 +157,9 @@ PRETRAINED = (
 
 
 def net_title(name: str) -> str:
-    """A net in words, as ``ResNet18 + CBAM at both ends`` for ``resnet18_cbam_ends``."""
+    """A net in words, as ``ResNet18 + CBAM at both ends`` for ``resnet18_cbam_ends``; an unknown name as it is."""
+    if name not in OTHERS and name not in PIPELINES and not name.startswith("resnet"):
+        return name
     head, *blocks = [name] if name in _TITLES else name.removesuffix("_ends").split("_")
     first = _TITLES.get(head, head.upper().replace("RESNET", "ResNet"))
     parts = [first, *(_TITLES.get(block, block.upper()) for block in blocks)]
