@@ -9,6 +9,7 @@ import torch
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES, FaceDataset, load_dataset, synthetic
 from fer_lib.data.ckplus import NOTICE, PUBLISHABLE_SUBJECTS
 from fer_lib.data.ferplus import FERPLUS_CLASSES
+from fer_lib.recipe import get_recipe
 from fer_lib.study import sheets
 from fer_lib.training.balance import balance_indices
 
@@ -70,7 +71,7 @@ def test_an_epochs_counts_are_those_the_training_draws():
     counts = sheets.epoch_counts("gu/psa_joint_weighted/fer2013", dataset)
     assert counts["published"]["disgust"] == 10
     labels = torch.from_numpy(dataset.labels[dataset.indices("train")])
-    balanced = counts["gu/psa_joint_weighted/fer2013"]
+    balanced = counts[get_recipe("gu/psa_joint_weighted/fer2013").title]
     drawn = balance_indices(labels, torch.Generator().manual_seed(0), counts={1: balanced["disgust"]})
     assert torch.bincount(labels[drawn], minlength=7).tolist() == list(balanced.values())
     assert balanced["disgust"] > 10
