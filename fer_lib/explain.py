@@ -100,6 +100,11 @@ def heat_maps(
     model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise UserError(f"model must be a net with maps: got {type(model).__name__}")
+    if any(weights.dtype != torch.float32 for weights in model.parameters()):
+        # NumPy, in which the library reckons, has no bfloat16.
+        copies: dict[int, Any] = {}
+        model, inputs = copy.deepcopy(model, copies).float(), inputs.float()
+        layer = copies.get(id(layer), layer)
     if isinstance(model, Classifier):
         model.check_input(inputs)
         last, classes = model.last_map, model.num_classes
@@ -116,8 +121,6 @@ def heat_maps(
     if len(wanted) and not (wanted.min() >= 0 and wanted.max() < classes):
         raise UserError(f"targets must lie in 0..{classes - 1}: got {wanted.min()}..{wanted.max()}")
     maps = np.zeros((len(inputs), *inputs.shape[2:]), np.float32)
-    if next(model.parameters()).dtype != torch.float32:  # NumPy, in which the library reckons, has no bfloat16
-        model = copy.deepcopy(model).float()
     with torch.inference_mode(False), torch.enable_grad(), _undisturbed(model):
         cam = METHODS[method](model, [layer])
         try:

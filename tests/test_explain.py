@@ -210,7 +210,7 @@ def test_mistakes_are_named():
         heat_maps(net, pictures, [0, 7])
     with pytest.raises(UserError, match=r"x must be \[B, 1, H, W\]"):
         heat_maps(net, pictures[0], [0])
-    with pytest.raises(UserError, match="a net with maps: got Conv2d"):
+    with pytest.raises(UserError, match=r"must give scores \[N, classes\] of pictures: got Tensor"):
         heat_maps(nn.Conv2d(1, 1, 1), pictures, [0, 1])
 
 

@@ -73,7 +73,7 @@ def test_the_fingerprint_is_of_the_content_alone(six):
     ("change", "words"),
     [
         ({"images": np.zeros((6, 2, 2), np.float32)}, "images must be uint8"),
-        ({"images": np.zeros((6, 2, 2, 3), np.uint8)}, "images must be an array"),
+        ({"images": np.zeros((6, 2, 2, 4), np.uint8)}, "images must be an array"),
         ({"labels": np.zeros(6, np.int32)}, "labels must be int64"),
         ({"labels": np.zeros(5, np.int64)}, r"labels must be int64 \[6\], not int64 \[5\]"),
         ({"labels": np.array([0, 0, 0, 2, 0, 0])}, "label 2 of picture 3"),
