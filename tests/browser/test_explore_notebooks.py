@@ -147,10 +147,10 @@ def power(page):
 
 def two_runs(page):
     panel = panel_of(page, 1)
-    until(panel, "1: test-")
+    until(panel, "1: test/")
     choose(panel, "second: paper", "ArrowDown")
-    until(panel, "2: test-plain")
-    until(panel, "1: test-cbam")
+    until(panel, "2: test/plain")
+    until(panel, "1: test/cbam")
     page.wait_for_function(
         "panel => panel.querySelectorAll('.fer-shelf > img').length >= 2", arg=panel.element_handle()
     )
