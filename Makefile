@@ -4,8 +4,6 @@ VENV   ?= .venv
 JOBS   ?= 2
 # Requirements installed over the pins, to try other versions: make test OVER="torch==2.11.0 torchvision==0.26.0"
 OVER   ?=
-# Which tests `make test` runs: `make test MARKS=` also runs those of `make heavy`, in the same processes.
-MARKS  ?= not heavy
 # What the training of `make study` is told; see the head of workflow/Snakefile.
 STUDY  ?=
 
@@ -57,7 +55,7 @@ NBVAL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope \
   --nbval-lax --nbval-current-env --nbval-cell-timeout 1800 -p no:cacheprovider
 
 test: env  ## the tests, the notebooks' marked outputs included
-	$(PARALLEL) -m "$(MARKS)"
+	$(PARALLEL) -m "not heavy"
 	$(SNAKEMAKE) smoke
 	$(NBVAL) $(WITH_DATA:%="$(RESULTS)/smoke/executed/%.ipynb")
 	[ ! -d "$(RESULTS)/executed" ] || \

@@ -18,12 +18,14 @@ from fer_lib.cli import main
 from fer_lib.demo.example import example_picture
 from fer_lib.demo.files import write_csv
 from fer_lib.frames import Frame, read_frames
+from fer_lib.models import weights
 from fer_lib.predict import Face, Predictor, Reading
 
 
 @pytest.fixture
 def fer(weight_files, tmp_path, monkeypatch, capsys):
-    """Run `fer predict` in an empty folder; gives its status, output and errors."""
+    """Run `fer predict` in an empty folder, without the library's own nets; gives its status, output and errors."""
+    monkeypatch.setattr(weights, "shipped", lambda name: tmp_path / "nothing")
     monkeypatch.setenv("FER_RESULTS", str(weight_files.parent))
     monkeypatch.chdir(tmp_path)
 
