@@ -313,7 +313,7 @@ def family_sentences(table: pd.DataFrame) -> str:
         A sentence for each baseline that has runs, and one that counts the comparisons without any.
     """
     found = []
-    for _, row in table[(table["baseline"] == "") & table["seed_sd"].notna()].iterrows():
+    for _, row in table[(table["baseline"] == "") & table[["seed_sd", "accuracy"]].notna().all(axis=1)].iterrows():
         smallest = table.loc[table["baseline"] == row["recipe"], "smallest"].dropna()
         sentence = f"{row['system']}: a seed has a standard deviation of {row['seed_sd']:.2f} points"
         sentence += f" ({row['freedom']:.0f} degrees of freedom"

@@ -42,7 +42,7 @@ def test_five_gains_of_the_text_are_none_of_its_tables():
 
 def test_a_gain_that_the_table_has_is_not_contradicted():
     text = claim("gu/fer2013/basic_joint_gain_text")
-    assert "71.67 - 69.92 = 1.75" in paper_finding(text).sentence
+    assert "71.67 − 69.92 = 1.75" in paper_finding(text).sentence
     for printed in ("1.75", "1.7", "1.8"):  # as it is, cut, and rounded
         assert paper_finding(dataclasses.replace(text, printed=printed)) is None
     assert paper_finding(dataclasses.replace(text, printed="1.6")).word == CONTRADICTED
