@@ -8,7 +8,6 @@ for people, carries the file's SHA-256, which is compared before the weights are
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +22,9 @@ from fer_lib.data import FACE_SIDE
 from fer_lib.data.catalog import dataset_terms
 from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
-from fer_lib.models import create_model
 from fer_lib.models.base import Classifier
-from fer_lib.models.weights import find_weights, load_weights, read_header, weight_files, weights_dir
+from fer_lib.models.registry import net_from_file
+from fer_lib.models.weights import find_weights, read_header, weight_files, weights_dir
 from fer_lib.paths import write_atomically
 from fer_lib.recipe import Recorded
 from fer_lib.runs import Counts, RunRecord
@@ -147,26 +146,8 @@ def read_checkpoint(name: str, folder: Path | None = None) -> Checkpoint:
 
 
 def load_net(checkpoint: Checkpoint) -> Classifier:
-    """The net with its weights, see :func:`net_from_file`."""
+    """The net with its weights, see :func:`fer_lib.models.registry.net_from_file`."""
     return net_from_file(checkpoint.path, checkpoint.recipe, checkpoint.classes)
-
-
-def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str]) -> Classifier:
-    """A recipe's net with the weights of a safetensors file as float32, in evaluation mode on the CPU.
-
-    Args:
-        path: the weights, in any precision.
-        recipe: the plain values of a recipe, see :meth:`fer_lib.recipe.Recipe.training`.
-        classes: class names in the order of the net's outputs.
-
-    Raises:
-        UserError: the weights do not fit the recipe's net, or are NaN.
-    """
-    model = create_model(recipe["model"], num_classes=len(classes), **recipe.get("model_options", {}))
-    if not isinstance(model, Classifier):
-        raise UserError(f"{path}: {recipe['model']} is fitted and has no weights")
-    load_weights(model, path, recipe["model"])
-    return model.eval()
 
 
 def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | None = None) -> Checkpoint:

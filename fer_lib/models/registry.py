@@ -1,7 +1,8 @@
 """Every model by name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from msgspec import structs
@@ -98,19 +99,31 @@ def _trained(name: str, num_classes: int | None, in_channels: int) -> Classifier
     """The net of a weight file, in evaluation mode."""
     path = find_weights(name)
     header = read_header(path)
-    recipe, classes = header["recipe"], header["classes"]
-    model = create_model(recipe["model"], len(classes), **recipe.get("model_options", {}))
-    if not isinstance(model, Classifier):
-        raise UserError(f"{path}: {recipe['model']} is fitted and has no weights")
-    load_weights(model, path, recipe["model"])
-    config = trained_for(header)
+    model = net_from_file(path, header["recipe"], header["classes"])
     check_count("in_channels", in_channels)
     if in_channels != 1:
         spread_channels(model, in_channels)
-        model.in_channels = in_channels
-    if num_classes is not None and num_classes != len(classes):
+    if num_classes is not None and num_classes != model.num_classes:
         model.reset_classifier(num_classes)
-    model.pretrained_cfg = config
+    model.pretrained_cfg = trained_for(header)
+    return model.eval()
+
+
+def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str]) -> Classifier:
+    """A recipe's net with the weights of a safetensors file as float32, in evaluation mode on the CPU.
+
+    Args:
+        path: the weights, in any precision.
+        recipe: the plain values of a recipe, see :meth:`fer_lib.recipe.Recipe.training`.
+        classes: class names in the order of the net's outputs.
+
+    Raises:
+        UserError: the weights do not fit the recipe's net, or are NaN.
+    """
+    model = create_model(recipe["model"], num_classes=len(classes), **recipe.get("model_options", {}))
+    if not isinstance(model, Classifier):
+        raise UserError(f"{path}: {recipe['model']} is fitted and has no weights")
+    load_weights(model, path, recipe["model"])
     return model.eval()
 
 

@@ -18,6 +18,7 @@ from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.data import FACE_SIDE
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.errors import UserError, unknown
+from fer_lib.models.base import Classifier
 from fer_lib.paths import shipped, study_results
 
 NO_WEIGHTS = "no weight file in results/checkpoints; make one from a trained run with: fer checkpoint RUN"
@@ -115,7 +116,7 @@ def trained_for(header: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def spread_channels(model: nn.Module, channels: int) -> None:
+def spread_channels(model: Classifier, channels: int) -> None:
     """Give a net of grey pictures another number of channels: a picture repeated in each has the scores it had.
 
     Args:
@@ -123,5 +124,5 @@ def spread_channels(model: nn.Module, channels: int) -> None:
         channels: how many there will be.
     """
     first = next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d))
-    first.in_channels *= channels
+    model.in_channels = first.in_channels = channels
     first.weight = nn.Parameter(first.weight.data.repeat_interleave(channels, 1) / channels)

@@ -8,13 +8,14 @@ from typing import Any
 import safetensors
 
 from fer_lib.augment import MEAN, STD, Augmentation
-from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, net_from_file, read_checkpoint
+from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
 from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
 from fer_lib.models.base import Classifier
 from fer_lib.models.export import export_onnx
+from fer_lib.models.registry import net_from_file
+from fer_lib.models.weights import weight_files, weights_dir
 from fer_lib.nets import is_classical
-from fer_lib.paths import study_results
 from fer_lib.runs import RunRecord
 
 
@@ -122,7 +123,7 @@ def trained_models() -> dict[str, list[str]]:
     A file that is none is left out; who asks for it by name is told.
     """
     found: dict[str, list[str]] = {}
-    for path in sorted((study_results() / "checkpoints").glob("*.safetensors")):
+    for path in weight_files(weights_dir()).values():
         with suppress(OSError, safetensors.SafetensorError), safetensors.safe_open(path, "pt") as file:
             found.setdefault((file.metadata() or {}).get("model", ""), []).append(path.stem)
     return found
