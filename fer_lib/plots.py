@@ -216,13 +216,15 @@ def start(table: pd.DataFrame) -> Figure:
             axes.vlines(sure["place"], sure["low"], sure["high"], color=color, linewidth=2, label="95 % interval")
         for row in rows.itertuples():
             name = textwrap.fill(_added(row.system, plain_net) if row.system != plain_net else plain_net, 22)
-            # Modules of one start stand close together: a name stands over its interval, where there is room.
+            # Modules of one start stand close together: a short name stands over its interval, a long one below.
             if not attention:
                 where, aside = row.gain, {"xytext": (-6, 4), "ha": "right", "va": "bottom"}
             elif pd.isna(row.high):
                 where, aside = row.gain, {"xytext": (9, 0), "ha": "left", "va": "center"}
             else:
-                where, aside = row.high, {"xytext": (0, 3), "ha": "center" if len(name) < 8 else "left", "va": "bottom"}
+                where, aside = row.high, {"xytext": (4, 3), "ha": "right", "va": "bottom"}
+                if len(name) > 8:
+                    where, aside = row.low, {"xytext": (-3, -3), "ha": "left", "va": "top"}
             axes.annotate(name, (row.place, where), textcoords="offset points", fontsize=8, **aside)
     axes.set_xscale("log", base=2)
     axes.set_xticks([0.25, 0.5, 1], ["¼", "½", "1"])
