@@ -18,7 +18,7 @@ from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 from fer_lib.texts import signed
 
 SHOWN = 3
-"""Families whose every effect the answer tells; of further ones it counts the readings."""
+"""Families that the answer tells; of further ones it counts the readings."""
 NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -75,7 +75,7 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
     sentences = [f"**{verdict_words(read, state)}**"]
     families = [rows for _, rows in read.groupby("baseline", sort=False)]
     families.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
-    told = [_family_sentence(rows) for rows in families[:SHOWN]]
+    told = [_family_sentence(rows, brief=number > 0) for number, rows in enumerate(families[:SHOWN])]
     sentences += [*told[:1], _start_sentence(read, alike), *told[1:]]
     if further := families[SHOWN:]:
         counts = pd.concat(further)["reading"].value_counts()
@@ -110,7 +110,8 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
     )
 
 
-def _family_sentence(rows: pd.DataFrame) -> str:
+def _family_sentence(rows: pd.DataFrame, brief: bool) -> str:
+    """What a family's modules add; in brief, the least and the most of it, since the figure beside shows every one."""
     baseline, seeds = get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
     gains = int((rows["reading"] == "gain").sum())
     who = (
@@ -126,24 +127,22 @@ def _family_sentence(rows: pd.DataFrame) -> str:
             "gain", ascending=False, kind="stable", key=lambda gain: gain.round(6)
         ).iterrows()
     ]
+    listed = f"{effects[-1]} to {effects[0]}" if brief and len(effects) > 2 else ", ".join(effects)
+    marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
     net, _, split = baseline.title.partition(", ")
     data = f"{dataset_title(baseline.dataset)} ({split})" if split else dataset_title(baseline.dataset)
     return (
         f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {who} "
-        f"the same net without it: {', '.join(effects)} points of accuracy, with 95 % intervals, "
-        f"{_numeral(seeds)} seeds each ({_listed_standings(rows)})."
+        f"the same net without it: {listed} points{'' if brief else ' of accuracy, with 95 % intervals'}, "
+        f"{_numeral(seeds)} seeds each ({marks})."
     )
 
 
 STANDINGS = {
     "exploratory": "exploratory: the rules were registered after the first of these runs",
     "confirmed": "confirmed by runs made after the rules were registered",
-    "confirmatory": "confirmatory: all runs were made after the rules were registered",
+    "confirmatory": "confirmatory: run after the rules were registered",
 }
-
-
-def _listed_standings(rows: pd.DataFrame) -> str:
-    return "; ".join(words for name, words in STANDINGS.items() if name in set(rows["standing"]))
 
 
 def _start_sentence(read: pd.DataFrame, alike: pd.DataFrame) -> str:
