@@ -96,7 +96,8 @@ def ablation_table(study: Study, paper: str | None = None, claimed: bool = True,
             table = _table(study, ablation)
             table.insert(0, "paper", name)
             tables.append(table)
-    return pd.concat(tables[1:] or tables, ignore_index=True)
+    # Families that follow each other with one baseline have its row once.
+    return pd.concat(tables[1:] or tables).drop_duplicates(["recipe", "baseline"], ignore_index=True)
 
 
 def list_ablations(paper: str, question: str = "") -> list[Ablation]:
