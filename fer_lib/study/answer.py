@@ -113,14 +113,6 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
 def _family_sentence(rows: pd.DataFrame, brief: bool) -> str:
     """What a family's modules add; in brief, the least and the most of it, since the figure beside shows every one."""
     baseline, seeds = get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
-    gains = int((rows["reading"] == "gain").sum())
-    who = (
-        f"none of {_numeral(len(rows))} modules" if not gains else f"{_numeral(gains)} of {_numeral(len(rows))} modules"
-    )
-    if len(rows) == 1:
-        who = "the module does not beat" if not gains else "the module beats"
-    else:
-        who += " beats" if gains < 2 else " beat"
     effects = [
         f"{module_name(row, baseline.title)} {linked_gain(row)} ({signed(row['low'])} to {signed(row['high'])})"
         for _, row in rows.sort_values(
@@ -132,10 +124,22 @@ def _family_sentence(rows: pd.DataFrame, brief: bool) -> str:
     net, _, split = baseline.title.partition(", ")
     data = f"{dataset_title(baseline.dataset)} ({split})" if split else dataset_title(baseline.dataset)
     return (
-        f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {who} "
+        f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {_outcome(rows)} "
         f"the same net without it: {listed} points{'' if brief else ' of accuracy, with 95 % intervals'}, "
         f"{_numeral(seeds)} seeds each ({marks})."
     )
+
+
+def _outcome(rows: pd.DataFrame) -> str:
+    """What a family's modules do to the net: ``none of five modules beats, four fall behind``."""
+    gain, loss, same = (int((rows["reading"] == word).sum()) for word in ("gain", "loss", "within ±1 point"))
+    if len(rows) == 1:
+        return "the module beats" if gain else "the module falls behind" if loss else "the module does not beat"
+    if same == len(rows):
+        return f"all {_numeral(same)} modules read within ±1 point of"
+    beaten = f"{_numeral(gain) if gain else 'none'} of {_numeral(len(rows))} modules beat{'s' if gain < 2 else ''}"
+    behind = f", and {_numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
+    return beaten + behind
 
 
 STANDINGS = {

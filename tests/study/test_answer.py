@@ -107,3 +107,23 @@ def test_the_first_family_is_told_whole_and_further_ones_by_their_ends():
     assert "simam +0.4 (-1.0 to +1.0), se +0.1 (-1.0 to +1.0), eca -0.5 (-1.0 to +1.0) points" in text
     assert "none of three modules beats the same net without it: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
     assert "none +0.3" not in text
+
+
+@pytest.mark.parametrize(
+    ("readings", "words"),
+    [
+        (["within ±1 point"] * 2, "all two modules read within ±1 point of the same net without it"),
+        (["undecided", "loss", "loss"], "none of three modules beats, and two fall behind, the same net without it"),
+        (["gain", "loss", "within ±1 point"], "one of three modules beats, and one falls behind, the same net"),
+        (["gain", "gain", "undecided"], "two of three modules beat the same net without it"),
+        (["loss"], "the module falls behind the same net without it"),
+    ],
+)
+def test_a_family_is_told_by_its_readings(readings, words):
+    rows = [
+        {"recipe": f"narrow/{n}", "system": f"N + {n}", "gain": 0.0, "reading": reading}
+        for n, reading in enumerate(readings)
+    ]
+    told = {"paper": "narrow", "baseline": "narrow/none/fer2013", "standing": "confirmatory", "seeds": 3}
+    plain = pd.DataFrame(rows).assign(low=-1.0, high=1.0, **told)
+    assert words in without_links(attention_sentences(plain, plain.iloc[:0], NONE))
