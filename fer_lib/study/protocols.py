@@ -22,7 +22,7 @@ from fer_lib.recipe import Recipe, get_recipe, list_recipes, paper_names
 from fer_lib.statistics import sample_sd
 from fer_lib.study.columns import Column, readable, table_of
 from fer_lib.study.films import DRAWS, answers_by_person, check_films, tested, tested_of_ckplus
-from fer_lib.study.groups import Group
+from fer_lib.study.groups import Group, training_but
 from fer_lib.study.results import Study, once
 
 REACH = (
@@ -110,18 +110,14 @@ def _systems() -> list[list[Recipe]]:
     families: dict[str, list[Recipe]] = {}
     for recipe in list_recipes().values():
         if recipe.dataset == "ckplus":
-            families.setdefault(_key(recipe), []).append(recipe)
+            alike = json.dumps(training_but(recipe.training(), "name", "protocol"), sort_keys=True)
+            families.setdefault(alike, []).append(recipe)
     order = list(WORDS)
     return [
         sorted(variants, key=lambda recipe: (order.index(kind_of(recipe.protocol)), is_drawn(recipe.protocol)))
         for variants in families.values()
         if len(variants) > 1
     ]
-
-
-def _key(recipe: Recipe) -> str:
-    """All that defines a training but its name and protocol."""
-    return json.dumps({k: v for k, v in recipe.training().items() if k not in ("name", "protocol")}, sort_keys=True)
 
 
 def _is_honest_for(candidate: Recipe, recipe: Recipe) -> bool:
