@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from fer_lib.claims import FIDELITY, NUMBERS, Claim, list_claims
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import protocol_title
 from fer_lib.queue.plan import wanted_seeds
 from fer_lib.recipe import list_recipes, load_papers
 from fer_lib.report import words
@@ -99,8 +101,8 @@ def _measure(claim: Claim, row: pd.Series | None) -> str:
 def _data(claim: Claim) -> str:
     split = {"val": ", validation", "test": ", test"}.get(claim.split, "")
     recipe = list_recipes().get(claim.recipe or "") if claim.dataset == "own" else None
-    tested = f"; tested on {words.dataset(recipe.dataset)}" if recipe and claim.kind == "gain" else ""
-    return words.dataset(claim.dataset) + split + tested
+    tested = f"; tested on {dataset_title(recipe.dataset)}" if recipe and claim.kind == "gain" else ""
+    return dataset_title(claim.dataset) + split + tested
 
 
 def _verdict(claim: Claim, row: Any, stated: pd.DataFrame, evidence: pd.DataFrame) -> tuple[str, str]:
@@ -138,7 +140,7 @@ def _side(name: str, study: Study) -> dict[str, Any]:
         "name": name,
         "title": recipe.title,
         "epochs": recipe.epochs,
-        "protocol": words.protocol(recipe.protocol),
+        "protocol": protocol_title(recipe.protocol),
         "wanted": wanted_seeds(recipe),
         "runs": complete,
         "shorter": [entry for entry in pages_of(every, study) if entry["page"] not in known],

@@ -8,6 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from fer_lib import plots
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import protocol_title
 from fer_lib.paths import write_atomically
 from fer_lib.report import words
 from fer_lib.report.pages import inline_figure, page_css, render_template
@@ -31,7 +33,7 @@ def write_page(comparison: Comparison, found: Outcome, records: Sequence[RunReco
     ours = [record for record in records if record.id in wanted]
     names = " and ".join(recipe.title.rsplit(" + ", 1)[-1] for recipe in comparison.modules)
     recipe = comparison.baseline
-    training = f"{recipe.epochs} epochs on {words.dataset(recipe.dataset)}, {words.protocol(recipe.protocol)}"
+    training = f"{recipe.epochs} epochs on {dataset_title(recipe.dataset)}, {protocol_title(recipe.protocol)}"
     families = [_family("Yours", found.yours, training)]
     if len(found.recorded):
         plain = found.recorded["system"].iloc[0]

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from fer_lib.claims import list_claims
+from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import load_facts
 from fer_lib.queue.plan import HEADLINE_SEEDS
 from fer_lib.recipe import load_papers
@@ -95,7 +96,7 @@ def cards(study: Study) -> list[dict[str, Any]]:
                     {
                         "page": words.page_of_claim(c.id),
                         "printed": words.percent(c),
-                        "data": words.dataset(c.dataset) + (", validation" if c.split == "val" else ""),
+                        "data": dataset_title(c.dataset) + (", validation" if c.split == "val" else ""),
                     }
                     for c in headlines
                 ],

@@ -4,7 +4,9 @@ from typing import Any
 
 import pandas as pd
 
+from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import load_facts
+from fer_lib.data.folds import protocol_title
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.report import words
 from fer_lib.report.front import cited
@@ -86,9 +88,9 @@ def _family(title: str, baseline: pd.Series, known: pd.DataFrame, whole: pd.Data
     recipe = get_recipe(baseline["recipe"])
     net = baseline["system"][0].upper() + baseline["system"][1:]
     name = title.format(net=net, paper=words.paper(baseline["paper"])["short"])
-    data = f"{words.dataset(recipe.dataset)}, {words.protocol(recipe.protocol)}, {recipe.epochs} epochs"
+    data = f"{dataset_title(recipe.dataset)}, {protocol_title(recipe.protocol)}, {recipe.epochs} epochs"
     return {
-        "title": f"{name} ({words.dataset(recipe.dataset)})",
+        "title": f"{name} ({dataset_title(recipe.dataset)})",
         "anchor": comparison_anchor(
             baseline["recipe"], title.split(":")[-1].strip().replace(" ", "-").replace("{net}", "net")
         ),

@@ -19,6 +19,7 @@ from pygments.formatters import HtmlFormatter
 
 from fer_lib import plots
 from fer_lib.claims import FIDELITY
+from fer_lib.data.catalog import dataset_title
 from fer_lib.errors import UserError
 from fer_lib.paths import write_atomically
 from fer_lib.progress import track
@@ -371,7 +372,7 @@ def _first_sentence(text: str) -> str:
 
 def _data(record: RunRecord) -> str:
     data = record.content["data"]
-    return f"{words.dataset(data['name'])} (fingerprint {data['fingerprint'][:12]})"
+    return f"{dataset_title(data['name'])} (fingerprint {data['fingerprint'][:12]})"
 
 
 def _brief(title: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import protocol_title
 from fer_lib.metrics import confusion_matrix, per_class
 from fer_lib.recipe import list_recipes
 from fer_lib.report import words
@@ -59,7 +61,7 @@ def training_context(records: Sequence[RunRecord], study: Study) -> dict[str, An
         "system": title,
         "recipe": first.recipe,
         "facts": {
-            "data": f"{words.dataset(data['name'])}, {words.protocol(first.spec['recipe']['protocol'])}",
+            "data": f"{dataset_title(data['name'])}, {protocol_title(first.spec['recipe']['protocol'])}",
             "pictures": _pictures(records),
             "epochs": _epochs(first, recipe),
             "seed": first.spec["seed"],
@@ -215,8 +217,8 @@ def run_rows(study: Study) -> list[dict[str, Any]]:
             {
                 "page": page,
                 "system": recipe.title if recipe else first.recipe,
-                "data": words.dataset(first.content["data"]["name"]),
-                "protocol": words.protocol(first.spec["recipe"]["protocol"]),
+                "data": dataset_title(first.content["data"]["name"]),
+                "protocol": protocol_title(first.spec["recipe"]["protocol"]),
                 "seed": first.spec["seed"],
                 "epochs": _epochs(first, recipe),
                 "test": _percent(pooled(records, "test", "val_selected", "tta")),

@@ -19,6 +19,7 @@ from fer_lib.queue.plan import run_status
 from fer_lib.queue.train import find_run, train_run
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
 from fer_lib.runs import RunRecord
+from fer_lib.study.columns import DASH
 from fer_lib.study.groups import answers_of, longest_runs
 from fer_lib.study.tables import rule_table
 from fer_lib.training import Interrupted, Stop, choose_device, device_name, usable_gpus
@@ -182,7 +183,7 @@ def summary(record: RunRecord) -> pd.DataFrame:
     facts = {
         "run": record.id,
         "seed": record.spec["seed"],
-        "fold": "–" if fold is None else fold,
+        "fold": DASH if fold is None else fold,
         "epochs": f"{record.epochs} of the recipe's {recipe.epochs}" if recipe else record.epochs,
         "data": data["name"],
         "pictures: training, validation, test": ", ".join(f"{data['counts'][p]:,}" for p in ("train", "val", "test")),
@@ -251,7 +252,7 @@ def text(record: RunRecord) -> str:
     return "\n\n".join(
         [
             summary(record).to_string(header=False),
-            "accuracy, %\n" + rule_table(record).to_string(index=False, na_rep="–"),
+            "accuracy, %\n" + rule_table(record).to_string(index=False, na_rep=DASH),
             f"test part at the epoch that validation chose, test views: {record.spec['recipe']['test_views']}\n"
             f"{macro}, calibration error {100 * chosen['ece']:.1f} %, negative log-likelihood {chosen['nll']:.3f}",
             class_table(record).reset_index().to_string(index=False),
