@@ -57,22 +57,16 @@ def claim_rows(contexts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         contexts: of :func:`claim_contexts`.
     """
     rows = [
-        {
-            "page": context["page"],
+        context
+        | {
             "paper": context["paper"]["short"],
-            "system": _name(context["claim"]),
-            "measure": context["measure"],
-            "kind": "statement" if context["claim"].kind == "statement" else _kind(context["claim"]),
-            "data": context["data"],
-            "printed": context["printed"],
-            "printed_value": context["claim"].value,
-            "ours": context["ours"],
-            "ours_value": context["ours_value"],
-            "interval": context["interval"],
-            "fidelity": context["claim"].fidelity or "",
-            "verdict": context["verdict"],
+            "system": _name(claim),
+            "kind": _kind(claim),
+            "printed_value": claim.value,
+            "fidelity": claim.fidelity or "",
         }
         for context in contexts
+        for claim in [context["claim"]]
     ]
     return sorted(rows, key=lambda row: _rank(row["verdict"]))
 
@@ -130,12 +124,9 @@ def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
 
 def _side(name: str, study: Study) -> dict[str, Any]:
     """One recipe of a claim's test: its runs of full length, its shorter ones, its settings."""
-    recipe = list_recipes()[name]
-    group = study.full(name)
-    full = " ".join(record.id for record in group.records) if group else ""
-    every = " ".join(record.id for record in study.records if record.recipe == name)
-    complete = pages_of(full, study)
-    known = {entry["page"] for entry in complete}
+    recipe, group = list_recipes()[name], study.full(name)
+    complete = pages_of([record.id for record in group.records] if group else [], study)
+    every = pages_of([record.id for record in study.records if record.recipe == name], study)
     return {
         "name": name,
         "title": recipe.title,
@@ -143,7 +134,7 @@ def _side(name: str, study: Study) -> dict[str, Any]:
         "protocol": protocol_title(recipe.protocol),
         "wanted": wanted_seeds(recipe),
         "runs": complete,
-        "shorter": [entry for entry in pages_of(every, study) if entry["page"] not in known],
+        "shorter": [entry for entry in every if entry not in complete],
         "settings": recipe_table(name).to_dict("records"),
         "command": f"fer study run --recipes {name}",
     }

@@ -13,6 +13,7 @@ import itables
 import jinja2
 import nbformat
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from pygments.formatters import HtmlFormatter
@@ -21,6 +22,7 @@ from fer_lib import plots
 from fer_lib.claims import FIDELITY
 from fer_lib.data.catalog import dataset_title
 from fer_lib.errors import UserError
+from fer_lib.kept import code_digest
 from fer_lib.paths import write_atomically
 from fer_lib.progress import track
 from fer_lib.report import claim_pages, front, lists, run_pages, words
@@ -125,7 +127,12 @@ class Site:
     def notebook(self, source: Path, before: Path | None, after: Path | None) -> None:
         """A notebook's page, made anew where the executed copy, its neighbours or this package changed."""
         steps = [path and (f"{path.stem}.html", title_and_lead(nbformat.read(path, 4))[0]) for path in (before, after)]
-        parts = (source.read_bytes(), repr(steps), repr(self.about["nav"]), _package_digest())
+        parts = (
+            source.read_bytes(),
+            repr(steps),
+            repr(self.about["nav"]),
+            code_digest("report", suffixes=(".py", ".j2", ".css", ".json")),
+        )
         key = KEY.format(hashlib.sha256(repr(parts).encode()).hexdigest()[:20])
         path = self.folder / f"{source.stem}.html"
         if path.exists() and path.read_text(encoding="utf-8").endswith(f"{key}\n"):
@@ -155,7 +162,6 @@ class Site:
         )
         self._claims([context | {"page": page} for context, (page, _) in zip(contexts, names, strict=True)])
         families, waiting = lists.families(study)
-        figures = dict(zip(("figure", "tall"), _module_figures(study), strict=True))
         self.page(
             "gains",
             "gains.html",
@@ -163,7 +169,7 @@ class Site:
             families=families,
             waiting=waiting,
             headings=[(2, f["anchor"], f["title"]) for f in families],
-            **figures,
+            **_module_figures(study),
         )
         found = lists.evidence_context(study)
         headings = [
@@ -213,14 +219,13 @@ class Site:
         for source in sources:
             title, lead = title_and_lead(nbformat.read(source, as_version=4))
             cards.append({"href": f"{source.stem}.html", "title": title, "text": _first_sentence(lead)})
-        behind = None
+        behind: dict[str, Any] | None = None
         if study := self.study:
-            wide, tall = _module_figures(study)
             attention, printed = answer(study, links=True).split("\n\n")
             behind = {
                 "answer": Markup(markdown2html_mistune(attention)), "printed": Markup(markdown2html_mistune(printed)),
-                "figure": wide, "tall": tall, "sure": {k: Markup(v) for k, v in front.how_sure(study).items()},
-                "cards": front.cards(study), "progress": front.progress_line(study),
+                "sure": {k: Markup(v) for k, v in front.how_sure(study).items()},
+                "cards": front.cards(study), "progress": front.progress_line(study), **_module_figures(study),
             }  # fmt: skip
         self.page("index", "index.html", title=words.TITLE, study=behind, cards=cards, shape="front")
 
@@ -379,15 +384,16 @@ def _brief(title: str) -> str:
     return title if len(title) <= 60 else f"{title[:57]}…"
 
 
-def _module_figures(study: Study) -> tuple[Markup, Markup]:
+def _module_figures(study: Study) -> dict[str, Markup]:
     """The figure of gains, wide and for a phone."""
     control = ablation_table(study, claimed=False)
-    wide, tall = (plots.svg(module_figure(control, tall)).decode() for tall in (False, True))
-    return inline_figure(wide, module_words(control)), inline_figure(tall, module_words(control))
+    shapes = {"figure": False, "tall": True}
+    return {name: inline_figure(module_figure(control, tall), module_words(control)) for name, tall in shapes.items()}
 
 
-def inline_figure(svg: str, told: str) -> Markup:
+def inline_figure(figure: Figure, told: str) -> Markup:
     """A figure as part of a page, with its words for those who do not see it."""
+    svg = plots.svg(figure).decode()
     return Markup(svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{html.escape(told)}" ', 1))
 
 
@@ -405,9 +411,3 @@ def _datatables() -> tuple[str, str]:
     (exported,) = re.findall(r"export\s*\{([^}]*)\}", script)
     (name,) = re.findall(r"([\w$]+) as jQuery\b", exported)
     return script.replace("</script", "<\\/script"), name
-
-
-@cache
-def _package_digest() -> str:
-    files = sorted([*Path(__file__).parent.glob("*.py"), *TEMPLATES.rglob("*.*")])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
