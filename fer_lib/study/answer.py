@@ -112,26 +112,22 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
 
 def _family_sentence(rows: pd.DataFrame) -> str:
     baseline, seeds = get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
-    gains = int((rows["reading"] == "gain").sum())
-    who = (
-        f"none of {_numeral(len(rows))} modules" if not gains else f"{_numeral(gains)} of {_numeral(len(rows))} modules"
-    )
+    gains, standings = int((rows["reading"] == "gain").sum()), set(rows["standing"])
     if len(rows) == 1:
-        who = "the module does not beat" if not gains else "the module beats"
+        who = "the module beats" if gains else "the module does not beat"
     else:
-        who += " beats" if gains < 2 else " beat"
+        beating = _numeral(gains) if gains else "none"
+        who = f"{beating} of {_numeral(len(rows))} modules {'beats' if gains < 2 else 'beat'}"
     effects = [
         f"{module_name(row, baseline.title)} {linked_gain(row)} ({signed(row['low'])} to {signed(row['high'])})"
-        for _, row in rows.sort_values(
-            "gain", ascending=False, kind="stable", key=lambda gain: gain.round(6)
-        ).iterrows()
+        for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
     net, _, split = baseline.title.partition(", ")
-    data = f"{dataset_title(baseline.dataset)} ({split})" if split else dataset_title(baseline.dataset)
+    data = dataset_title(baseline.dataset) + (f" ({split})" if split else "")
     return (
         f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {who} "
         f"the same net without it: {', '.join(effects)} points of accuracy, with 95 % intervals, "
-        f"{_numeral(seeds)} seeds each ({_listed_standings(rows)})."
+        f"{_numeral(seeds)} seeds each ({'; '.join(words for name, words in STANDINGS.items() if name in standings)})."
     )
 
 
@@ -140,10 +136,6 @@ STANDINGS = {
     "confirmed": "confirmed by runs made after the rules were registered",
     "confirmatory": "confirmatory: all runs were made after the rules were registered",
 }
-
-
-def _listed_standings(rows: pd.DataFrame) -> str:
-    return "; ".join(words for name, words in STANDINGS.items() if name in set(rows["standing"]))
 
 
 def _start_sentence(read: pd.DataFrame, alike: pd.DataFrame) -> str:
