@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from fer_lib.claims import FIDELITY, NUMBERS, Claim, list_claims
+from fer_lib.claims import FIDELITY, Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import protocol_title
 from fer_lib.queue.plan import wanted_seeds
@@ -102,17 +102,13 @@ def _data(claim: Claim) -> str:
 def _verdict(claim: Claim, row: Any, stated: pd.DataFrame, evidence: pd.DataFrame) -> tuple[str, str]:
     if row is not None:
         return row["verdict"], row["finding"]
-    if claim.kind == "statement":
-        found = stated.loc[claim.id]
-        return found["finding"], found["calculation"]
-    found = evidence[evidence["claims"] == claim.id].iloc[0]
+    found = stated.loc[claim.id] if claim.kind == "statement" else evidence[evidence["claims"] == claim.id].iloc[0]
     return found["finding"], found["calculation"]
 
 
 def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
-    empty = {"ours": "", "ours_value": None, "interval": "", "seeds": 0}
-    if claim.kind not in NUMBERS or row is None or pd.isna(row["ours"]):
-        return empty
+    if row is None or pd.isna(row["ours"]):
+        return {"ours": "", "ours_value": None, "interval": "", "seeds": 0}
     gain = claim.kind == "gain"
     unit, form = (" points", "{:+.1f}") if gain else (" %", "{:.1f}")
     spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}"

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from fer_lib import plots
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import protocol_title
-from fer_lib.paths import write_atomically
+from fer_lib.paths import refresh
 from fer_lib.report import words
 from fer_lib.report.pages import inline_figure, page_css, render_template
 from fer_lib.runs import RunRecord
@@ -53,8 +53,7 @@ def write_page(comparison: Comparison, found: Outcome, records: Sequence[RunReco
         facts=_facts(comparison, ours),
     )
     path = results / "compare" / comparison.name / "index.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.encode())
+    refresh(path, text.encode())
     return path
 
 

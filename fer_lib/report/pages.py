@@ -23,7 +23,7 @@ from fer_lib.claims import FIDELITY
 from fer_lib.data.catalog import dataset_title
 from fer_lib.errors import UserError
 from fer_lib.kept import code_digest
-from fer_lib.paths import write_atomically
+from fer_lib.paths import refresh
 from fer_lib.progress import track
 from fer_lib.report import claim_pages, front, lists, run_pages, words
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
@@ -100,12 +100,8 @@ class Site:
 
     def write(self, name: str, text: str) -> None:
         """Write a page, unless it is there as it is."""
-        path = self.folder / name
-        self.pages.append(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = text.encode()
-        if not path.exists() or path.read_bytes() != content:
-            write_atomically(path, content)
+        self.pages.append(self.folder / name)
+        refresh(self.folder / name, text.encode())
 
     def page(self, template: str, name: str, **context: Any) -> None:
         """Render one page from its template.

@@ -238,11 +238,8 @@ def sentences(found: Outcome) -> list[str]:
     lines = []
     title = found.yours["system"].iloc[0]
     for _, row in found.yours[found.yours["baseline"] != ""].iterrows():
-        name = module_name(row, title)
-        if pd.isna(row["gain"]):
-            lines.append(f"{name}: {row['reading']}.")
-        else:
-            lines.append(f"{name}: {_gain(row)} points over the same net without it, {row['reading']}.")
+        gain = "" if pd.isna(row["gain"]) else f"{_gain(row)} points over the same net without it, "
+        lines.append(f"{module_name(row, title)}: {gain}{row['reading']}.")
     theirs = found.recorded[found.recorded["baseline"] != ""]
     if len(theirs):
         plain = found.recorded["system"].iloc[0]

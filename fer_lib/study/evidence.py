@@ -314,16 +314,14 @@ def _of_baselines() -> Iterator[Row]:
 
 def _of_tables() -> Iterator[Row]:
     """Paper by paper and dataset by dataset: on which test sets the tables' accuracies are possible together."""
-    families: dict[tuple[str, str], list[Claim]] = {}
-    stated_by: dict[tuple[str, str], int] = {}
+    families: dict[tuple[str, str], tuple[int, list[Claim]]] = {}
     for paper in load_papers():
         for claim in _levels(paper):
             if sizes := stated_sizes(claim):
-                families.setdefault((paper, claim.dataset), []).append(claim)
-                stated_by.setdefault((paper, claim.dataset), sizes[len(sizes) // 2])
-    for (paper, dataset), claims in families.items():
+                _, claims = families.setdefault((paper, claim.dataset), (sizes[len(sizes) // 2], []))
+                claims.append(claim)
+    for (paper, dataset), (stated, claims) in families.items():
         printed = [claim.exact for claim in claims]
-        stated = stated_by[paper, dataset]
         tried = [stated]
         if dataset == "ckplus":  # a third of CK+48, all of it, and all of the paper's own pictures
             here = len(load_facts(dataset).faces)

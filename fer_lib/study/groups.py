@@ -261,18 +261,11 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
     for record in records:
         if record.recipe in recipes:
             same = as_published(record)
-            key = (
-                record.recipe,
-                same,
-                repr(record.spec["recipe"]),
-                record.spec["limit_train"],
-                record.spec.get("limit_test"),
-                record.spec.get("limits"),
-            )
-            found[key].append(record)
+            scale = [record.spec.get(name) for name in ("recipe", "limit_train", "limit_test", "limits")]
+            found[record.recipe, same, repr(scale)].append(record)
     groups = [
         Group(recipe, same, tuple(sorted(members, key=lambda r: (r.spec["seed"], r.spec["fold"] or 0))))
-        for (recipe, same, *_), members in found.items()
+        for (recipe, same, _), members in found.items()
     ]
     order = list(recipes)
     return sorted(groups, key=lambda g: (order.index(g.recipe), not g.as_published, -g.epochs, g.records[0].id))

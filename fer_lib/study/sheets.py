@@ -113,13 +113,11 @@ def ckplus_sheet(dataset: FaceDataset, each: int = 2) -> Figure:
         dataset: CK+, with subjects and sequences.
         each: subjects per expression.
     """
-    last_frames: dict[tuple[int, str], int] = {}
     subject = np.full(len(dataset), "") if dataset.subject is None else dataset.subject
-    for index in np.flatnonzero(np.isin(subject, PUBLISHABLE_SUBJECTS)):
-        last_frames[int(dataset.labels[index]), str(subject[index])] = int(index)
-    picks = []
-    for label in range(len(dataset.classes)):
-        picks += [index for (of, _), index in sorted(last_frames.items()) if of == label][:each]
+    may = np.flatnonzero(np.isin(subject, PUBLISHABLE_SUBJECTS))
+    frames = pd.DataFrame({"label": dataset.labels[may], "subject": subject[may], "index": may})
+    last = frames.groupby(["label", "subject"])["index"].last()
+    picks = last.groupby("label").head(each).tolist()
     figure = plots.pictures(dataset.images[picks], [dataset.classes[dataset.labels[index]] for index in picks])
     figure.supxlabel(NOTICE, fontsize=8)
     return figure

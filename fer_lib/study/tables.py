@@ -13,7 +13,7 @@ from fer_lib import plots
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.errors import UserError, unknown
-from fer_lib.paths import ROOT, own_papers, results_dir, write_atomically
+from fer_lib.paths import ROOT, own_papers, refresh, results_dir
 from fer_lib.progress import track
 from fer_lib.recipe import called, get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
@@ -221,10 +221,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(study) + "\n")
         written[readme] = _replace_section(text, "claims", headline).encode()
     for path, content in written.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # An unchanged file keeps its time, so that nothing downstream is rebuilt.
-        if not path.exists() or path.read_bytes() != content:
-            write_atomically(path, content)
+        refresh(path, content)
     return list(written)
 
 
