@@ -115,14 +115,12 @@ def _family_sentence(rows: pd.DataFrame, brief: bool) -> str:
     baseline, seeds = get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
     effects = [
         f"{module_name(row, baseline.title)} {linked_gain(row)} ({signed(row['low'])} to {signed(row['high'])})"
-        for _, row in rows.sort_values(
-            "gain", ascending=False, kind="stable", key=lambda gain: gain.round(6)
-        ).iterrows()
+        for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
     listed = f"{effects[-1]} to {effects[0]}" if brief and len(effects) > 2 else ", ".join(effects)
     marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
     net, _, split = baseline.title.partition(", ")
-    data = f"{dataset_title(baseline.dataset)} ({split})" if split else dataset_title(baseline.dataset)
+    data = dataset_title(baseline.dataset) + (f" ({split})" if split else "")
     return (
         f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {_outcome(rows)} "
         f"the same net without it: {listed} points{'' if brief else ' of accuracy, with 95 % intervals'}, "

@@ -64,11 +64,11 @@ def spread(title: str, key: str) -> Column:
     return Column(title, f"{{{key}:.2f}}[ ± {{{key}_sd:.2f}}]", DASH)
 
 
-def table_of(rows: Iterable[Row], columns: Sequence[str], numbers: Iterable[str] = ()) -> pd.DataFrame:
-    """A table of rows that need not have every column.
+def table_of(rows: Iterable[Row | Sequence[Any]], columns: Sequence[str], numbers: Iterable[str] = ()) -> pd.DataFrame:
+    """A table of rows, which need not have every column.
 
     Args:
-        rows: values by column; None for no value.
+        rows: values by column, or of all columns in their order; None for no value.
         columns: all columns, in their order.
         numbers: those that hold numbers, or nothing yet.
     """
