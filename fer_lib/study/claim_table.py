@@ -139,7 +139,8 @@ def _gain(claim: Claim, study: Study) -> dict[str, Any]:
     with_it, without = ([float(scores.mean()) for scores in group.scores(measure)] for group in (ours, baseline))
     interval, fitted = None, study.fit(ours.recipe, measure)
     if fitted and min(len(with_it), len(without)) >= MIN_SEEDS:
-        interval = fitted.one_more_pair(with_it, without)
+        pictures = study.own_pictures_of_gain(ours.recipe, baseline.recipe, measure)
+        interval = fitted.one_more_pair(with_it, without, pictures)
     verdict = judge_gain(claim.number, interval, claim.fidelity or "")
     return _beside([float(np.mean(with_it) - np.mean(without))], interval, verdict, [ours, baseline])
 
