@@ -310,7 +310,8 @@ def family_sentences(table: pd.DataFrame) -> str:
         table: as :func:`gain_table` makes them, of one family or many.
 
     Returns:
-        A sentence for each baseline that has runs, and one that counts the comparisons without any.
+        A sentence for each baseline that has runs, one that counts readings that the family's first keeps back, and one
+        that counts the comparisons without any.
     """
     found = []
     for _, row in table[(table["baseline"] == "") & table[["seed_sd", "accuracy"]].notna().all(axis=1)].iterrows():
@@ -325,6 +326,12 @@ def family_sentences(table: pd.DataFrame) -> str:
             sizes = least if least == most else f"{least} to {most}"
             sentence += f"; a gain of {sizes} points would be found in 80 of 100 such studies"
         found.append(f"{sentence}.")
+    shut = int(((table["reading"] == "undecided") & ((table["low"] > 0) | (table["high"] < 0))).sum())
+    if shut:
+        found.append(
+            f"{shut} interval{'s' * (shut > 1)} without zero {'are' if shut > 1 else 'is'} read as undecided: the proposed "
+            "net is tested first, and is neither a gain nor a loss."
+        )
     missing = int(((table["baseline"] != "") & (table["reading"] == "not run")).sum())
     if missing:
         found.append(f"{missing} comparison{'s have' * (missing > 1) or ' has'} no run of full length yet.")
