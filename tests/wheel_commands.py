@@ -17,7 +17,7 @@ CORE = {
     "--version": "fer 0.",
     "--help": "examples:",
     "recipes zhang": "zhang/cbam_ends/fer2013",
-    "models resnet18_eca --device cpu": "resnet18_eca",
+    "models resnet18 --device cpu": "narrow_resnet18",
     "train narrow/none/fer2013 --dataset synthetic --epochs 1 --limit-train 64 --limit-test 32 --device cpu": "test",
     "study status --recipes narrow/none/fer2013 --device cpu": "narrow",
     "study verify": "1 sound runs, 0 faults",
