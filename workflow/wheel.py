@@ -34,9 +34,13 @@ class Build(build_py):
 
 
 class Source(sdist):
-    """Puts them, and this file, into the archive of the sources, from which a wheel can then be built."""
+    """Puts them, and this file, into the archive of the sources, from which the same wheel can then be built.
+
+    The tests stay out: setuptools would take those of one folder, which do not run without the others.
+    """
 
     sub_commands: ClassVar = sdist.sub_commands
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
-        super().make_release_tree(base_dir, [*files, "workflow/wheel.py", *map(str, shipped_files())])
+        wanted = [file for file in files if Path(file).parts[0] != "tests"]
+        super().make_release_tree(base_dir, [*wanted, "workflow/wheel.py", *map(str, shipped_files())])
