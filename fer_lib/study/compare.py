@@ -174,7 +174,10 @@ def power_words(comparison: Comparison, recorded: Study) -> str:
     )
     words += f"points: with {seeds} seeds of each, a gain of {100 * smallest:.1f} points would be found in 80 of 100 "
     words += "such comparisons"
-    if comparison.baseline.training() | {"name": base.name} != base.training():
+    recipe = comparison.baseline
+    if recipe.dataset != base.dataset:
+        words += f"; on {dataset_title(recipe.dataset)} the spread is not known yet"
+    elif recipe.training() | {"name": base.name} != base.training():
         words += "; of the changed recipe the spread is not known yet"
     return words
 
@@ -237,7 +240,10 @@ def sentences(found: Outcome) -> list[str]:
         if pd.isna(row["gain"]):
             lines.append(f"{name}: {row['reading']}.")
         else:
-            lines.append(f"{name}: {_gain(row)} points over the same net without it, {row['reading']}.")
+            lines.append(
+                f"{name}: {_gain(row)} points over the same net without it on {dataset_title(row['dataset'])},"
+                f" {row['reading']}."
+            )
     theirs = found.recorded[found.recorded["baseline"] != ""]
     if len(theirs):
         plain = found.recorded["system"].iloc[0]
@@ -280,10 +286,11 @@ def write_outcome(comparison: Comparison, found: Outcome, results: Path) -> list
     folder = results / "compare" / comparison.name
     folder.mkdir(parents=True, exist_ok=True)
     text = "\n".join(f"- {line}" for line in (*sentences(found), *cautions(comparison, found)))
+    shown = readable_gains(found.table).rename(columns={"PrivateTest, chosen epoch": "test part, chosen epoch"})
     figure = plots.gains(found.table)
     files = {
         "table.csv": csv_text(found.table).encode(),
-        "table.md": f"{markdown(readable_gains(found.table))}\n{text}\n".encode(),
+        "table.md": f"{markdown(shown)}\n{text}\n".encode(),
         "gains.svg": plots.svg(figure),
         "gains.png": plots.png(figure),
     }

@@ -90,18 +90,25 @@ def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):
     assert "yours" not in set(found.recorded["standing"])
     first, second = sentences(found)
     assert first.startswith("SE: +9.1 (")
+    assert first.endswith(") points over the same net without it on drawn faces, gain.")
     assert second.startswith("Recorded, over narrow ResNet18 on FER2013: ECA")
     assert "says nothing about faces" in cautions(planned, found)[0]
-    assert all(path.stat().st_size for path in write_outcome(planned, found, tmp_path))
+    files = {path.name: path.read_bytes() for path in write_outcome(planned, found, tmp_path)}
+    assert all(files.values())
+    assert b"| test part, chosen epoch |" in files["table.md"]  # FER2013 alone has a PrivateTest
     page = write_page(planned, found, own.records, tmp_path).read_text(encoding="utf-8")
     for shown in (
         "SE beside the recorded modules",
         "says nothing about faces",
         "+9.09",
         "narrow ResNet18 + ECA",
+        "6 epochs on drawn faces, their own split",
+        "over narrow ResNet18 on FER2013",
+        "width = 16, layers = [1, 1, 1, 1]",
         "<svg",
     ):
         assert shown in page
+    assert page.index("Read with care") < page.index("Yours")
     assert "http" not in re.sub(r"http://www.w3.org/\S+|http://purl.org/\S+|http://creativecommons.org/\S+", "", page)
 
 
@@ -118,6 +125,8 @@ def test_power_is_told_before_the_first_run(written):
     words = power_words(planned, study)
     assert "a standard deviation of 0.91 points" in words  # of 50, 51, 52 and 45, 46, 47 of 110, in points
     assert np.std([50, 51, 52], ddof=1) / 1.1 == pytest.approx(0.91, abs=0.005)
-    assert "of the changed recipe the spread is not known" in words
+    assert words.endswith("such comparisons; on drawn faces the spread is not known yet")
+    shorter = plan_comparison(["se"], seeds=3, changes={"epochs": 1})
+    assert power_words(shorter, study).endswith("; of the changed recipe the spread is not known yet")
     assert power_words(planned._replace(seeds=2), study) == "2 seeds of each: a reading needs 3"
     assert "no spread of seeds is recorded" in power_words(planned, Study())
