@@ -114,8 +114,8 @@ def heat_maps(
     layer = last if layer is None else layer
     if layer is None:
         raise UserError(
-            f"model must be a net whose scores come from a map [N, C, H, W]: {type(model).__name__} ends in none; name a"
-            " layer that puts one out"
+            f"model must be a net whose scores come from a map [N, C, H, W]: {type(model).__name__} ends in none; name"
+            " a layer that puts one out"
         )
     wanted = None if targets is None else _checked(np.asarray(targets), len(inputs), classes)
     maps = np.zeros((len(inputs), *inputs.shape[2:]), np.float32)

@@ -28,8 +28,9 @@ def tree(tmp_path_factory) -> Path:
     tree = tmp_path_factory.mktemp("wheel") / "tree"
     for name in ("fer_lib", "notebooks", "results/checkpoints", "workflow"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "mine"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
+    (tree / "results" / "tables").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "results/tables/control.csv"):
+        shutil.copy(ROOT / name, tree / name)
     (tree / "tests").mkdir()
     shutil.copy(__file__, tree / "tests")
     return tree
@@ -91,8 +92,10 @@ def test_the_wheel_holds_all_that_is_not_code(wheel):
     for path in PACKAGE.rglob("*"):
         if path.is_file() and path.suffix != ".pyc":
             assert f"fer_lib/{path.relative_to(PACKAGE).as_posix()}" in names
-    tracked = [*ROOT.glob("notebooks/*.*"), *ROOT.glob("results/checkpoints/*")]
-    assert len(tracked) > 12
+    tracked = [
+        *ROOT.glob("notebooks/*.*"), *ROOT.glob("results/checkpoints/*"), ROOT / "results" / "tables" / "control.csv"
+    ]  # fmt: skip
+    assert len(tracked) > 13
     assert {f"fer_lib/shipped/{path.relative_to(ROOT).as_posix()}" for path in tracked} <= names
 
 

@@ -33,6 +33,7 @@ EXTRAS = {
     "predict face.png --detector none --device cpu --views one": ("demo", "probabilities"),
     "export narrow_resnet18": ("onnx", "narrow_resnet18.onnx"),
     "study table claims": ("study", "Gu"),
+    "compare se --dry-run": ("study", "recorded, with"),
     "notebook 09_verdict --scale smoke": ("study", "09_verdict.ipynb"),
 }
 """Commands of an extra and what they print; where the extra is not installed, one line names it."""

@@ -1,4 +1,4 @@
-"""What a wheel brings along of the repository: the notebooks and the trained weights, in ``fer_lib/shipped``.
+"""What a wheel brings along of the repository, in ``fer_lib/shipped``: notebooks, trained weights, recorded gains.
 
 An installed library finds them by :func:`fer_lib.paths.shipped`. setuptools is told of this file in pyproject.toml.
 """
@@ -10,7 +10,7 @@ from typing import ClassVar
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
-SHIPPED = ("notebooks/*.ipynb", "notebooks/scales.toml", "results/checkpoints/*")
+SHIPPED = ("notebooks/*.ipynb", "notebooks/scales.toml", "results/checkpoints/*", "results/tables/control.csv")
 
 
 def shipped_files() -> list[Path]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from fer_lib import plots
 from fer_lib.data import load_dataset
@@ -19,7 +20,7 @@ from fer_lib.errors import UserError, unknown
 from fer_lib.models.grammar import MODULES
 from fer_lib.models.registry import register_file
 from fer_lib.nets import BLOCKS, parse
-from fer_lib.paths import write_atomically
+from fer_lib.paths import shipped, write_atomically
 from fer_lib.plugins import look_up
 from fer_lib.queue.plan import matrix
 from fer_lib.recipe import Recipe, RunSpec, add_recipe, get_recipe, with_changes
@@ -163,6 +164,9 @@ def power_words(comparison: Comparison, recorded: Study) -> str:
         return f"{seeds} seed{'s' * (seeds > 1)} of each: a reading needs {MIN_SEEDS}"
     fitted = recorded.fit(base.name, HELD_OUT)
     if not fitted or not fitted.sd:
+        family = _family(_study_gains(recorded), base.name)
+        if words := family_sentences(family):
+            return f"recorded, with {family['seeds'].max()} seeds of each: {words}"
         return f"no spread of seeds is recorded for {base.name}: the table will say what gain could be seen"
     theirs = _recorded(comparison, recorded)
     pictures = [
@@ -219,16 +223,30 @@ def outcome(comparison: Comparison, records: Iterable[RunRecord], recorded: Stud
 
 def _recorded(comparison: Comparison, recorded: Study) -> pd.DataFrame:
     """The recorded modules over the recipe that a comparison starts from, else those of the study's chief family."""
+    table = _study_gains(recorded)
+    own = _family(table, comparison.base.name)
+    if len(own):
+        return own
+    chief, _ = module_gains(table)
+    return own if chief.empty else _family(table, chief["baseline"].iloc[0])
+
+
+def _study_gains(recorded: Study) -> pd.DataFrame:
+    """The study's own comparisons; where no record of theirs is at hand, as after the installation of a wheel, by the
+    table that the library brings."""
     table = ablation_table(recorded, claimed=False)
-    known = table[table["gain"].notna()]
-    chosen = comparison.base.name
-    if chosen not in set(known["baseline"]):
-        chief, _ = module_gains(table)
-        if chief.empty:
-            return known.drop(columns="paper")
-        chosen = chief["baseline"].iloc[0]
-    plain = table[(table["recipe"] == chosen) & (table["baseline"] == "")][:1]
-    return pd.concat([plain, known[known["baseline"] == chosen]]).drop(columns="paper")
+    brought = shipped("results/tables") / "control.csv"
+    if table["gain"].notna().any() or not brought.exists():
+        return table
+    table = pd.read_csv(brought)
+    return table.fillna({name: "" for name in table if not is_numeric_dtype(table[name])})
+
+
+def _family(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """A baseline's row and those of what has a gain over it; empty without any."""
+    gains = table[(table["baseline"] == baseline) & table["gain"].notna()]
+    plain = table[(table["recipe"] == baseline) & (table["baseline"] == "")][: min(1, len(gains))]
+    return pd.concat([plain, gains]).drop(columns="paper")
 
 
 def sentences(found: Outcome) -> list[str]:

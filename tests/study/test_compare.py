@@ -7,6 +7,7 @@ import pytest
 from tiny import write_run
 
 from fer_lib.errors import UserError
+from fer_lib.paths import ROOT
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes
 from fer_lib.report.compare_page import write_page
 from fer_lib.runs import read_records
@@ -129,4 +130,17 @@ def test_power_is_told_before_the_first_run(written):
     shorter = plan_comparison(["se"], seeds=3, changes={"epochs": 1})
     assert power_words(shorter, study).endswith("; of the changed recipe the spread is not known yet")
     assert power_words(planned._replace(seeds=2), study) == "2 seeds of each: a reading needs 3"
-    assert "no spread of seeds is recorded" in power_words(planned, Study())
+    unknown = plan_comparison(["se"], "li/resnet18/fer2013", changes=DRAWN)
+    assert "no spread of seeds is recorded" in power_words(unknown, Study())
+
+
+def test_without_records_the_gains_that_the_library_brings_stand_beside_yours(written):
+    planned, own, _ = written
+    everything = Study.load(ROOT / "results")
+    ours, theirs = (outcome(planned, own.records, study).recorded for study in (Study(), everything))
+    assert list(ours["recipe"]) == list(theirs["recipe"])
+    assert len(ours) > 5
+    np.testing.assert_allclose(ours["gain"].astype(float), theirs["gain"].astype(float), rtol=1e-5)
+    assert sentences(outcome(planned, own.records, Study())) == sentences(outcome(planned, own.records, everything))
+    words = power_words(planned, Study())
+    assert words.startswith("recorded, with 3 seeds of each: narrow ResNet18: a seed has a standard deviation of 0.")
