@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fer_lib.errors import UserError, unknown
 from fer_lib.extras import from_extra
-from fer_lib.models.base import Classifier, kept_modes
+from fer_lib.models.base import Classifier, kept_modes, observed
 
 with from_extra("explain"):
     from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
@@ -146,13 +146,8 @@ def _last_map(model: nn.Module, inputs: Tensor) -> tuple[nn.Module | None, int]:
         if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] * output.shape[3] > 1:
             order.append(module)
 
-    hooks = [module.register_forward_hook(note) for module in model.modules() if not _pools(module)]
-    try:
-        with torch.no_grad(), kept_modes(model):
-            scores = model.eval()(inputs[:1])
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), observed(model, ((module, note) for module in model.modules() if not _pools(module))):
+        scores = model(inputs[:1])
     if not isinstance(scores, Tensor) or scores.dim() != 2:
         raise UserError(f"model must give scores [N, classes] of pictures: got {type(scores).__name__}")
     once = [module for module in order if order.count(module) == 1]
