@@ -15,7 +15,6 @@ What is not checked here is the total: a file that holds fewer rows, each of the
 """
 
 import itertools
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from fer_lib.data.folder import list_pictures
 from fer_lib.data.foreign import what_it_is
 from fer_lib.data.pictures import read_pictures
 from fer_lib.errors import UserError
+from fer_lib.paths import write_atomically
 
 PIXELS = FACE_SIDE**2
 USAGES = ("Training", "PublicTest", "PrivateTest")
@@ -163,15 +163,11 @@ def _load_cache(file: Path, key: str) -> Rows | None:
 
 def _save_cache(file: Path, key: str, rows: Rows) -> None:
     images, labels, usages = rows
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as out:
-                np.savez(out, key=np.array(key), images=images, labels=labels, usages=usages)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_atomically(
+            file, lambda out: np.savez(out, key=np.array(key), images=images, labels=labels, usages=usages)
+        )
     except OSError as error:
         warnings.warn(f"no cache of {file.stem}, reading stays slow: {error}", stacklevel=2)
 

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
+from fer_lib.data.dataset import votes_of
 from fer_lib.data.facts import Facts, load_facts
-from fer_lib.data.ferplus import majority, votes_of
+from fer_lib.data.ferplus import majority
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
 from fer_lib.recipe import Recipe, list_recipes, paper_names
 from fer_lib.selection import RULES
