@@ -26,7 +26,7 @@ with from_extra("explain"):
     from scipy import stats
 
 
-class OrientedEigenCAM(EigenCAM):
+class OrientedEigenCAM(EigenCAM):  # type: ignore[misc]  # the library has no types
     """Eigen-CAM whose sign is fixed: heat is where the activations are strong.
 
     The first principal component of a map has no sign of its own, and the library takes the one that its SVD
@@ -34,7 +34,15 @@ class OrientedEigenCAM(EigenCAM):
     and batched here, since a full one of 2,048 channels takes a second a picture.
     """
 
-    def get_cam_image(self, input_tensor, target_layer, target_category, activations, grads, eigen_smooth):
+    def get_cam_image(
+        self,
+        input_tensor: Any,
+        target_layer: Any,
+        target_category: Any,
+        activations: Any,
+        grads: Any,
+        eigen_smooth: Any,
+    ) -> np.ndarray:
         """Projections of every place on the first principal component, float32 [N, H, W]."""
         n, channels, height, width = activations.shape
         places = activations.reshape(n, channels, height * width).swapaxes(1, 2)
@@ -105,6 +113,7 @@ def heat_maps(
         copies: dict[int, Any] = {}
         model, inputs = copy.deepcopy(model, copies).float(), inputs.float()
         layer = copies.get(id(layer), layer)
+    last: nn.Module | None
     if isinstance(model, Classifier):
         model.check_input(inputs)
         last, classes = model.last_map, model.num_classes
