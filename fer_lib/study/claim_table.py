@@ -13,6 +13,7 @@ from fer_lib import plots
 from fer_lib.claims import NUMBERS as KINDS_OF_NUMBER
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import kind_of
 from fer_lib.metrics import summary
 from fer_lib.recipe import get_recipe, list_recipes, paper_names
 from fer_lib.statistics import fit, one_more_fit, sample_sd
@@ -188,20 +189,16 @@ def _exceeding(claim: Claim, study: Study) -> str:
     recipe = list_recipes().get(claim.recipe or "")
     if recipe is None or not claim.metric.startswith("accuracy") or claim.split == "val":
         return ""
-    stand_in = claim.fidelity == STAND_IN
+    official, stand_in = recipe.protocol == "official", claim.fidelity == STAND_IN
+    split = (recipe.dataset, "official" if official else f"{kind_of(recipe.protocol)}_drawn")
     most = np.nan_to_num(study.parameters(recipe))
     candidates = []
-    for group in study.longest.values():
-        other = get_recipe(group.recipe)
+    for name, group in study.longest.items():
+        other = get_recipe(name)
         weights = np.nan_to_num(study.parameters(other))
-        wanted = "official" if recipe.protocol == "official" else f"{recipe.protocol.removesuffix('_drawn')}_drawn"
-        if (
-            other.dataset == recipe.dataset
-            and other.protocol == wanted
-            and (weights < most or recipe.name == other.name or stand_in)
-        ):
+        if (other.dataset, other.protocol) == split and (weights < most or name == recipe.name or stand_in):
             candidates.append((weights, group))
-    if recipe.protocol == "official":
+    if official:
         candidates = sorted(candidates, key=lambda found: -np.mean(found[1].accuracies("val") or [0]))[:1]
     for weights, group in sorted(candidates, key=lambda found: found[0]):
         low = study.least_of_one_more(group)

@@ -90,13 +90,14 @@ def ablation_table(study: Study, paper: str | None = None, claimed: bool = True,
     chosen = [
         p for p, content in load_papers().items() if (p == paper if paper else bool(content.get("claim")) == claimed)
     ]
-    tables = [pd.DataFrame(columns=("paper", *COLUMNS))]
-    for name in chosen:
-        for ablation in list_ablations(name, question):
-            table = _table(study, ablation)
-            table.insert(0, "paper", name)
-            tables.append(table)
-    return pd.concat(tables[1:] or tables, ignore_index=True)
+    tables = [
+        _table(study, ablation).assign(paper=name) for name in chosen for ablation in list_ablations(name, question)
+    ]
+    columns = ["paper", *COLUMNS]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    # Families that follow each other with one baseline have its row once.
+    return pd.concat(tables)[columns].drop_duplicates(["recipe", "baseline"], ignore_index=True)
 
 
 def list_ablations(paper: str, question: str = "") -> list[Ablation]:
@@ -211,7 +212,7 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
     reading = ("undecided" if baseline else "baseline") if group else "not run"
     if baseline and group and not study.full(baseline):
         reading = "too few: no run of the baseline"
-    return dict.fromkeys(NUMBERS) | {
+    row: dict[str, object] = {
         "recipe": name,
         "baseline": baseline,
         "system": recipe.title,
@@ -226,19 +227,11 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
         "reading": reading,
         "standing": "",
         "runs": group.run_ids() if group else "",
-        **_spread(study, name),
     }
-
-
-def _spread(study: Study, recipe: str) -> dict[str, object]:
-    fitted = study.fit(recipe, HELD_OUT)
-    if fitted is None:
-        return {}
-    return {
-        "seed_sd": None if fitted.sd is None else 100 * fitted.sd,
-        "freedom": fitted.freedom,
-        "equal_p": fitted.equal_p,
-    }
+    if fitted := study.fit(name, HELD_OUT):
+        sd = None if fitted.sd is None else 100 * fitted.sd
+        row |= {"seed_sd": sd, "freedom": fitted.freedom, "equal_p": fitted.equal_p}
+    return row
 
 
 def in_points(gain: Gain) -> dict[str, float]:

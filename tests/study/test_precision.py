@@ -51,6 +51,13 @@ def test_splits_drawn_by_the_seed_are_compared_seed_by_seed(tmp_path):
     assert (row["seeds"], row["float32_seeds"], row["reading"]) == (3, 3, "undecided")
 
 
+def test_types_that_saw_different_splits_are_not_compared(tmp_path):
+    later = trained(tmp_path, DRAWN, "bfloat16", SHORT * 2)[3:]
+    row = precision_table(Study(trained(tmp_path, DRAWN, "float32", FLOAT, chosen=False) + later)).iloc[0]
+    assert row["reading"] == "no split in both"
+    assert np.isnan(row["difference"])
+
+
 def test_the_spread_of_a_seed_is_pooled_over_recipes(tmp_path):
     records = [r for name in (FIXED, "narrow/se/fer2013") for r in trained(tmp_path, name, "float32", FLOAT)]
     records += [r for name in (FIXED, "narrow/se/fer2013") for r in trained(tmp_path, name, "bfloat16", SHORT)]
