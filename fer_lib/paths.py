@@ -45,7 +45,7 @@ def shipped(name: str) -> Path:
     """A folder of the repository that a wheel brings along as well (:mod:`workflow.wheel`).
 
     Args:
-        name: ``notebooks`` or ``results/checkpoints``.
+        name: ``notebooks``, ``results/checkpoints`` or ``results/tables``, of which it is the gains of our own modules.
     """
     return ROOT / name if in_checkout() else PACKAGE / "shipped" / name
 

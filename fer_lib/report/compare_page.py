@@ -1,6 +1,6 @@
 """The page of a comparison of your own modules with the recorded ones: one file, static and offline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,15 @@ def write_page(comparison: Comparison, found: Outcome, records: Sequence[RunReco
     ours = comparison.own(records)
     names = " and ".join(recipe.title.rsplit(" + ", 1)[-1] for recipe in comparison.modules)
     recipe = comparison.baseline
-    training = f"{recipe.epochs} epochs on {dataset_title(recipe.dataset)}, {protocol_title(recipe.protocol)}"
+    split = protocol_title(recipe.protocol)
+    if recipe.protocol == "official" and recipe.dataset not in ("fer2013", "ferplus"):
+        split = "their own split"
+    training = f"{recipe.epochs} epochs on {dataset_title(recipe.dataset)}, {split}"
     families = [_family("Yours", found.yours, training)]
     if len(found.recorded):
-        plain = found.recorded["system"].iloc[0]
-        families.append(_family("Recorded in the study", found.recorded, f"over {plain}"))
+        plain = found.recorded.iloc[0]
+        over = f"over {plain['system']} on {dataset_title(plain['dataset'])}"
+        families.append(_family("Recorded in the study", found.recorded, over))
     told = sentences(found)
     stamp = f"{len(ours)} runs of yours; they are no part of the study. {words.STUDY}."
     site = {"title": words.TITLE, "study": words.STUDY, "css": Markup(page_css()), "nav": (), "stamp": stamp}
@@ -72,11 +76,15 @@ def _facts(comparison: Comparison, records: Sequence[RunRecord]) -> dict[str, st
     return {
         "starts from": comparison.base.name,
         "nets": ", ".join(net.model for net in (recipe, *comparison.modules)),
-        "options": str(recipe.model_options),
-        "optimiser": str(recipe.optimizer),
+        "options": _settings(recipe.model_options),
+        "optimiser": _settings(recipe.optimizer),
         "runs": f"{len(records)} of {len(comparison.specs)}, {comparison.seeds} seeds each",
         "code of yours": ", ".join(code) or "none",
         "machine": of_records("environment", "device"),
         "precision": of_records("environment", "precision"),
         "data": of_records("data", "source"),
     }
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in values.items())

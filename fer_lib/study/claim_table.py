@@ -16,7 +16,7 @@ from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import kind_of
 from fer_lib.metrics import summary
 from fer_lib.recipe import get_recipe, list_recipes, paper_names
-from fer_lib.statistics import fit, sample_sd
+from fer_lib.statistics import fit, one_more_fit, sample_sd
 from fer_lib.study.columns import Column, Row, readable, table_of
 from fer_lib.study.evidence import paper_finding
 from fer_lib.study.groups import CHOSEN, Group, Measure
@@ -114,11 +114,11 @@ def _level(claim: Claim, study: Study) -> dict[str, Any]:
         return {}
     accuracy = claim.kind == "level" and LEVELS[claim.metric] == "accuracy"
     spread = study.fit(name, _measure(claim), False) if accuracy else fit({name: values})
-    interval = None
+    interval, pictures = None, study.own_pictures(name)
     if not group.chance:
-        interval = (values[0], values[0])
+        interval = one_more_fit(values[0], pictures)
     elif spread and len(values) >= MIN_SEEDS:
-        interval = spread.one_more(values, study.own_pictures(name))
+        interval = spread.one_more(values, pictures)
     verdict = judge_level(claim.number, interval, claim.fidelity or "", claim.metric.endswith("upper bound"))
     return _beside(values, interval, verdict, [group])
 
@@ -131,7 +131,8 @@ def _gain(claim: Claim, study: Study) -> dict[str, Any]:
     with_it, without = ([float(scores.mean()) for scores in group.scores(measure)] for group in (ours, baseline))
     interval, fitted = None, study.fit(ours.recipe, measure)
     if fitted and min(len(with_it), len(without)) >= MIN_SEEDS:
-        interval = fitted.one_more_pair(with_it, without)
+        pictures = study.own_pictures_of_gain(ours.recipe, baseline.recipe, measure)
+        interval = fitted.one_more_pair(with_it, without, pictures)
     verdict = judge_gain(claim.number, interval, claim.fidelity or "")
     return _beside([float(np.mean(with_it) - np.mean(without))], interval, verdict, [ours, baseline])
 

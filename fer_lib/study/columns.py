@@ -20,6 +20,7 @@ from fer_lib.recipe import get_recipe, paper_names
 from fer_lib.texts import formatted, signed, spreadsheet_cell
 
 DASH = "–"
+ZERO = 1e-11
 Row = Mapping[str, Any]
 
 
@@ -91,9 +92,17 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV with a header, six significant digits; what a spreadsheet would execute is quoted."""
-    safe = table.map(lambda cell: spreadsheet_cell(cell) if isinstance(cell, str) else cell)
-    return safe.to_csv(index=False, float_format="%.6g")
+    """A table as CSV with a header, six significant digits; what a spreadsheet would execute is quoted.
+
+    A number below :data:`ZERO` is written as 0: it is what rounding left of a difference, other on every processor.
+    """
+    return table.map(_csv_cell).to_csv(index=False, float_format="%.6g")
+
+
+def _csv_cell(cell: object) -> object:
+    if isinstance(cell, str):
+        return spreadsheet_cell(cell)
+    return 0.0 if isinstance(cell, float) and abs(cell) < ZERO else cell
 
 
 class _Words(Formatter):

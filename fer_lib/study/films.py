@@ -183,3 +183,19 @@ def answers_by_person(group: Group) -> ByPerson:
         shown.append(person[pictures])
         right.append(labels == predicted)
     return by_person(np.concatenate(shown), np.concatenate(right), len(names))
+
+
+def scores_by_person(protocol: str, scores: Sequence[np.ndarray]) -> np.ndarray:
+    """What runs score above their mean on the pictures of each person of CK+, who takes the place of a picture.
+
+    Args:
+        protocol: one whose split is fixed.
+        scores: of every run on the protocol's test pictures, in their order, [N] each.
+
+    Returns:
+        float64 [runs, persons], whose mean over persons varies with the choice of persons as a run's mean score does.
+    """
+    faces = load_facts("ckplus").faces
+    names, person = np.unique(check_films(faces)[0][tested_of_ckplus(protocol, 0).pictures], return_inverse=True)
+    sums = [np.bincount(person, of_run - of_run.mean()) for of_run in scores]
+    return np.stack(sums) * len(names) / len(person)

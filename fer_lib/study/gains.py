@@ -94,7 +94,10 @@ def ablation_table(study: Study, paper: str | None = None, claimed: bool = True,
         _table(study, ablation).assign(paper=name) for name in chosen for ablation in list_ablations(name, question)
     ]
     columns = ["paper", *COLUMNS]
-    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    # Families that follow each other with one baseline have its row once.
+    return pd.concat(tables)[columns].drop_duplicates(["recipe", "baseline"], ignore_index=True)
 
 
 def list_ablations(paper: str, question: str = "") -> list[Ablation]:
@@ -233,17 +236,18 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
 
 def in_points(gain: Gain) -> dict[str, float]:
     """A comparison as the columns of a table."""
-    return {
-        "gain": 100 * gain.gain,
-        "low": 100 * gain.low,
-        "high": 100 * gain.high,
-        "low_90": 100 * gain.low_sameness,
-        "high_90": 100 * gain.high_sameness,
-        "low_single": 100 * gain.low_single,
-        "high_single": 100 * gain.high_single,
-        "p": gain.p,
-        "smallest": 100 * gain.smallest,
+    points = {
+        "gain": gain.gain,
+        "low": gain.low,
+        "high": gain.high,
+        "low_90": gain.low_sameness,
+        "high_90": gain.high_sameness,
+        "low_single": gain.low_single,
+        "high_single": gain.high_single,
+        "smallest": gain.smallest,
     }
+    # What least squares leave of nothing differs from machine to machine: a gain of 4e-14 is none.
+    return {name: round(100 * value, 9) + 0.0 for name, value in points.items()} | {"p": gain.p}
 
 
 def _numbers(measured: dict[Measure, Gain]) -> dict[str, float]:
@@ -300,7 +304,8 @@ def family_sentences(table: pd.DataFrame) -> str:
         table: as :func:`gain_table` makes them, of one family or many.
 
     Returns:
-        A sentence for each baseline that has runs, and one that counts the comparisons without any.
+        A sentence for each baseline that has runs, one that counts readings that the family's first keeps back, and one
+        that counts the comparisons without any.
     """
     found = []
     for _, row in table[(table["baseline"] == "") & table[["seed_sd", "accuracy"]].notna().all(axis=1)].iterrows():
@@ -315,6 +320,12 @@ def family_sentences(table: pd.DataFrame) -> str:
             sizes = least if least == most else f"{least} to {most}"
             sentence += f"; a gain of {sizes} points would be found in 80 of 100 such studies"
         found.append(f"{sentence}.")
+    shut = int(((table["reading"] == "undecided") & ((table["low"] > 0) | (table["high"] < 0))).sum())
+    if shut:
+        intervals = f"{shut} intervals without zero are" if shut > 1 else "1 interval without zero is"
+        found.append(
+            f"{intervals} read as undecided: the proposed net is tested first, and is neither a gain nor a loss."
+        )
     missing = int(((table["baseline"] != "") & (table["reading"] == "not run")).sum())
     if missing:
         found.append(f"{missing} comparison{'s have' * (missing > 1) or ' has'} no run of full length yet.")

@@ -93,7 +93,7 @@ def _compared(fitted: Fit, ours: Hashable, reference: Hashable) -> dict[str, obj
     """The columns of a comparison."""
     counts = [len(fitted.values[fitted.names.index(net)]) for net in (ours, reference)]
     seeds, row = min(counts), dict[str, object](zip(("seeds", "float32_seeds"), counts, strict=True))
-    row["reading"] = f"too few: {seeds} of {MIN_SEEDS} seeds" if seeds < MIN_SEEDS else "undecided"
+    row["reading"] = f"too few: {seeds} of {MIN_SEEDS} seeds" if seeds < MIN_SEEDS else "no split in both"
     if fitted.sd is not None and fitted.comparable(ours, reference):
         gain = fitted.gains([ours], reference)[0]
         numbers = in_points(gain)  # of a family of one, whose simultaneous interval is its own
