@@ -91,8 +91,9 @@ def readable_precision(table: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(fitted: Fit, ours: Hashable, reference: Hashable) -> dict[str, object]:
     """The columns of a comparison."""
-    counts = [len(fitted.values[fitted.names.index(net)]) for net in (ours, reference)]
-    seeds, row = min(counts), dict[str, object](zip(("seeds", "float32_seeds"), counts, strict=True))
+    of_ours, of_reference = (len(fitted.values[fitted.names.index(net)]) for net in (ours, reference))
+    seeds = min(of_ours, of_reference)
+    row: dict[str, object] = {"seeds": of_ours, "float32_seeds": of_reference}
     row["reading"] = f"too few: {seeds} of {MIN_SEEDS} seeds" if seeds < MIN_SEEDS else "no split in both"
     if fitted.sd is not None and fitted.comparable(ours, reference):
         gain = fitted.gains([ours], reference)[0]
