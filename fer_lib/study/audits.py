@@ -13,9 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
-from fer_lib.claims import CLASSES
+from fer_lib.data.dataset import EIGHT_CLASSES, votes_of
 from fer_lib.data.facts import Facts, load_facts
-from fer_lib.data.ferplus import majority, votes_of
+from fer_lib.data.ferplus import majority
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
 from fer_lib.recipe import list_recipes, paper_names
 from fer_lib.selection import RULES
@@ -167,7 +167,7 @@ def class_audit(study: Study) -> pd.DataFrame:
             | {f"recall_{name}": 100 * share for name, share in zip(group.classes, recall, strict=True)}
         )
     means = _with_sd("accuracy", "macro_precision", "macro_recall", "macro_f1")
-    return table_of(rows, (*HEAD, *means, *(f"recall_{name}" for name in CLASSES)))
+    return table_of(rows, (*HEAD, *means, *(f"recall_{name}" for name in EIGHT_CLASSES)))
 
 
 def calibration_audit(study: Study) -> pd.DataFrame:
@@ -273,7 +273,7 @@ CLASSES_SHOWN = (
     spread("macro precision, %", "macro_precision"),
     spread("macro recall, %", "macro_recall"),
     spread("macro F1, %", "macro_f1"),
-    *(number(f"{name}, %", f"recall_{name}") for name in CLASSES),
+    *(number(f"{name}, %", f"recall_{name}") for name in EIGHT_CLASSES),
 )
 CALIBRATION_SHOWN = (
     *_NET,

@@ -218,7 +218,7 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
         "system": recipe.title,
         "dataset": recipe.dataset,
         "seeds": len(values),
-        "precision": _counted(group.precisions) if group else "",
+        "precision": counted(group.precisions) if group else "",
         "accuracy": 100 * float(np.mean(values)) if values else math.nan,
         "sd": 100 * sample_sd(values),
         "values": " ".join(f"{100 * value:.2f}" for value in values),
@@ -259,7 +259,7 @@ def _numbers(measured: dict[Measure, Gain]) -> dict[str, float]:
     return row
 
 
-def _counted(names: Sequence[str]) -> str:
+def counted(names: Sequence[str]) -> str:
     """``bfloat16 ×3, float32 ×2``."""
     return ", ".join(f"{name} ×{count}" for name, count in sorted(Counter(names).items()))
 

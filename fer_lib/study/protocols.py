@@ -22,6 +22,7 @@ from fer_lib.recipe import Recipe, get_recipe, list_recipes, paper_names
 from fer_lib.statistics import sample_sd
 from fer_lib.study.columns import Column, readable, table_of
 from fer_lib.study.films import DRAWS, answers_by_person, check_films, met_in_training, tested, tested_of_ckplus
+from fer_lib.study.gains import counted
 from fer_lib.study.groups import Group, training_but
 from fer_lib.study.results import Study, once
 
@@ -34,7 +35,8 @@ WORDS = {kind: words for kind, words in PROTOCOL_WORDS.items() if kind != "offic
 """The protocols of CK+ in words."""
 
 HEAD = (
-    "recipe", "system", "family", "split", "protocol", "epochs", "recipe_epochs", "seeds", "folds", "test_pictures",
+    "recipe", "system", "family", "split", "protocol", "epochs", "recipe_epochs", "seeds", "precision", "folds",
+    "test_pictures",
 )  # fmt: skip
 NUMBERS = (
     "same_sequence", "same_subject", "accuracy", "accuracy_sd", "lowest", "highest", "low", "high", "inflation",
@@ -50,12 +52,12 @@ def protocol_audit(study: Study) -> pd.DataFrame:
     """CK+ under several protocols: how much of an accuracy is the protocol's.
 
     Returns:
-        One row per system and protocol, of systems for which the study has several: family (its first recipe), split
-        (a key of WORDS), seeds (draws where the split is drawn), folds, test pictures of a seed, the shares of them of
-        whose sequence and subject training has another picture; accuracy (mean over seeds, the recipe's test views),
-        its sd, lowest and highest seed; low and high, the 95 % interval of the mean by bootstrap over persons; and
-        ``inflation``, the accuracy minus that of the same system on subject-independent folds split alike (fixed or
-        drawn), with its interval. Percent and points.
+        One row per system and protocol, of systems for which the study has several: family (its first recipe), split (a
+        key of WORDS), seeds (draws where the split is drawn), precision (how many in which), folds, test pictures of a
+        seed, the shares of them of whose sequence and subject training has another picture; accuracy (mean over seeds,
+        the recipe's test views), its sd, lowest and highest seed; low and high, the 95 % interval of the mean by
+        bootstrap over persons; and ``inflation``, the accuracy minus that of the same system on subject-independent
+        folds split alike (fixed or drawn), with its interval. Percent and points.
     """
     groups = study.longest
     rows = []
@@ -70,6 +72,7 @@ def protocol_audit(study: Study) -> pd.DataFrame:
                 "protocol": recipe.protocol,
                 "recipe_epochs": recipe.epochs,
                 "seeds": 0,
+                "precision": "",
                 "folds": PROTOCOLS[recipe.protocol],
                 "test_pictures": len(tested_of_ckplus(recipe.protocol, 0).pictures),
             }
@@ -86,6 +89,7 @@ def _measured(recipe: Recipe, group: Group | None, honest: Group | None) -> dict
     found, values = answers_by_person(group), 100 * np.array(group.accuracies())
     row |= {
         "seeds": len(group.seeds),
+        "precision": counted(group.precisions),
         "epochs": group.epochs,
         "accuracy": float(values.mean()),
         "accuracy_sd": sample_sd(values),
@@ -127,6 +131,7 @@ SHOWN = (
     Column("split", "{protocol:split}"),
     Column("drawn", lambda row: "by the seed" if is_drawn(row["protocol"]) else "once"),
     Column("seeds", "{seeds}"),
+    Column("precision", "{precision}"),
     Column("same film, %", "{same_sequence:.0f}"),
     Column("same person, %", "{same_subject:.0f}"),
     Column("accuracy ± sd, %", "{accuracy:.1f}[ ± {accuracy_sd:.1f}]"),

@@ -9,7 +9,7 @@ from fer_lib import plots
 from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.data import FaceDataset, split_indices
 from fer_lib.data.ckplus import NOTICE, PUBLISHABLE_SUBJECTS
-from fer_lib.data.ferplus import votes_of
+from fer_lib.data.dataset import votes_of
 from fer_lib.recipe import get_recipe
 from fer_lib.study.films import check_films
 from fer_lib.training.balance import class_counts

@@ -14,7 +14,8 @@ from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.statistics import picture_variance
 from fer_lib.study import protocols
-from fer_lib.study.films import answers_by_person, film_counts, film_distances, scores_by_person, tested
+from fer_lib.study.films import answers_by_person, film_counts, film_distances, scores_by_person
+from fer_lib.study.films import tested as draw_of
 from fer_lib.study.groups import HELD_OUT, Group, group_records
 from fer_lib.study.protocols import (
     WORDS,
@@ -66,6 +67,7 @@ def test_inflation_is_over_the_subject_independent_folds(fixed):
     assert rows["same_subject"].round(1).tolist() == [0, 63.3, 100, 100]
     row = table.loc["control/none_picture_2to1/ckplus"]
     assert (row["test_pictures"], row["seeds"]) == (327, 2)
+    assert row["precision"] == "float32 ×2"
     assert row["accuracy"] == pytest.approx(100 * hits(split).mean())
     assert row["inflation"] == pytest.approx(100 * (hits(split).mean() - hits(honest).mean()))
     assert 1 < row["inflation_low"] < row["inflation"] < row["inflation_high"]
@@ -106,7 +108,7 @@ def test_a_gain_on_a_fixed_split_is_as_sure_as_persons_make_it(fixed, tmp_path, 
     scores = [np.stack(group.scores(HELD_OUT)) for group in groups]
     # Nets that answer alike at every seed: the bootstrap over persons has nothing but persons to draw.
     names, person = np.unique(FACES.subject, return_inverse=True)
-    shown = person[tested(FACES, "subject_10fold", 0).pictures]
+    shown = person[draw_of(FACES, "subject_10fold", 0).pictures]
     sides = [scores_by_person("subject_10fold", [side[0]] * 2) for side in scores]
     low, high = difference_interval(*(by_person(shown, side[0], len(names)) for side in scores))
     assert np.sqrt(picture_variance(*sides)) == pytest.approx((high - low) / 3.92, rel=0.05)
