@@ -45,6 +45,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {name!r}: {hint}")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def check_least(option: str, value: int | None, least: int = 1) -> None:
     """Refuse a number below its limit; None, an option that was not given, is none.
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fer_lib.data.foreign import beginning_of, is_heic, what_it_is
 from fer_lib.data.walk import is_regular
-from fer_lib.errors import MANY, UserError
+from fer_lib.errors import MANY, UserError, first_line
 
 MAX_PIXELS = 50_000_000
 """Larger pictures are refused before they are unpacked; an 8K picture has 33 million pixels."""
@@ -65,8 +65,7 @@ def decode_picture(content: bytes | Path, name: str = "picture") -> np.ndarray:
         beginning = beginning_of(content) if isinstance(content, Path) else content[:512]
         raise UserError(f"{name}: not a readable picture ({what_it_is(beginning) or 'no known format'})") from None
     except Exception as error:  # decoders raise many kinds; for the user they all mean one thing
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{name}: not a readable picture ({reason})") from None
+        raise UserError(f"{name}: not a readable picture ({first_line(error)})") from None
     if not pixels:
         raise UserError(f"{name}: a picture without pixels")
     raise UserError(f"{name}: {pixels:,} pixels, more than {MAX_PIXELS:,}; make it smaller first")

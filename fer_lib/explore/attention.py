@@ -27,6 +27,7 @@ from fer_lib.paths import results_dir
 from fer_lib.predict import face_heat
 from fer_lib.recipe import called
 from fer_lib.texts import formatted
+from fer_lib.training import predict_probabilities
 
 MOST_ROWS = 5
 """Maps in one figure; of a deep net they are taken evenly from its depth."""
@@ -201,9 +202,8 @@ def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequ
         shown, names = mine.first(faces, titles)
         face = shown[number][None]
         pixels, size = checkpoint.view_pixels, checkpoint.input_pixels
-        net = net_of(checkpoint)  # not in inference mode, whose weights would give no heat map
-        with torch.inference_mode():
-            scores = net(test_views(torch.from_numpy(face), "one", pixels, size)[0]).softmax(1)[0]
+        net = net_of(checkpoint)
+        scores = predict_probabilities(net, torch.from_numpy(face), size=pixels, resize=size)[0]
         best = int(scores.argmax())
         words = f"{checkpoint.title}. It says {checkpoint.classes[best]}, {float(scores[best]):.0%}."
         heat = face_heat(net, face, np.array([best]), pixels, size)

@@ -49,7 +49,7 @@ def fitting(changes: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
             raise unknown("parameter", name, own)
         try:
             found[name] = _like(own[name], value)
-        except ValueError:
+        except (ValueError, SyntaxError):
             kind = KINDS[type(own[name])]
             raise UserError(
                 f"parameter {name} must be {kind}, not {value!r}; the notebook's own is {own[name]!r}"
@@ -61,12 +61,12 @@ def _like(own: Any, value: Any) -> Any:
     """A value of the type of a parameter's own value; a text is read as one.
 
     Raises:
-        ValueError: it is of another type.
+        ValueError, SyntaxError: it is of another type.
     """
     kind = type(own)
     if kind is list:
         if isinstance(value, str):  # one of them, or all as Python writes them
-            value = _listed(value) if value.startswith("[") else [value]
+            value = ast.literal_eval(value) if value.startswith("[") else [value]
         if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
             raise ValueError
         return list(value)
@@ -82,10 +82,3 @@ def _like(own: Any, value: Any) -> Any:
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise ValueError
     return value
-
-
-def _listed(text: str) -> list[Any]:
-    try:
-        return ast.literal_eval(text)
-    except SyntaxError:
-        raise ValueError from None

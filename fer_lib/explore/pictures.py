@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from fer_lib import plots
-from fer_lib.augment import Augmentation, test_views
+from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset
 from fer_lib.data.catalog import MissingData
 from fer_lib.errors import UserError
@@ -26,6 +26,7 @@ from fer_lib.runs import RunRecord
 from fer_lib.study.groups import answers_of
 from fer_lib.study.heat_scores import test_part
 from fer_lib.study.weights import has_net, load_trained
+from fer_lib.training import predict_probabilities
 
 MOST = 40
 """Pictures shown at once."""
@@ -274,10 +275,8 @@ def said(record: RunRecord, image: np.ndarray) -> np.ndarray | None:
     """
     if not has_net(record):
         return None
-    net = _net(record.path)  # not in inference mode, whose weights would give no heat map
-    with torch.inference_mode():
-        views = test_views(torch.from_numpy(image[None]), "one", *_sizes(record))
-        return net(views[0]).softmax(1)[0].numpy()
+    pixels, size = _sizes(record)
+    return predict_probabilities(_net(record.path), torch.from_numpy(image[None]), size=pixels, resize=size)[0].numpy()
 
 
 def _heat(record: RunRecord, image: np.ndarray, target: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, first_line
 from fer_lib.extras import MissingExtra, from_extra
 from fer_lib.models.base import Classifier
 from fer_lib.models.describe import count_parameters, meta_net
@@ -71,7 +71,7 @@ def _try(name: str, act: Callable[[], str]) -> Finding:
     except _NotTried as error:
         return Finding(name, None, str(error))
     except Exception as error:  # whatever somebody's module raises
-        return Finding(name, False, (str(error).splitlines() or [type(error).__name__])[0])
+        return Finding(name, False, first_line(error))
 
 
 class _NotTried(Exception):

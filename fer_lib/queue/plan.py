@@ -1,6 +1,5 @@
 """The study's matrix: which runs it wants, in what order, and how far each of them is."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,8 +131,7 @@ def run_status(spec: RunSpec, runs: Path) -> Status:
 
 def by_family(statuses: Iterable[Status]) -> dict[str, list[Status]]:
     """Statuses by paper, in the papers' order."""
-    families = defaultdict(list)
+    families: dict[str, list[Status]] = {paper: [] for paper in load_papers()}
     for status in statuses:
-        families[status.spec.recipe.name.split("/")[0]].append(status)
-    order = list(load_papers())
-    return dict(sorted(families.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+        families.setdefault(status.spec.recipe.name.split("/")[0], []).append(status)
+    return {name: members for name, members in families.items() if members}

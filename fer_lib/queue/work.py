@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from fer_lib.data import FaceDataset, load_dataset
-from fer_lib.errors import UserError, check_least
+from fer_lib.errors import UserError, check_least, first_line
 from fer_lib.models.registry import FROM_FILES, register_file
 from fer_lib.queue.lock import Busy, locked
 from fer_lib.queue.plan import run_status
@@ -110,8 +110,7 @@ def _work(specs: Sequence[RunSpec], results: Path, device: str, stop: Stop, say:
         except Exception as error:  # whatever it is, the other runs can still be trained
             if not isinstance(error, UserError):
                 say(traceback.format_exc().rstrip())
-            text = (str(error).splitlines() or [type(error).__name__])[0]
-            report.failures.append(f"{spec.run_id}: {text.removeprefix(f'{spec.run_id}: ')}")
+            report.failures.append(f"{spec.run_id}: {first_line(error).removeprefix(f'{spec.run_id}: ')}")
             say(f"failed, going on with the next: {report.failures[-1]}")
     return report
 

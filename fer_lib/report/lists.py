@@ -56,13 +56,11 @@ def families(study: Study) -> tuple[list[dict[str, Any]], int]:
     tables.append(("{paper}: its own ablation over {net}", ablation_table(study, claimed=True)))
     found, waiting, seen = [], 0, set()
     for title, table in tables:
-        starts = table.index[table["baseline"] == ""].tolist()
-        for begin, end in zip(starts, [*starts[1:], len(table)], strict=True):
-            baseline, rows = table.loc[begin], table.iloc[begin + 1 : end]
+        for _, rows in table.groupby((table["baseline"] == "").cumsum()):  # a plain net, then what is compared with it
             known = rows[rows["gain"].notna()]
-            waiting += len(rows) - len(known)
+            waiting += len(rows) - 1 - len(known)
             if len(known):
-                family = _family(title, baseline, known, table.iloc[begin:end], study)
+                family = _family(title, rows, known, study)
                 for row in family["rows"]:
                     row["anchor"] = row["anchor"] if row["anchor"] not in seen else ""
                     seen.add(row["anchor"])
@@ -82,8 +80,8 @@ COMPARED = (
 """A row of a family, by the names of the page's template."""
 
 
-def _family(title: str, baseline: pd.Series, known: pd.DataFrame, whole: pd.DataFrame, study: Study) -> dict[str, Any]:
-    known = known.sort_values("gain", ascending=False, kind="stable")
+def _family(title: str, whole: pd.DataFrame, known: pd.DataFrame, study: Study) -> dict[str, Any]:
+    baseline, known = whole.iloc[0], known.sort_values("gain", ascending=False, kind="stable")
     recipe = get_recipe(baseline["recipe"])
     net = baseline["system"][0].upper() + baseline["system"][1:]
     name = title.format(net=net, paper=words.paper(baseline["paper"])["short"])

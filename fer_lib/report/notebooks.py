@@ -23,7 +23,7 @@ from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, first_line, unknown
 from fer_lib.explore.parameters import assigned, fitting
 from fer_lib.paths import anchor, check_output, results_dir, shipped, write_atomically
 from fer_lib.report.pictures import slim_pictures
@@ -133,12 +133,8 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], limit: int) -> s
     except DeadKernelError:
         return "the kernel died while a cell ran, perhaps for lack of memory"
     except (NoSuchKernel, RuntimeError, FileNotFoundError, PermissionError) as error:
-        return f"the kernel could not be started ({_line(error)}); the packages of the environment are needed"
+        return f"the kernel could not be started ({first_line(error)}); the packages of the environment are needed"
     return None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _parameters(name: str, scale: str, changes: dict[str, Any]) -> tuple[dict[str, Any], int]:

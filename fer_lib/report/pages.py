@@ -143,7 +143,7 @@ class Site:
         contexts = list(claim_pages.claim_contexts(study))
         names = [(context["page"], _brief(context["title"])) for context in contexts]
         for context, before, after in zip(contexts, [None, *names], [*names[1:], None], strict=False):
-            self.page("claim", context.pop("page"), before=before, after=after, **context)
+            self.page("claim", context["page"], before=before, after=after, **context)
         for name, records in track(run_pages.trainings(study).items(), "pages of runs"):
             self.page("run", name, **run_pages.training_context(records, study))
         rows = run_pages.run_rows(study)
@@ -156,7 +156,7 @@ class Site:
             problems=study.problems,
             data=sorted({_data(record) for record in study.records}),
         )
-        self._claims([context | {"page": page} for context, (page, _) in zip(contexts, names, strict=True)])
+        self._claims(contexts)
         families, waiting = lists.families(study)
         self.page(
             "gains",

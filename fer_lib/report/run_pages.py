@@ -26,7 +26,6 @@ RULE_WORDS = {
     "val_selected": "best epoch on the validation part (ours)",
     "test_best": "best epoch on the test part (shown for comparison; chooses on what it reports)",
 }
-PART_WORDS = {"val": "validation", "test": "test"}
 
 
 @once
@@ -132,15 +131,12 @@ def _accuracy(records: Sequence[RunRecord]) -> str:
 
 
 def _accuracies(records: Sequence[RunRecord], validated: bool) -> list[dict[str, Any]]:
-    rows = []
-    for rule in RULES if validated else ("last", "test_best"):
-        row: dict[str, Any] = {"rule": RULE_WORDS[rule], "ours": rule == ("val_selected" if validated else "last")}
-        row["epoch"] = records[0].content["metrics"][rule]["epoch"] if len(records) == 1 else ""
-        for part in PART_WORDS:
-            for kind in KINDS:
-                row[f"{part}_{kind}"] = _percent(pooled(records, part, rule, kind))
-        rows.append(row)
-    return rows
+    ours, metrics = "val_selected" if validated else "last", records[0].content["metrics"]
+    return [
+        {"rule": RULE_WORDS[rule], "ours": rule == ours, "epoch": metrics[rule]["epoch"] if len(records) == 1 else ""}
+        | {f"{part}_{kind}": _percent(pooled(records, part, rule, kind)) for part in ("val", "test") for kind in KINDS}
+        for rule in (RULES if validated else ("last", "test_best"))
+    ]
 
 
 def _validated(records: Sequence[RunRecord]) -> bool:

@@ -41,7 +41,7 @@ def rule_audit(study: Study) -> pd.DataFrame:
         worth, worth_one_view = (found["test_best"] - found["val_selected"] for found in (by_rule, one_view))
         means = {rule: _mean(values) for rule, values in by_rule.items()}
         rows.append(_head(group) | means | _mean_sd(worth=worth, worth_one_view=worth_one_view))
-    return _table(rows, (*RULES, "worth", "worth_sd", "worth_one_view", "worth_one_view_sd"))
+    return table_of(rows, (*HEAD, *RULES, *_with_sd("worth", "worth_one_view")))
 
 
 def leak_audit(study: Study) -> pd.DataFrame:
@@ -68,7 +68,9 @@ def leak_audit(study: Study) -> pd.DataFrame:
             easier=alone - alike,
         )  # fmt: skip
         rows.append(_head(group) | measured | {"leaked": int(leaked.sum())})
-    return _table(rows, (*_with_sd("accuracy", "without", "alone", "raised", "rest_alike", "easier"), "leaked"))
+    return table_of(
+        rows, (*HEAD, *_with_sd("accuracy", "without", "alone", "raised", "rest_alike", "easier"), "leaked")
+    )
 
 
 def ferplus_audit(study: Study) -> pd.DataFrame:
@@ -82,25 +84,21 @@ def ferplus_audit(study: Study) -> pd.DataFrame:
     votes, truth = _ferplus_labels(load_facts("fer2013"), "test")
     known, same = votes >= 0, votes == truth
     disputed = known & ~same
+    counts = {"ferplus_pictures": int(known.sum()), "undisputed_pictures": int(same.sum())}
     rows = []
     for group in _of_fer2013(study):
         answers = group.answers("test")
-        fer2013, ferplus = answers.correct, answers.predicted == votes
-        rows.append(
-            _head(group)
-            | _mean_sd(accuracy=fer2013.mean(1), by_ferplus=ferplus[:, known].mean(1))
-            | _mean_sd(undisputed=fer2013[:, same].mean(1))
-            | {"ferplus_pictures": int(known.sum()), "undisputed_pictures": int(same.sum())}
-            | {
-                "disputed_says_fer2013": _mean(fer2013[:, disputed]),
-                "disputed_says_ferplus": _mean(ferplus[:, disputed]),
-            }
+        by_fer2013, by_ferplus = answers.correct, answers.predicted == votes
+        means = _mean_sd(
+            accuracy=by_fer2013.mean(1), by_ferplus=by_ferplus[:, known].mean(1), undisputed=by_fer2013[:, same].mean(1)
         )
+        says = {"fer2013": by_fer2013[:, disputed], "ferplus": by_ferplus[:, disputed]}
+        rows.append(_head(group) | means | counts | {f"disputed_says_{who}": _mean(says[who]) for who in says})
     names = (
         "accuracy", "accuracy_sd", "by_ferplus", "by_ferplus_sd", "ferplus_pictures", "undisputed", "undisputed_sd",
         "undisputed_pictures", "disputed_says_fer2013", "disputed_says_ferplus",
     )  # fmt: skip
-    return _table(rows, names)
+    return table_of(rows, (*HEAD, *names))
 
 
 def ceiling_table(study: Study | None = None) -> pd.DataFrame:
@@ -169,7 +167,7 @@ def class_audit(study: Study) -> pd.DataFrame:
             | {f"recall_{name}": 100 * share for name, share in zip(group.classes, recall, strict=True)}
         )
     means = _with_sd("accuracy", "macro_precision", "macro_recall", "macro_f1")
-    return _table(rows, (*means, *(f"recall_{name}" for name in EIGHT_CLASSES)))
+    return table_of(rows, (*HEAD, *means, *(f"recall_{name}" for name in EIGHT_CLASSES)))
 
 
 def calibration_audit(study: Study) -> pd.DataFrame:
@@ -194,7 +192,7 @@ def calibration_audit(study: Study) -> pd.DataFrame:
             )
             | {"nll": float(np.mean(likelihoods)), "nll_sd": sample_sd(likelihoods)}
         )
-    return _table(rows, ("accuracy", "confidence", *_with_sd("overconfidence", "ece", "nll")))
+    return table_of(rows, (*HEAD, "accuracy", "confidence", *_with_sd("overconfidence", "ece", "nll")))
 
 
 def reliability_table(study: Study, bins: int = 10) -> pd.DataFrame:
@@ -307,11 +305,6 @@ def _head(group: Group) -> dict[str, object]:
     recipe = list_recipes()[group.recipe]
     values = (recipe.title, recipe.dataset, recipe.protocol, len(group.seeds), group.epochs, recipe.epochs)
     return dict(zip(HEAD, (recipe.name, *values), strict=True))
-
-
-def _table(rows: list[dict[str, object]], names: Sequence[str]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=[*HEAD, *names])
-    return table_of(rows, [*HEAD, *names], [name for name in names if table[name].dtype == object])
 
 
 def _mean(fractions: Sequence[float] | np.ndarray) -> float:

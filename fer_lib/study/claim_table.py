@@ -21,16 +21,7 @@ from fer_lib.study.columns import Column, Row, readable, table_of
 from fer_lib.study.evidence import paper_finding
 from fer_lib.study.groups import CHOSEN, Group, Measure
 from fer_lib.study.results import MIN_SEEDS, Study, once
-from fer_lib.study.verdicts import (
-    EXCEEDED,
-    FROM_RUNS,
-    NOT_RUN,
-    NOT_TESTABLE,
-    OPEN,
-    STAND_IN,
-    judge_gain,
-    judge_level,
-)
+from fer_lib.study.verdicts import EXCEEDED, FROM_RUNS, NOT_RUN, NOT_TESTABLE, OPEN, STAND_IN, judge_gain, judge_level
 
 COLUMNS = (
     "claim", "paper", "system", "kind", "measure", "dataset", "split", "place", "fidelity", "printed", "ours", "sd",
@@ -169,14 +160,10 @@ def _measure(claim: Claim) -> Measure:
 def _measured(claim: Claim, group: Group) -> list[float]:
     """What a level or recall claim is about, for every seed."""
     (part,) = _measure(claim).parts
-    values = []
-    for labels, predicted in group.classified(part):
-        found = summary(labels, predicted, len(group.classes))
-        if claim.kind == "recall":
-            values.append(found["per_class_recall"][group.classes.index(claim.class_name)])
-        else:
-            values.append(found[LEVELS[claim.metric]])
-    return values
+    found = [summary(labels, predicted, len(group.classes)) for labels, predicted in group.classified(part)]
+    if claim.kind == "recall":
+        return [each["per_class_recall"][group.classes.index(claim.class_name)] for each in found]
+    return [each[LEVELS[claim.metric]] for each in found]
 
 
 def _exceeding(claim: Claim, study: Study) -> str:

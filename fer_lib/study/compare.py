@@ -14,8 +14,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from fer_lib import plots
-from fer_lib.data import load_dataset
-from fer_lib.data.catalog import MissingData, dataset_title
+from fer_lib.data.catalog import dataset_title
 from fer_lib.errors import UserError, unknown
 from fer_lib.models.grammar import MODULES
 from fer_lib.models.registry import register_file
@@ -28,6 +27,7 @@ from fer_lib.runs import RunRecord
 from fer_lib.statistics import smallest_gain
 from fer_lib.study.answer import module_name
 from fer_lib.study.columns import csv_text, markdown
+from fer_lib.study.exploration import load_or_say
 from fer_lib.study.gains import ablation_table, family_sentences, gain_table, readable_gains
 from fer_lib.study.groups import HELD_OUT
 from fer_lib.study.modules import module_gains
@@ -78,11 +78,7 @@ class Comparison(NamedTuple):
 def choose_dataset(recipe: str) -> str:
     """A recipe's own dataset where it is at hand, else the drawn faces."""
     name = get_recipe(recipe).dataset
-    try:
-        load_dataset(name)
-    except MissingData:
-        return "synthetic"
-    return name
+    return "synthetic" if load_or_say(name, lambda _: None) is None else name
 
 
 def plan_comparison(

@@ -75,7 +75,7 @@ def _is_printed_accuracy(claim: Claim) -> bool:
     return claim.kind == "level" and claim.metric == "accuracy" and bool(claim.tables) and claim.percent is not None
 
 
-def _levels(paper: str) -> list[Claim]:
+def table_levels(paper: str) -> list[Claim]:
     """The accuracies that a paper's tables print, each once, however many recipes test it."""
     found: dict[tuple[Any, ...], Claim] = {}
     for claim in filter(_is_printed_accuracy, list_claims(paper)):
@@ -86,7 +86,7 @@ def _levels(paper: str) -> list[Claim]:
 def _rows(claim: Claim, recipe: str | None) -> list[Claim]:
     """The rows of a paper's tables that one recipe tests, on the data of a claim."""
     wanted = (recipe, claim.dataset, claim.split)
-    return [row for row in _levels(claim.paper) if (row.recipe, row.dataset, row.split) == wanted]
+    return [row for row in table_levels(claim.paper) if (row.recipe, row.dataset, row.split) == wanted]
 
 
 def _against_its_table(claim: Claim) -> Finding | None:
@@ -160,7 +160,7 @@ def stated_sizes(claim: Claim) -> range | None:
     of the classes. Of unpublished pictures it is the smallest size that allows all accuracies but one.
     """
     if claim.dataset == "own":
-        size = smallest_test_set([c.exact for c in _levels(claim.paper)], but=1)
+        size = smallest_test_set([c.exact for c in table_levels(claim.paper)], but=1)
         return range(size, size + 1) if size else None
     for count in list_claims(claim.paper):
         if count.kind != "count" or count.dataset != claim.dataset:
@@ -316,7 +316,7 @@ def _of_tables() -> Iterator[Row]:
     """Paper by paper and dataset by dataset: on which test sets the tables' accuracies are possible together."""
     families: dict[tuple[str, str], tuple[int, list[Claim]]] = {}
     for paper in load_papers():
-        for claim in _levels(paper):
+        for claim in table_levels(paper):
             if sizes := stated_sizes(claim):
                 _, claims = families.setdefault((paper, claim.dataset), (sizes[len(sizes) // 2], []))
                 claims.append(claim)

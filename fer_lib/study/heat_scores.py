@@ -10,8 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from fer_lib.augment import Augmentation, test_views
-from fer_lib.data import FaceDataset, load_dataset, run_parts
-from fer_lib.data.catalog import MissingData
+from fer_lib.data import FaceDataset, run_parts
 from fer_lib.errors import UserError
 from fer_lib.explain import (
     METHODS,
@@ -28,6 +27,7 @@ from fer_lib.paths import npz_bytes, write_atomically
 from fer_lib.queue.train import find_run
 from fer_lib.recipe import BY_CLASS, Recipe, RunSpec, spec_name
 from fer_lib.runs import RunRecord, read_record
+from fer_lib.study.exploration import load_or_say
 from fer_lib.study.groups import longest_runs
 from fer_lib.study.weights import has_net, load_trained
 
@@ -240,8 +240,5 @@ def recorded_scores(
 
 def load_if_here(name: str, say: Callable[[str], None]) -> FaceDataset | None:
     """A dataset by name; None, and a line that says so, if its files are not on this machine."""
-    try:
-        return load_dataset(name)
-    except MissingData:
-        say(f"the pictures of {name} are not here: runs that were not scored before are left out")
-        return None
+    told = f"the pictures of {name} are not here: runs that were not scored before are left out"
+    return load_or_say(name, lambda _: say(told))

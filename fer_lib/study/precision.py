@@ -65,14 +65,11 @@ def precision_table(study: Study) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for (name, precision), of_seeds in nets.items():
         if precision != REFERENCE:
-            theirs = both[name][REFERENCE]
-            seeds = min(len(of_seeds), len(theirs))
             rows.append(
                 {"recipe": name, "dataset": get_recipe(name).dataset, "precision": precision}
-                | {"seeds": len(of_seeds), "float32_seeds": len(theirs)}
                 | _level("", list(of_seeds.values()))
-                | _level("float32_", list(theirs.values()))
-                | _difference(of_each, (name, precision), (name, REFERENCE), seeds)
+                | _level("float32_", list(both[name][REFERENCE].values()))
+                | _compared(of_each, (name, precision), (name, REFERENCE))
             )
     for precision in dict.fromkeys(row["precision"] for row in rows):
         names = [row["recipe"] for row in rows if row["precision"] == precision]
@@ -82,13 +79,8 @@ def precision_table(study: Study) -> pd.DataFrame:
                 {p: [value for _, _, value in of_type] for p, of_type in runs.items()},
                 {p: [(_shared(name, seed),) for name, seed, _ in of_type] for p, of_type in runs.items()},
             )
-            seeds = min(map(len, runs.values()))
-            counts = {"seeds": len(runs[precision]), "float32_seeds": len(runs[REFERENCE])}
-            rows.append(
-                {"recipe": "", "dataset": "", "precision": precision}
-                | counts
-                | _difference(over_all, precision, REFERENCE, seeds)
-            )
+            head = {"recipe": "", "dataset": "", "precision": precision}
+            rows.append(head | _compared(over_all, precision, REFERENCE))
     return table_of(rows, COLUMNS, NUMBERS)
 
 
@@ -97,10 +89,12 @@ def readable_precision(table: pd.DataFrame) -> pd.DataFrame:
     return readable(table, SHOWN)
 
 
-def _difference(fitted: Fit, ours: Hashable, reference: Hashable, seeds: int) -> dict[str, object]:
+def _compared(fitted: Fit, ours: Hashable, reference: Hashable) -> dict[str, object]:
     """The columns of a comparison."""
-    few = f"too few: {seeds} of {MIN_SEEDS} seeds"
-    row: dict[str, object] = {"reading": few if seeds < MIN_SEEDS else "no split in both"}
+    of_ours, of_reference = (len(fitted.values[fitted.names.index(net)]) for net in (ours, reference))
+    seeds = min(of_ours, of_reference)
+    row: dict[str, object] = {"seeds": of_ours, "float32_seeds": of_reference}
+    row["reading"] = f"too few: {seeds} of {MIN_SEEDS} seeds" if seeds < MIN_SEEDS else "no split in both"
     if fitted.sd is not None and fitted.comparable(ours, reference):
         gain = fitted.gains([ours], reference)[0]
         numbers = in_points(gain)  # of a family of one, whose simultaneous interval is its own

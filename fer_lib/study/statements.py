@@ -26,7 +26,7 @@ from fer_lib.data.catalog import dataset_title
 from fer_lib.recipe import called, get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.columns import Column, table_of
-from fer_lib.study.evidence import CONTRADICTED, Finding
+from fer_lib.study.evidence import CONTRADICTED, Finding, table_levels
 from fer_lib.study.groups import is_confirmatory
 from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.training.optimisers import create_optimizer
@@ -117,12 +117,8 @@ def _numbers(options: dict[str, Any]) -> int:
 
 def _best_of_its_table(claim: Claim, study: Study) -> tuple[str, str]:
     """Whether the system's accuracy is above every other of the tables that print it."""
-    rows = [
-        c
-        for c in list_claims(claim.paper)
-        if c.kind == "level" and c.metric == "accuracy" and c.dataset == claim.dataset
-    ]
-    ours = next(row for row in rows if row.system == claim.system and row.tables)
+    rows = [row for row in table_levels(claim.paper) if row.dataset == claim.dataset]
+    ours = next(row for row in rows if row.system == claim.system)
     others = [row for row in rows if row is not ours and row.tables & ours.tables]
     best = max(others, key=lambda row: row.number)
     word = "holds" if ours.number > best.number else CONTRADICTED

@@ -20,26 +20,13 @@ from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
 from fer_lib.study import audits, ensemble, evidence, statements
 from fer_lib.study.answer import answer
-from fer_lib.study.claim_table import (
-    BRIEF,
-    claim_figure,
-    claim_table,
-    gain_figure,
-    headline_claims,
-    readable_claims,
-)
+from fer_lib.study.claim_table import BRIEF, claim_figure, claim_table, gain_figure, headline_claims, readable_claims
 from fer_lib.study.columns import DASH, Column, csv_text, markdown, number, readable, table_of
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import module_figure
 from fer_lib.study.precision import precision_table, readable_precision
-from fer_lib.study.protocols import (
-    protocol_audit,
-    protocol_figure,
-    reach_table,
-    readable_protocols,
-    readable_reach,
-)
+from fer_lib.study.protocols import protocol_audit, protocol_figure, reach_table, readable_protocols, readable_reach
 from fer_lib.study.results import Study
 from fer_lib.study.start import readable_start, start_table
 

@@ -50,14 +50,9 @@ def judge_gain(printed: float, interval: tuple[float, float] | None, fidelity: s
         interval: for one new pair of runs of ours; None where its width is unknown.
         fidelity: of our test, A, B or C.
     """
-    if interval is None:
-        return UNDECIDED
-    low, high = interval
-    if not low <= printed <= high:
-        return _excluded(LOWER if printed > high else HIGHER, fidelity)
-    if printed == 0:
-        return CONSISTENT if (high - low) / 2 <= WIDEST else UNDECIDED
-    return UNDECIDED if low <= 0 <= high else CONSISTENT
+    if printed and interval and interval[0] <= printed <= interval[1]:
+        return UNDECIDED if interval[0] <= 0 <= interval[1] else CONSISTENT
+    return judge_level(printed, interval, fidelity)
 
 
 def _excluded(word: str, fidelity: str) -> str:
