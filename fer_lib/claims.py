@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
 from fer_lib.data.catalog import KNOWN, known_dataset
+from fer_lib.data.dataset import EIGHT_CLASSES
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import check_net
 from fer_lib.recipe import list_recipes, load_papers
@@ -20,7 +20,6 @@ NUMBERS = ("level", "gain", "recall")
 """Kinds of claims that a training can test by its accuracy."""
 
 KINDS = (*NUMBERS, "count", "statement")
-CLASSES = (*FER2013_CLASSES, *(name for name in CKPLUS_CLASSES if name not in FER2013_CLASSES))
 
 FIDELITY = {
     "A": "specified by the paper",
@@ -178,7 +177,7 @@ def _fault(claim: Claim) -> str | None:
     known = None if claim.dataset == "own" else known_dataset(claim.dataset)
     if claim.dataset != "own" and not known:
         return str(unknown("dataset", claim.dataset, ["own", *KNOWN]))
-    classes = known.classes if known else CLASSES
+    classes = known.classes if known else EIGHT_CLASSES
     if claim.class_name is not None and claim.class_name not in classes:
         return str(unknown("class", claim.class_name, classes))
     if kind in NUMBERS and (claim.value is None or claim.value < least):

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -176,24 +177,20 @@ def _checks(device: torch.device) -> Iterator[tuple[str, Callable[[], str]]]:
     dataset = synthetic(train=STEPS * BATCH, val=BATCH, test=BATCH)
     small = with_changes(get_recipe(SMALL), dataset="synthetic", batch_size=BATCH, epochs=2, precision="float32")
     plain: list[float] = []
-    yield "step in float32", lambda: _plain(small, dataset, device, plain)
+    yield "step in float32", partial(_plain, small, dataset, device, plain)
     own, on_gpu = precision_name(device), device.type == "cuda"
     # A GPU without bfloat16 imitates it, slowly.
     halves = [name for name in ("bfloat16", "float16") if name == own or (on_gpu and name == "float16")]
-    for precision in halves:
+    for half in halves:
+        changed = with_changes(small, precision=half)
+        yield f"step in {half}", partial(_like, changed, dataset, device, plain, recorded=False)
+    for precision in ("float32", *halves) if on_gpu else ():
         changed = with_changes(small, precision=precision)
-        yield f"step in {precision}", lambda changed=changed: _like(changed, dataset, device, plain, recorded=False)
-    if on_gpu:
-        for precision in ("float32", *halves):
-            changed = with_changes(small, precision=precision)
-            yield (
-                f"recorded, {precision}",
-                lambda changed=changed: _like(changed, dataset, device, plain, recorded=True),
-            )
-    yield "stopped and resumed", lambda: _resumed(with_changes(small, precision=own), dataset, device)
+        yield f"recorded, {precision}", partial(_like, changed, dataset, device, plain, recorded=True)
+    yield "stopped and resumed", partial(_resumed, with_changes(small, precision=own), dataset, device)
     names = [name for name in headlines() if name.endswith("/fer2013")] if on_gpu else [SMALL]
     for name in names:
-        yield name, lambda name=name: _speed(name, device)
+        yield name, partial(_speed, name, device)
 
 
 def _losses(recipe: Recipe, dataset: FaceDataset, device: torch.device, recorded: bool) -> list[float]:
@@ -240,17 +237,17 @@ class _StopAfter(Stop):
 
 def _resumed(recipe: Recipe, dataset: FaceDataset, device: torch.device) -> str:
     """Two epochs, and the same again with an interruption inside each."""
-    spec, lines = RunSpec(recipe), []
+    lines: list[str] = []
+    train = partial(fit, RunSpec(recipe), dataset, device=str(device), say=lines.append)
     with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as parts:
-        options = {"device": str(device), "say": lines.append}
-        at_once = fit(spec, dataset, Path(whole), **options).history[-1]["train_loss"]
+        at_once = train(Path(whole)).history[-1]["train_loss"]
         for steps in (2, STEPS):
             try:
-                fit(spec, dataset, Path(parts), stop=_StopAfter(steps), **options)
+                train(Path(parts), stop=_StopAfter(steps))
             except Interrupted:
                 continue
             raise RuntimeError("it did not stop when it was asked to")
-        resumed = fit(spec, dataset, Path(parts), **options).history[-1]["train_loss"]
+        resumed = train(Path(parts)).history[-1]["train_loss"]
     apart, allowed = abs(resumed / at_once - 1), 0.0 if device.type == "cpu" else TOLERANCE["bfloat16"]
     if apart > allowed:
         raise ArithmeticError(f"its last loss is {resumed:.5f}, that of a training at one go {at_once:.5f}")
@@ -267,9 +264,7 @@ def _speed(name: str, device: torch.device) -> str:
     dataset = synthetic(train=recipe.batch_size, val=2, test=2)
     many = np.resize(np.arange(recipe.batch_size), rounds * recipe.batch_size)
     chosen = np.concatenate([many, np.arange(recipe.batch_size, len(dataset.images))])
-    repeated = FaceDataset(
-        "synthetic", dataset.images[chosen], dataset.labels[chosen], dataset.classes, dataset.split[chosen], "repeated"
-    )
+    repeated = dataset.subset(chosen)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
     step = first_step(RunSpec(recipe), repeated, device)

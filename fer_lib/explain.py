@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fer_lib.errors import UserError, unknown
 from fer_lib.extras import from_extra
-from fer_lib.models.base import Classifier, kept_modes
+from fer_lib.models.base import Classifier, kept_modes, observed
 
 with from_extra("explain"):
     from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
@@ -26,7 +26,7 @@ with from_extra("explain"):
     from scipy import stats
 
 
-class OrientedEigenCAM(EigenCAM):
+class OrientedEigenCAM(EigenCAM):  # type: ignore[misc]  # the library has no types
     """Eigen-CAM whose sign is fixed: heat is where the activations are strong.
 
     The first principal component of a map has no sign of its own, and the library takes the one that its SVD
@@ -34,7 +34,15 @@ class OrientedEigenCAM(EigenCAM):
     and batched here, since a full one of 2,048 channels takes a second a picture.
     """
 
-    def get_cam_image(self, input_tensor, target_layer, target_category, activations, grads, eigen_smooth):
+    def get_cam_image(
+        self,
+        input_tensor: Any,
+        target_layer: Any,
+        target_category: Any,
+        activations: Any,
+        grads: Any,
+        eigen_smooth: Any,
+    ) -> np.ndarray:
         """Projections of every place on the first principal component, float32 [N, H, W]."""
         n, channels, height, width = activations.shape
         places = activations.reshape(n, channels, height * width).swapaxes(1, 2)
@@ -106,6 +114,7 @@ def heat_maps(
         copies: dict[int, Any] = {}
         model, inputs = copy.deepcopy(model, copies).float(), inputs.float()
         layer = copies.get(id(layer), layer)
+    last: nn.Module | None
     if isinstance(model, Classifier):
         model.check_input(inputs)
         last, classes = model.last_map, model.num_classes
@@ -161,13 +170,8 @@ def _last_map(model: nn.Module, inputs: Tensor) -> tuple[nn.Module | None, int]:
             if 0 <= tokens - places < 8 and width != places:  # one a place, and a few that stand for the whole
                 order.clear()
 
-    hooks = [module.register_forward_hook(note) for module in model.modules() if not _pools(module)]
-    try:
-        with torch.no_grad(), kept_modes(model):
-            scores = model.eval()(inputs[:1])
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), observed(model, ((module, note) for module in model.modules() if not _pools(module))):
+        scores = model(inputs[:1])
     if not isinstance(scores, Tensor) or scores.dim() != 2:
         raise UserError(f"model must give scores [N, classes] of pictures: got {type(scores).__name__}")
     once = [module for module in order if order.count(module) == 1]

@@ -18,6 +18,7 @@ from fer_lib.extras import from_extra
 from fer_lib.paths import user_path
 
 if TYPE_CHECKING:
+    from av import VideoFrame, VideoStream
     from av.container import InputContainer
 
 VIDEO_SUFFIXES = {
@@ -135,7 +136,8 @@ def _opened(file: Path) -> "Iterator[InputContainer]":
         # An open file, since FFmpeg reads addresses and patterns in names; and it never hears of other files.
         with open(file, "rb") as content:
             stream = _STREAMS.get(file.suffix.lower())
-            container = av.open(content, format=stream, options={} if stream else {"format_whitelist": _CONTAINERS})
+            options = {} if stream else {"format_whitelist": _CONTAINERS}
+            container = av.open(content, "r", format=stream, options=options)
             with container:
                 yield container
     except OSError as error:  # PyAV's own errors are of this kind as well
@@ -160,7 +162,7 @@ def _read_video(file: Path, every: int) -> Iterator[Frame]:
 
     with _opened(file) as container:
         video = container.streams.best("video")
-        if video is None or video.disposition & av.stream.Disposition.attached_pic:
+        if not isinstance(video, av.VideoStream) or video.disposition & av.stream.Disposition.attached_pic:
             raise UserError(f"{file}: sound without pictures")
         if video.width * video.height > MAX_PIXELS:
             raise UserError(f"{file}: pictures of more than {MAX_PIXELS:,} pixels; make the video smaller first")
@@ -180,7 +182,7 @@ def _read_video(file: Path, every: int) -> Iterator[Frame]:
 class _Progress:
     """How far a video has been unpacked, and what was found wrong with it on the way."""
 
-    def __init__(self, container: "InputContainer", video) -> None:
+    def __init__(self, container: "InputContainer", video: "VideoStream") -> None:
         self.container, self.video = container, video
         self.start = (container.start_time or 0) / 1_000_000
         self.end = self.start  # of all that was read, sound included
@@ -188,7 +190,7 @@ class _Progress:
         self.packets = self.damaged = 0
         self.broken = False
 
-    def frames(self):
+    def frames(self) -> "Iterator[VideoFrame]":
         """The pictures that can be unpacked, in the order in which they are shown."""
         import av
 
@@ -212,7 +214,7 @@ class _Progress:
             else:
                 self.packets += packet.size > 0
                 try:
-                    found = packet.decode()
+                    found = [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
                 except av.error.FFmpegError:
                     self.damaged += 1
                     continue
@@ -220,7 +222,7 @@ class _Progress:
             for latest in found:
                 yield latest
 
-    def seconds(self, frame, index: int) -> float | None:
+    def seconds(self, frame: "VideoFrame", index: int) -> float | None:
         """When a picture is shown, counted from the start of the film."""
         if self.container.format.name in ("mjpeg", "jpeg_pipe"):
             return None  # nothing but pictures, one after the other

@@ -142,6 +142,13 @@ def check_output(path: Path, inputs: Iterable[Path] = (), *, folder: bool = Fals
         raise UserError(f"{path}: is read as input; choose another place for the output")
 
 
+def refresh(path: Path, content: bytes) -> None:
+    """Write a file and its folder; an unchanged file keeps its time, so that nothing downstream is rebuilt."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_bytes() != content:
+        write_atomically(path, content)
+
+
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file whole or not at all.
 

@@ -4,6 +4,7 @@ import io
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,9 @@ with from_extra("analysis"):
     import matplotlib as mpl
     import pandas as pd
     import seaborn as sns
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
     from matplotlib.ticker import MaxNLocator
 
 PAPER, OURS, QUIET = "#D55E00", "#0072B2", "#999999"  # of Okabe and Ito's palette, told apart by every eye
@@ -41,6 +42,18 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
+
+
+def _one_panel(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many inches and its one panel."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _panels(heights: Sequence[float], inch: float, more: float) -> tuple[Figure, Sequence[Axes]]:
+    """A figure and its panels, one below the other, of so many rows of ``inch`` inches, with ``more`` inches in all."""
+    figure = Figure(figsize=(9, more + inch * sum(heights)), layout="constrained")
+    return figure, list(figure.subplots(len(heights), squeeze=False, sharex=True, height_ratios=heights).flat)
 
 
 def claims(table: pd.DataFrame) -> Figure:
@@ -69,13 +82,11 @@ def _claims(table: pd.DataFrame, label: str) -> Figure:
     if table.empty:
         return only_text("no printed number has runs of its recipe's length beside it yet")
     panels = [rows for _, rows in table.groupby(["dataset", "paper"], sort=False)]
-    heights = [len(rows) + 1.1 for rows in panels]
-    figure = Figure(figsize=(9, 0.9 + 0.25 * sum(heights)), layout="constrained")
-    grid = figure.subplots(len(heights), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
+    figure, grid = _panels([len(rows) + 1.1 for rows in panels], 0.25, 0.9)
     for axes, rows in zip(grid, panels, strict=True):
         _claim_panel(axes, rows)
     grid[-1].set_xlabel(label)
-    _legend(figure, ncols=4)
+    _legend(figure)
     return figure
 
 
@@ -86,12 +97,13 @@ def _claim_panel(axes: Axes, table: pd.DataFrame) -> None:
     axes.scatter(ours, rows, s=28, color=OURS, label="ours", zorder=3)
     each = [(float(value), row - 0.3) for row, of in zip(rows, table["values"], strict=True) for value in of.split()]
     if len(each) > len(table):
-        axes.scatter(*zip(*each, strict=True), s=5, color=OURS, alpha=0.6, linewidth=0, label="one seed")
+        values, places = zip(*each, strict=True)
+        axes.scatter(values, places, s=5, color=OURS, alpha=0.6, linewidth=0, label="one seed")
     if (wide := (table["low"] < table["high"]).to_numpy()).any():  # a deterministic pipeline has no interval
         ends = table.loc[wide, "low"], table.loc[wide, "high"]
         axes.hlines(rows[wide], *ends, color=OURS, linewidth=2, label="one new run, 95 %")
     for row, verdict in zip(rows, table["verdict"], strict=True):
-        axes.annotate(verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+        _beside(axes, row, verdict, fontsize=8)
     _row_names(axes, rows, _claim_names(table))
     axes.set_title(
         f"{table['paper'].iloc[0]}, {dataset_title(table['dataset'].iloc[0])}", loc="left", fontsize="medium"
@@ -106,21 +118,25 @@ def _claim_names(table: pd.DataFrame) -> list[str]:
     return names.where(~names.duplicated(keep=False), names + ", " + place).tolist()
 
 
-def _row_names(axes: Axes, rows: np.ndarray, names: Sequence[str]) -> list[Text]:
+def _row_names(axes: Axes, rows: np.ndarray, names: Sequence[str], size: float | str = 8) -> None:
     """Name the rows of a panel and fit it to them."""
-    axes.set_yticks(rows, names, fontsize=8)
+    axes.set_yticks(rows, names, fontsize=size)
     axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
     axes.grid(axis="x", alpha=0.3)
-    return axes.get_yticklabels()
 
 
-def _legend(figure: Figure, ncols: int) -> None:
+def _beside(axes: Axes, row: float, words: str, **style: Any) -> None:
+    """Words at the right of a row."""
+    axes.annotate(words, (1.01, row), xycoords=("axes fraction", "data"), va="center", **style)
+
+
+def _legend(figure: Figure, ncols: int = 4) -> None:
     """One legend for all panels, of what is drawn in any."""
-    handles = {}
+    found: dict[str, Artist] = {}
     for axes in figure.axes:
-        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    if handles:
-        figure.legend(handles.values(), handles, loc="outside upper center", ncols=ncols, frameon=False, fontsize=8)
+        found |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    if found:
+        figure.legend([*found.values()], [*found], loc="outside upper center", ncols=ncols, frameon=False, fontsize=8)
 
 
 def gains(table: pd.DataFrame) -> Figure:
@@ -141,9 +157,7 @@ def gains(table: pd.DataFrame) -> Figure:
     note = f"{open_rows} comparisons without runs are left out" if open_rows else ""
     if not panels:
         return only_text(note or "no comparison")
-    heights = [len(modules) + 1.2 for _, modules in panels]
-    figure = Figure(figsize=(9, 1.3 + 0.36 * sum(heights)), layout="constrained")
-    grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    figure, grid = _panels([len(modules) + 1.2 for _, modules in panels], 0.36, 1.3)
     for (baseline, modules), axes in zip(panels, grid, strict=True):
         axes.set_title(
             f"over {baseline['system']} ({baseline['accuracy']:.1f} %), {dataset_title(baseline['dataset'])}",
@@ -153,14 +167,13 @@ def gains(table: pd.DataFrame) -> Figure:
         _gain_panel(axes, baseline, modules)
     grid[-1].set_xlabel("gain in accuracy, points" + (f" ({note})" if note else ""))
     grid[-1].tick_params(labelbottom=True)
-    _legend(figure, ncols=4)
+    _legend(figure)
     return figure
 
 
 def only_text(text: str) -> Figure:
     """A figure that says why there is none."""
-    figure = Figure(figsize=(9, 0.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _one_panel(9, 0.6)
     axes.axis("off")
     axes.text(0, 0.5, text, va="center", color=UNKNOWN)
     return figure
@@ -175,9 +188,7 @@ def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
     for row, module in zip(rows, table.itertuples(), strict=True):
         judged = not module.reading.startswith("too few")
         color = OURS if module.reading in ("gain", "loss") else "black" if judged else UNKNOWN
-        axes.annotate(
-            module.reading, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=color
-        )
+        _beside(axes, row, module.reading, fontsize=8, color=color)
         each = [float(value) - baseline["accuracy"] for value in module.values.split()]
         axes.scatter(each, [row - 0.25] * len(each), s=9, color=color, alpha=0.6, linewidth=0, label="one seed")
         if pd.notna(module.low):
@@ -197,8 +208,7 @@ def start(table: pd.DataFrame) -> Figure:
     Args:
         table: see :func:`fer_lib.study.start.start_table`; of one comparison.
     """
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _one_panel(9, 5)
     axes.axhline(0, color=QUIET, linewidth=1)
     shown = table.assign(gain=table["gain"].mask(table["baseline"] == "", 0.0)).dropna(subset="gain")
     plain_net = shown["system"].iloc[0] if len(shown) else ""
@@ -216,6 +226,7 @@ def start(table: pd.DataFrame) -> Figure:
             axes.vlines(sure["place"], sure["low"], sure["high"], color=color, linewidth=2, label="95 % interval")
         for row in rows.itertuples():
             name = textwrap.fill(_added(row.system, plain_net) if row.system != plain_net else plain_net, 22)
+            aside: dict[str, Any]
             # Modules of one start stand close together: a short name stands over its interval, a long one below.
             if not attention:
                 where, aside = row.gain, {"xytext": (-6, 4), "ha": "right", "va": "bottom"}
@@ -232,7 +243,7 @@ def start(table: pd.DataFrame) -> Figure:
     axes.margins(y=0.16)
     axes.set_xlabel("what a residual branch adds before any training (plain net: 1)")
     axes.set_ylabel("gain in accuracy, points")
-    _legend(figure, ncols=4)
+    _legend(figure)
     return figure
 
 
@@ -268,7 +279,7 @@ def curves(histories: Mapping[str, Mapping[str, np.ndarray]], selected: Mapping[
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend(figure, ncols=4)
+    _legend(figure)
     return figure
 
 
@@ -294,8 +305,7 @@ def shares(counts: pd.DataFrame, columns: str, rows: str) -> Figure:
         rows: what the rows are.
     """
     totals = counts.sum(axis=1)
-    figure = Figure(figsize=(1.6 + 0.52 * counts.shape[1], 0.8 + 0.52 * counts.shape[0]), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _one_panel(1.6 + 0.52 * counts.shape[1], 0.8 + 0.52 * counts.shape[0])
     sns.heatmap(
         100 * counts.div(totals.clip(lower=1), axis=0), annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100,
         square=True, ax=axes, yticklabels=[f"{row} ({n:,})" for row, n in totals.items()],
@@ -314,8 +324,7 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     table = (
         pd.DataFrame(counts).rename_axis("class").reset_index().melt("class", var_name="part", value_name="pictures")
     )
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _one_panel(8, 3.2)
     sns.barplot(table, x="class", y="pictures", hue="part", palette="colorblind", legend=any(counts), ax=axes)
     axes.set(xlabel="", ylabel="pictures")
     axes.grid(axis="y", alpha=0.3)
@@ -384,19 +393,16 @@ def heat_gains(table: pd.DataFrame) -> Figure:
         table: one row an attention: ``gains`` (sequence of fractions), ``low`` and ``high`` (fractions or NaN) and
             ``verdict``; the index names it.
     """
-    figure = Figure(figsize=(7.5, 1.2 + 0.45 * len(table)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _one_panel(7.5, 1.2 + 0.45 * len(table))
     rows = np.arange(len(table))[::-1]
     axes.axvline(0, color=QUIET, linewidth=1)
     for row, found in zip(rows, table.itertuples(), strict=True):
         axes.scatter(100 * np.array(found.gains), np.full(len(found.gains), row), color=OURS, s=18, zorder=3)
-        axes.annotate(found.verdict, (1.01, row), xycoords=("axes fraction", "data"), va="center", color="0.35")
+        _beside(axes, row, found.verdict, color="0.35")
     low, high = 100 * table["low"].astype(float), 100 * table["high"].astype(float)
     axes.hlines(rows, low, high, color=OURS, linewidth=2, alpha=0.5)
-    axes.set_yticks(rows, list(table.index))
-    axes.set_ylim(-0.6, len(table) - 0.4)
+    _row_names(axes, rows, list(table.index), size="medium")
     axes.set_xlabel("gain in the share of heat inside the region, points (dots: seeds, line: 95 % interval)")
-    axes.grid(axis="x", alpha=0.3)
     return figure
 
 
@@ -433,7 +439,7 @@ def reliability(table: pd.DataFrame) -> Figure:
         axes.grid(alpha=0.3)
     figure.supxlabel("confidence, %")
     figure.supylabel("accuracy, %")
-    _legend(figure, ncols=4)
+    _legend(figure)
     return figure
 
 
@@ -450,8 +456,8 @@ def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, s
     table = table[table["accuracy"].notna()]
     table = table.assign(at=table["split"].map(list(splits).index))
     families = [rows.sort_values("at") for _, rows in table.groupby("family", sort=False) if rows["at"].nunique() > 1]
-    figure = Figure(figsize=(9, 5.4), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _one_panel(9, 5.4)
+    style: dict[str, Any]
     for number, rows in enumerate(families):
         color, mark = SYSTEMS[number % len(SYSTEMS)]
         at = rows["at"] + 0.06 * (number - (len(families) - 1) / 2)
@@ -466,12 +472,14 @@ def protocols(table: pd.DataFrame, printed: pd.DataFrame, splits: Mapping[str, s
         half = 0.33 if row.headline else 0.27
         style = {"color": PAPER, "linewidth": 2.5 if row.headline else 0.8, "zorder": 4 if row.headline else 1}
         label = "printed by the papers, what they propose" if row.headline else "printed by the papers, other nets"
-        axes.hlines(row.value, *(list(splits).index(row.split) + side * half for side in (-1, 1)), **style, label=label)
+        at = list(splits).index(row.split)
+        axes.hlines(row.value, at - half, at + half, **style, label=label)
     for (split, paper), rows in printed[printed["headline"]].groupby(["split", "paper"], sort=False):
         place = (list(splits).index(split), rows["value"].max() + 0.7)
-        text = {"ha": "center", "va": "bottom", "fontsize": 8, "color": PAPER_WORDS, "zorder": 1.5}
-        text["bbox"] = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
-        axes.annotate(f"{paper} {rows['value'].max():g}", place, **text)
+        axes.annotate(
+            f"{paper} {rows['value'].max():g}", place, ha="center", va="bottom", fontsize=8, color=PAPER_WORDS,
+            zorder=1.5, bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5},
+        )  # fmt: skip
     axes.set_ylim(top=103)
     if not families:
         axes.annotate("no run yet", (0.5, 0.4), xycoords="axes fraction", ha="center", color=UNKNOWN)
@@ -495,26 +503,23 @@ def modules(ours: pd.DataFrame, printed: pd.DataFrame, title: str, tall: bool = 
         title: above the figure.
         tall: for a phone: narrow, with the printed gains below ours.
     """
-    size = (3.7, 1.9 + 0.6 * len(ours)) if tall else (6.3, 1.0 + 0.3 * len(ours))
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _one_panel(3.7, 1.9 + 0.6 * len(ours)) if tall else _one_panel(6.3, 1.0 + 0.3 * len(ours))
     rows = np.arange(len(ours))[::-1]
     axes.axvspan(-1, 1, color=QUIET, alpha=0.18, linewidth=0, label="within ±1 point")
     axes.axvline(0, color="#555555", linewidth=1)
     axes.hlines(rows + 0.12, ours["low"], ours["high"], color=OURS, linewidth=2.5, label="ours, 95 % interval")
     axes.scatter(ours["gain"], rows + 0.12, s=38, color=OURS, label="ours, mean", zorder=3)
-    each = [(value, row - 0.1) for row, values in zip(rows, ours["values"], strict=True) for value in values]
-    axes.scatter(*zip(*each, strict=True), s=9, color=OURS, alpha=0.7, linewidth=0, label="ours, one seed")
+    each = [(value, row - 0.1) for row, of in zip(rows, ours["values"], strict=True) for value in of]
+    values, places = zip(*each, strict=True)
+    axes.scatter(values, places, s=9, color=OURS, alpha=0.7, linewidth=0, label="ours, one seed")
     heights = dict(zip(ours["module"], rows, strict=True))
     for (label, points), marker in zip(printed.groupby("label", sort=True), "DsP^v", strict=False):
         at = [heights[module] - 0.28 for module in points["module"]]
         axes.scatter(points["gain"], at, s=34, marker=marker, color=PAPER, label=f"printed: {label}", zorder=3)
     size = 10 if tall else 9
     few = np.where(ours["seeds"] < 2, " (one seed)", "")
-    axes.set_yticks(rows, [textwrap.fill(n, 11 if tall else 30) for n in ours["module"] + few], fontsize=size)
-    axes.set_ylim(-0.6, len(ours) - 0.4)
+    _row_names(axes, rows, [textwrap.fill(n, 11 if tall else 30) for n in ours["module"] + few], size)
     axes.tick_params(axis="x", labelsize=size)
-    axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("gain in accuracy, points", fontsize=size)
     axes.set_title(textwrap.fill(title, 44) if tall else title, loc="left", fontsize=size)
     handles, names = axes.get_legend_handles_labels()

@@ -141,7 +141,7 @@ class Predictor:
         self.checkpoint = checkpoint
         self.classes = checkpoint.classes
         self.device = choose_device(device)
-        self.net = load_net(checkpoint).to(self.device, memory_format=torch.channels_last)
+        self.net = load_net(checkpoint).to(self.device).to(memory_format=torch.channels_last)
         self._dtype = autocast_dtype(self.device)
 
     def __repr__(self) -> str:

@@ -5,7 +5,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,22 +23,14 @@ Work = Callable[[int], Callable[[], None]]
 """Prepares a number of rounds of some work, and gives what does them."""
 
 
-@dataclass(frozen=True)
-class Spread:
+def spread(values: list[float]) -> dict[str, float]:
     """Median, least and most of some measurements."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: list[float]) -> "Spread":
-        return cls(statistics.median(values), min(values), max(values))
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
 def compare(
     ours: Work, other: Work, images: int, seconds: float, device: torch.device, name: str = "published"
-) -> dict[str, dict[str, float] | int]:
+) -> dict[str, Any]:
     """Time both ways in turns, so that whatever else the machine does falls on both.
 
     Args:
@@ -51,7 +42,7 @@ def compare(
         name: of the other way.
 
     Returns:
-        Seconds per image of both ways and the ratio, the other's to ours, each as :class:`Spread`, and the number of
+        Seconds per image of both ways and the ratio, the other's to ours, each as :func:`spread`, and the number of
         repeats.
     """
     share = seconds / (2 * REPEATS)
@@ -62,8 +53,8 @@ def compare(
             found.append(_clock(act, device) / (rounds * images))
     ratios = [theirs / own for own, theirs in zip(*times, strict=True)]
     return {
-        "seconds_per_image": {"ours": vars(Spread.of(times[0])), name: vars(Spread.of(times[1]))},
-        "ratio": vars(Spread.of(ratios)),
+        "seconds_per_image": {"ours": spread(times[0]), name: spread(times[1])},
+        "ratio": spread(ratios),
         "repeats": REPEATS,
     }
 
@@ -78,7 +69,7 @@ def _prepare(work: Work, seconds: float, device: torch.device) -> tuple[Callable
     return act, rounds
 
 
-def _clock(act: Callable[[], None], device: torch.device) -> float:
+def _clock(act: Callable[[], object], device: torch.device) -> float:
     wait_for(device)
     started = time.perf_counter()
     act()
@@ -96,7 +87,7 @@ class Laps:
     def mark(self, name: str) -> None:
         """What happened since the last mark was ``name``."""
         if self._device.type == "cuda":
-            now = torch.cuda.Event(enable_timing=True)
+            now: Any = torch.cuda.Event(enable_timing=True)
             now.record()
         else:
             wait_for(self._device)
@@ -138,8 +129,7 @@ def write_report(results: Path, name: str, device: torch.device, rows: list[dict
     }
     path = benchmark_path(results, name, versions["device"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_rounded(content), indent=1) + "\n"
-    write_atomically(path, text.encode())
+    write_atomically(path, (json.dumps(_rounded(content), indent=1) + "\n").encode())
     return path
 
 

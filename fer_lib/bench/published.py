@@ -3,6 +3,8 @@
 After WuJie1010/Facial-Expression-Recognition.Pytorch and its many descendants; written anew.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image
@@ -26,7 +28,7 @@ TRANSFORM = v2.Compose(
 )
 
 
-class Pictures(Dataset):
+class Pictures(Dataset[tuple[Tensor, int]]):
     """Pictures one at a time.
 
     Args:
@@ -44,7 +46,9 @@ class Pictures(Dataset):
         return TRANSFORM(Image.fromarray(self.images[index])), int(self.labels[index])
 
 
-def train_epoch(loader: DataLoader, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+def train_epoch(
+    loader: DataLoader[Any], model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+) -> None:
     """One epoch, with the running loss read back at every step."""
     criterion, running = nn.CrossEntropyLoss(), 0.0
     model.train()

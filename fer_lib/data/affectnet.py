@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib.data.dataset import FER2013_CLASSES, FaceDataset
+from fer_lib.data.dataset import EIGHT_CLASSES, FaceDataset
 from fer_lib.data.folder import STANDARD, Form, Found, folder_dataset, innermost
 from fer_lib.errors import UserError
 
@@ -31,7 +31,6 @@ def read_affectnet(path: Path, form: Form = STANDARD) -> FaceDataset | None:
     parts = [(split, root / name) for name, split in FOLDERS.items() if (root / name / "annotations").is_dir()]
     if not parts:
         return None
-    classes = (*FER2013_CLASSES, "contempt")
     found: Found = []
     left_out = 0
     for split, folder in parts:
@@ -41,11 +40,11 @@ def read_affectnet(path: Path, form: Form = STANDARD) -> FaceDataset | None:
                 left_out += 1
                 continue
             picture = folder / "images" / f"{file.name.removesuffix('_exp.npy')}.jpg"
-            found.append((split, classes.index(EXPRESSIONS[number]), picture))
+            found.append((split, EIGHT_CLASSES.index(EXPRESSIONS[number]), picture))
     if not found:
         raise UserError(f"{root}: AffectNet's folders without any annotation N_exp.npy of an expression")
     notes = (f"{left_out:,} pictures of AffectNet without an expression are left out",) if left_out else ()
-    return folder_dataset(path, found, classes, form, notes)
+    return folder_dataset(path, found, EIGHT_CLASSES, form, notes)
 
 
 def _number(file: Path) -> int:

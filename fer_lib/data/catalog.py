@@ -110,8 +110,8 @@ def classes_of(name: str) -> tuple[str, ...]:
 
 
 # Where archives put their files, relative to the data root; small and capital letters are the same.
-_KAGGLE = "challenges-in-representation-learning-facial-expression-recognition-challenge"
-_FER2013_FOLDERS = ("fer2013", "fer2013/fer2013", f"fer2013/{_KAGGLE}", _KAGGLE, "")
+COMPETITION = "challenges-in-representation-learning-facial-expression-recognition-challenge"
+_FER2013_FOLDERS = ("fer2013", "fer2013/fer2013", f"fer2013/{COMPETITION}", COMPETITION, "")
 _CK48_FOLDERS = ("ckplus/CK+48", "CK+48", "ckplus/ck/CK+48", "ck/CK+48")
 _CK_ORIGINAL_FOLDERS = ("ckplus", "ckplus/CK+", "CK+", "")
 _FERPLUS_FOLDERS = ("ferplus", "ferplus/data", "FERPlus-master", "FERPlus-master/data", "fer2013", "fer2013/data", "")
@@ -175,6 +175,11 @@ def load_dataset(
     raise unknown("dataset", name, [*KNOWN, "folder:PATH"])
 
 
+def _there(root: Path, names: Sequence[str]) -> Iterator[Path]:
+    """What lies under some names, in the data root and in what is attached."""
+    return filter(None, (_find(base, name) for base in _bases(root) for name in names))
+
+
 def _load_fer2013(root: Path) -> FaceDataset:
     cache = root / ".cache" if root != KAGGLE else None  # where nothing can be written
     for folder in (folder for base in _bases(root) for folder in _fer2013_folders(base)):
@@ -214,14 +219,12 @@ def _fer2013_folders(root: Path) -> Iterator[Path]:
 
 def find_votes(root: Path) -> Path | None:
     """The FER+ file ``fer2013new.csv`` in the data root, or None."""
-    places = (*_FER2013_FOLDERS, *_FERPLUS_FOLDERS)
-    found = (_find(base, f"{name}/fer2013new.csv") for base in _bases(root) for name in places)
-    return next((file for file in found if file and file.is_file()), None)
+    places = [f"{name}/fer2013new.csv" for name in (*_FER2013_FOLDERS, *_FERPLUS_FOLDERS)]
+    return next((file for file in _there(root, places) if file.is_file()), None)
 
 
 def _load_ferplus(root: Path) -> FaceDataset:
-    folders = (_find(base, name) for base in _bases(root) for name in _FERPLUS_FOLDERS)
-    trees = (folder for folder in folders if folder and _find(folder, _FERPLUS_LIST))
+    trees = (folder for folder in _there(root, _FERPLUS_FOLDERS) if _find(folder, _FERPLUS_LIST))
     tree = max(trees, key=has_pictures, default=None)
     if tree and has_pictures(tree):
         return read_tree(tree)
@@ -253,17 +256,16 @@ def unordered_votes(dataset: FaceDataset, root: Path) -> str:
 
 
 def _load_ckplus(root: Path) -> FaceDataset:
-    for folder in (_find(base, name) for base in _bases(root) for name in _CK48_FOLDERS):
-        if folder and folder.is_dir():
+    for folder in _there(root, _CK48_FOLDERS):
+        if folder.is_dir():
             return read_ck48(folder)
-    for folder in (_find(base, name) for base in _bases(root) for name in _CK_ORIGINAL_FOLDERS):
-        images, emotions = (folder and _find(folder, part) for part in ("cohn-kanade-images", "Emotion"))
+    for folder in _there(root, _CK_ORIGINAL_FOLDERS):
+        images, emotions = (_find(folder, part) for part in ("cohn-kanade-images", "Emotion"))
         if images and emotions:
             return read_original(images, emotions)
     for name in _CK_ORIGINAL_FOLDERS[:-1]:
-        folder = _find(root, name)
-        if folder and holds_classes(folder):
-            return read_ck48(folder)
+        if (there := _find(root, name)) and holds_classes(there):
+            return read_ck48(there)
     raise _missing(
         "CK+",
         root,

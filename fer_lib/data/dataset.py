@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Targets = Literal["label", "votes"]
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+EIGHT_CLASSES = (*FER2013_CLASSES, "contempt")
 CKPLUS_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "contempt")
 SPLITS = ("train", "val", "test")
 FACE_SIDE = 48
@@ -139,12 +140,9 @@ class FaceDataset:
         Raises:
             UserError: there are no votes.
         """
-        if self.votes is None:
-            raise UserError(f"{self.name}: it has no votes; those of FER+ come with fer2013 and ferplus")
         shares = np.zeros((len(self), len(self.classes)), np.float32)
-        for column, name in enumerate(self.vote_classes):
+        for name, votes in zip(self.vote_classes, votes_of(self).T, strict=True):
             if name in self.classes:
-                votes = self.votes[:, column]
                 shares[:, self.classes.index(name)] = np.where(votes > 1, votes, 0)
         alone = shares.sum(1) == 0
         shares[alone, self.labels[alone]] = 1
@@ -184,3 +182,14 @@ class FaceDataset:
                 per_class = np.bincount(labels, minlength=len(self.classes)).tolist()
                 table[split] = dict(zip(self.classes, per_class, strict=True))
         return table
+
+
+def votes_of(dataset: FaceDataset) -> np.ndarray:
+    """The votes of a dataset that has some, int64 [N, V].
+
+    Raises:
+        UserError: it has none.
+    """
+    if dataset.votes is None:
+        raise UserError(f"{dataset.name}: no votes of FER+; `fer data download ferplus` says where to get them")
+    return dataset.votes

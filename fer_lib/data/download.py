@@ -8,11 +8,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from fer_lib.data.catalog import data_root
+from fer_lib.data.catalog import COMPETITION, data_root
 from fer_lib.data.fer2013 import read_csv
 from fer_lib.errors import UserError, unknown
 
-COMPETITION = "challenges-in-representation-learning-facial-expression-recognition-challenge"
 FILE = "icml_face_data.csv"
 _ELSEWHERE = {
     "ferplus": "FER+ is not on Kaggle: take fer2013new.csv from https://github.com/microsoft/FERPlus and put it into"

@@ -6,7 +6,7 @@ in them are Microsoft's, see ``facts/README.md``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from fer_lib.data.audit import identities
 from fer_lib.data.catalog import MissingData, load_dataset
-from fer_lib.data.dataset import SPLITS, FaceDataset
+from fer_lib.data.dataset import SPLITS, FaceDataset, votes_of
 from fer_lib.errors import UserError
 from fer_lib.paths import in_checkout, npz_bytes, write_atomically
 
@@ -45,19 +45,15 @@ class Facts:
 
 def facts_of(dataset: FaceDataset) -> Facts:
     """The facts of a dataset at hand."""
-    first = np.unique(identities(dataset), return_index=True)[1]
-    picture = first[identities(dataset)]
-    faces = FaceDataset(
-        name=dataset.name,
+    numbers = identities(dataset)
+    picture = np.unique(numbers, return_index=True)[1][numbers]
+    faces = replace(
+        dataset,
         images=_numbered(picture),
-        labels=dataset.labels,
-        classes=dataset.classes,
-        split=dataset.split,
-        source=dataset.source,
-        votes=dataset.votes,
-        vote_classes=dataset.vote_classes,
         subject=_numbers(dataset.subject),
         sequence=_numbers(dataset.sequence),
+        regions=None,
+        notes=(),
     )
     return Facts(faces, dataset.fingerprint, picture)
 
@@ -165,8 +161,8 @@ def write_all_facts(root: Path | None, say: Callable[[str], None], folder: Path 
         except MissingData as error:
             say(str(error))
             continue
-        if name == "fer2013" and dataset.votes is None:
-            raise UserError("fer2013: no FER+ votes; `fer data download ferplus` says where to get them")
+        if name == "fer2013":
+            votes_of(dataset)
         write_facts(facts_of(dataset), folder / f"{name}.npz")
         written.append(folder / f"{name}.npz")
     if not written:

@@ -15,9 +15,9 @@ What is not checked here is the total: a file that holds fewer rows, each of the
 """
 
 import itertools
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from fer_lib.data.folder import list_pictures
 from fer_lib.data.foreign import what_it_is
 from fer_lib.data.pictures import read_pictures
 from fer_lib.errors import UserError
+from fer_lib.paths import write_atomically
 
 PIXELS = FACE_SIDE**2
 USAGES = ("Training", "PublicTest", "PrivateTest")
@@ -163,15 +164,11 @@ def _load_cache(file: Path, key: str) -> Rows | None:
 
 def _save_cache(file: Path, key: str, rows: Rows) -> None:
     images, labels, usages = rows
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as out:
-                np.savez(out, key=np.array(key), images=images, labels=labels, usages=usages)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_atomically(
+            file, lambda out: np.savez(out, key=np.array(key), images=images, labels=labels, usages=usages)
+        )
     except OSError as error:
         warnings.warn(f"no cache of {file.stem}, reading stays slow: {error}", stacklevel=2)
 
@@ -243,30 +240,12 @@ def _lookup(table: dict[bytes, int], field: bytes, place: str, column: str, allo
 
 
 def _parse_pixels(texts: list[bytes], places: list[str]) -> np.ndarray:
-    """Parse rows of 2,304 numbers that single spaces part, all rows at once.
-
-    The numbers lie between spaces in one long text, so their last digits lie before the spaces and their
-    lengths are the spaces' distances. Rows that are not exactly so are left to `_parse_row`.
-    """
-    text = np.frombuffer(b" ".join(texts) + b" ", np.uint8)
-    is_space = text == ord(" ")
-    ends = np.flatnonzero(is_space)
-    lengths = np.diff(ends, prepend=-1) - 1
-    row_ends = np.cumsum([len(row) + 1 for row in texts]) - 1
-    digits = text - ord("0")  # wraps round below "0", so that only digits are below 10
-    if (
-        len(ends) == len(texts) * PIXELS
-        and np.array_equal(ends[PIXELS - 1 :: PIXELS], row_ends)
-        and lengths.min() >= 1
-        and lengths.max() <= 3
-        and (is_space | (digits < 10)).all()
-    ):
-        values = digits[ends - 1].astype(np.uint16)
-        for place in (2, 3):
-            longer = np.flatnonzero(lengths >= place)
-            values[longer] += digits[ends[longer] - place] * np.uint16(10 ** (place - 1))
-        if values.max() <= 255:
-            return values.astype(np.uint8).reshape(-1, PIXELS)
+    """Parse rows of 2,304 numbers that spaces part, all rows at once. Rows that are not so are left to `_parse_row`."""
+    if all(texts) and not b"".join(texts).translate(None, b"0123456789 "):
+        with suppress(ValueError):  # a number above 255, or rows of unequal lengths
+            values = np.loadtxt(texts, np.uint8, comments=None, ndmin=2)
+            if values.shape[1] == PIXELS:
+                return values
     return np.array([_parse_row(row, place) for row, place in zip(texts, places, strict=True)], np.uint8)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
+from fer_lib.data.dataset import EIGHT_CLASSES, FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset, votes_of
 from fer_lib.data.fer2013 import USAGES
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.data.pictures import read_pictures
@@ -113,12 +113,11 @@ def with_majority_labels(dataset: FaceDataset) -> FaceDataset:
     """
     votes = votes_of(dataset)
     votes = np.where(votes > 1, votes, 0)
-    classes = (*FER2013_CLASSES, "contempt")
-    index = np.array([classes.index(name) if name in classes else -1 for name in FERPLUS_CLASSES])
+    index = np.array([EIGHT_CLASSES.index(name) if name in EIGHT_CLASSES else -1 for name in FERPLUS_CLASSES])
     chosen = index[votes.argmax(1)]
     kept = (2 * votes.max(1) > votes.sum(1)) & (chosen >= 0)
     # The old labels, of other classes, make room for the new ones before the pictures are chosen.
-    return replace(dataset, name="ferplus", classes=classes, labels=np.where(kept, chosen, 0)).subset(kept)
+    return replace(dataset, name="ferplus", classes=EIGHT_CLASSES, labels=np.where(kept, chosen, 0)).subset(kept)
 
 
 def has_pictures(path: Path) -> bool:
@@ -162,17 +161,6 @@ def read_tree(path: Path) -> FaceDataset:
     return with_majority_labels(dataset)
 
 
-def votes_of(dataset: FaceDataset) -> np.ndarray:
-    """The votes of a dataset that has some, int64 [N, V].
-
-    Raises:
-        UserError: it has none.
-    """
-    if dataset.votes is None:
-        raise UserError(f"{dataset.name}: no votes of FER+; `fer data download ferplus` says where to get them")
-    return dataset.votes
-
-
 def majority(dataset: FaceDataset) -> np.ndarray:
     """The class that most annotators chose for each picture; ties go to the first column.
 
@@ -181,6 +169,9 @@ def majority(dataset: FaceDataset) -> np.ndarray:
 
     Returns:
         str [N], names of ``vote_classes``.
+
+    Raises:
+        UserError: it has no votes.
     """
     return np.array(dataset.vote_classes)[votes_of(dataset).argmax(1)]
 

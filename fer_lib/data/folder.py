@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fer_lib.data.dataset import FACE_SIDE, FER2013_CLASSES, SPLITS, FaceDataset
+from fer_lib.data.dataset import EIGHT_CLASSES, FACE_SIDE, SPLITS, FaceDataset
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.data.pictures import SUFFIXES, is_picture, read_pictures
 from fer_lib.data.walk import is_system_folder, passed_over, sort_files
@@ -72,7 +72,7 @@ def read_folder(path: Path, form: Form = STANDARD) -> FaceDataset:
         UserError: naming the folder or file: nothing there, a class folder that is empty or whose name is nearly that
             of a known class, corrupt pictures.
     """
-    known = _with_others(path, (*FER2013_CLASSES, "contempt"))
+    known = _with_others(path, EIGHT_CLASSES)
     found, notes = list_pictures(path, known)
     return folder_dataset(path, found, known, form, notes)
 
@@ -178,8 +178,7 @@ def holds_classes(path: Path) -> bool:
 
 
 def _is_class(folder: Path) -> bool:
-    name = folder.name.lower()
-    return ALIASES.get(name, name) in (*FER2013_CLASSES, "contempt")
+    return _class_name(folder) in EIGHT_CLASSES
 
 
 def _class_name(folder: Path) -> str:

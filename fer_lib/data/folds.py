@@ -99,8 +99,10 @@ def split_indices(
         picture = identities(dataset)
         held_out = picture[np.concatenate([parts.val, parts.test])]
         return parts._replace(train=parts.train[~np.isin(picture[parts.train], held_out)])
-    unwanted = _vote_class(dataset, leave_out)
-    return parts._replace(train=parts.train[majority(dataset)[parts.train] != unwanted])
+    chosen = majority(dataset)
+    if leave_out not in dataset.vote_classes:
+        raise unknown("FER+ class", leave_out, dataset.vote_classes)
+    return parts._replace(train=parts.train[chosen[parts.train] != leave_out])
 
 
 def run_parts(
@@ -191,17 +193,6 @@ def protocol_digest(dataset: FaceDataset, protocol: str) -> str:
     seeds = range(3) if is_drawn(protocol) else [0]
     digests = [picture_digests(run_parts(dataset, protocol, None, seed)) for seed in seeds]
     return hashlib.sha256(repr(digests).encode()).hexdigest()
-
-
-def _vote_class(dataset: FaceDataset, name: str) -> str:
-    if dataset.votes is None:
-        raise UserError(
-            f"{dataset.name} has no FER+ votes, which say what {name!r} is; `fer data download ferplus` says where "
-            "to get them"
-        )
-    if name not in dataset.vote_classes:
-        raise unknown("FER+ class", name, dataset.vote_classes)
-    return name
 
 
 def _split(dataset: FaceDataset, protocol: str, fold: int, seed: int) -> Parts:

@@ -27,7 +27,7 @@ class Camera(anywidget.AnyWidget):
     _esm = "\n".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("session.js", "camera.js"))
     _css = Path(__file__).with_name("camera.css")
 
-    models = traitlets.List(help="name and title of every weight file").tag(sync=True)
+    models: traitlets.List[Any] = traitlets.List(help="name and title of every weight file").tag(sync=True)
     model = traitlets.Unicode(help="name of the weight file in use, empty for none").tag(sync=True)
     second = traitlets.Unicode(help="name of another one beside it, empty for none").tag(sync=True)
     threshold = traitlets.Float(SURE, help="probability below which no expression is named").tag(sync=True)

@@ -35,7 +35,7 @@ class Haar:
         Args:
             smallest: side in pixels of the smallest face looked for.
         """
-        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
+        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")  # type: ignore[attr-defined]
         self._smallest = smallest
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
@@ -43,7 +43,7 @@ class Haar:
         grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
         found = self._cascade.detectMultiScale(grey, 1.1, 3, minSize=(self._smallest, self._smallest))
         faces = []
-        for left, top, side, _ in found * factor if len(found) else []:
+        for left, top, side, _ in np.multiply(found, factor):
             square = _square(left + side / 2, top + side / 2, HAAR_FACTOR * side)
             faces.append(Face((left, top, side, side), square))
         return _largest_first(faces)
@@ -69,8 +69,9 @@ class MTCNN:
         reduced, factor = _reduced(as_picture(picture))
         faces = []
         for found in self._cascade.detect_faces(reduced):
-            box, score = tuple(float(value * factor) for value in found["box"]), float(found["confidence"])
-            if score >= self._threshold and min(box[2:]) > 0:
+            left, top, width, height = (float(value * factor) for value in found["box"])
+            box, score = (left, top, width, height), float(found["confidence"])
+            if score >= self._threshold and min(width, height) > 0:
                 marks = {name: np.multiply(place, factor) for name, place in found["keypoints"].items()}
                 faces.append(Face(box, _square_of_landmarks(box, marks), score))
         return _largest_first(faces)

@@ -7,12 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from PIL import Image
 
-from fer_lib.augment import VIEWS
 from fer_lib.checkpoints import best_checkpoint, read_checkpoint
 from fer_lib.data.pictures import is_one_of_several
 from fer_lib.data.walk import passed_over
@@ -22,6 +22,7 @@ from fer_lib.demo.film import write_film
 from fer_lib.errors import UserError, check_least, unknown
 from fer_lib.frames import Frame, find_files, read_frames
 from fer_lib.models.weights import NO_WEIGHTS
+from fer_lib.parts import VIEWS
 from fer_lib.paths import check_output, write_atomically, write_new
 from fer_lib.predict import FACE_VIEWS, Detector, Predictor, Reading, read_faces
 from fer_lib.progress import track
@@ -53,7 +54,7 @@ def predict_command(
         output: file, or folder for pictures and films; None for the terminal, or the folder ``drawn``.
         detector: see :func:`fer_lib.demo.faces.create_detector`.
         every: of a video, take one frame in so many.
-        views: test views averaged, a name of :data:`fer_lib.augment.VIEWS`.
+        views: test views averaged, a name of :data:`fer_lib.parts.VIEWS`.
         device: see :func:`fer_lib.training.choose_device`.
         say: receives the name of every picture written.
         warn: receives a line for each file that cannot be read, and for what else the reader should know.
@@ -74,11 +75,12 @@ def predict_command(
     checkpoint = read_checkpoint(model) if model else best_checkpoint()
     if checkpoint is None:
         raise UserError(NO_WEIGHTS)
-    files, passed = find_files(paths)
-    if form in ("pictures", "films"):
+    found, passed = find_files(paths)
+    drawn = form in ("pictures", "films")
+    if drawn:
         check_output(output or Path("drawn"), folder=True)
     elif output:
-        check_output(output, files)
+        check_output(output, found)
     for folder, names in passed.items():
         warn(passed_over(names, folder, "pictures or videos"))
     unread: list[str] = []
@@ -99,22 +101,9 @@ def predict_command(
                 small, missed = small + 1, missed + (not readings)
             yield frame, readings
 
-    def status() -> int:
-        if missed:
-            warn(
-                f"no face found in {missed} of {small} small pictures; if they are faces already cut out, read them"
-                " with --detector none"
-            )
-        return 1 if unread else 0
-
     predictor = Predictor(checkpoint, device)
-    if output and form in ("json", "csv"):  # else the lines of output say how far it is
-        files = track(files, "reading")
+    files = track(found, "reading") if output and not drawn else found  # else the lines of output say how far it is
     results = counted(predict_files(files, create_detector(detector), predictor, every=every, views=views, warn=report))
-    if form in ("pictures", "films"):
-        for path in write_pictures(results, output or Path("drawn"), checkpoint.name, films=form == "films"):
-            say(one_line(str(path)))
-        return status()
 
     def write(file: TextIO) -> None:
         if form == "csv":
@@ -127,11 +116,19 @@ def predict_command(
         write(text)
         text.detach()  # flushes, and leaves the file open
 
-    if output is None:
-        write(sys.stdout)
-    else:
+    if drawn:
+        for path in write_pictures(results, output or Path("drawn"), checkpoint.name, films=form == "films"):
+            say(one_line(str(path)))
+    elif output:
         write_atomically(output, write_bytes)
-    return status()
+    else:
+        write(sys.stdout)
+    if missed:
+        warn(
+            f"no face found in {missed} of {small} small pictures; if they are faces already cut out, read them"
+            " with --detector none"
+        )
+    return 1 if unread else 0
 
 
 def predict_files(
@@ -226,12 +223,7 @@ def write_pictures(
     for (source, is_film), frames in itertools.groupby(results, lambda row: (row[0].source, row[0].index is not None)):
         drawn = ((frame, annotate(frame.picture, readings, net)) for frame, readings in frames)
         if films and is_film:
-            yield write_new(
-                folder,
-                source.stem,
-                ".mp4",
-                lambda file, drawn=drawn: write_film(((f.seconds, p) for f, p in drawn), file),
-            )
+            yield write_new(folder, source.stem, ".mp4", partial(write_film, ((f.seconds, p) for f, p in drawn)))
             continue
         for frame, picture in drawn:
             yield save_new(picture, folder, source.stem + (f"-{frame.index:06d}" if is_film else ""))

@@ -25,6 +25,7 @@ def write_film(frames: Iterable[tuple[float | None, Image.Image]], file: BinaryI
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=RATE)
+        assert isinstance(stream, av.VideoStream), "both codecs are of videos"
         stream.width, stream.height = (max(2, length // 2 * 2) for length in first[1].size)  # even, as H.264 wants it
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)

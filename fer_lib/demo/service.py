@@ -164,7 +164,10 @@ class Service:
         if not self._heat.is_set():  # the camera goes on meanwhile
             self._load_heat()
             return answer | {"loading": True}, []
-        return answer, self._reasons(cut) if faces else []
+        if not faces:
+            return answer, []
+        # Of every face 48 x 48 bytes, 0 cold to 255 hot.
+        return answer, [np.round(255 * heat).astype(np.uint8).tobytes() for heat in self.predictor.heat_maps(cut)]
 
     def _picture(self, message: dict[str, Any], content: bytes) -> Answer:
         picture = decode_picture(content, str(message.get("name") or "photo"))
@@ -207,10 +210,6 @@ class Service:
 
         if not any(thread.name == "fer-heat" for thread in threading.enumerate()):
             threading.Thread(target=load, name="fer-heat", daemon=True).start()
-
-    def _reasons(self, cut: np.ndarray) -> list[bytes]:
-        """Grad-CAM of every face's most probable class: the bytes of 48 x 48 pixels, 0 cold to 255 hot."""
-        return [np.round(255 * heat).astype(np.uint8).tobytes() for heat in self.predictor.heat_maps(cut)]
 
     def _described(self, picture: np.ndarray, readings: list[Reading], beside: list[Reading]) -> dict[str, Any]:
         height, width = picture.shape[:2]

@@ -6,8 +6,9 @@ numbers.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Tracker:
 
     smoothing: float = 0.5
     tracks: list[Track] = field(default_factory=list)
-    _numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
+    _numbers: Iterator[int] = field(default_factory=partial(itertools.count, 1))
 
     def follow(self, readings: Sequence[Reading], now: float) -> list[tuple[int, Reading]]:
         """Match the faces of a picture with those before it, the best overlap first.

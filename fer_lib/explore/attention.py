@@ -41,7 +41,8 @@ def nets_with_attention(folders: Sequence[Path] | None = None) -> dict[str, Chec
             ``results/drawn/checkpoints``, whose nets know drawn faces alone.
     """
     found: dict[str, Checkpoint] = {}
-    for folder in folders or [None, results_dir("drawn") / "checkpoints"]:
+    places: Sequence[Path | None] = folders or [None, results_dir("drawn") / "checkpoints"]
+    for folder in places:
         for name in list_checkpoints(folder):
             checkpoint = read_checkpoint(name, folder)
             net = meta_net(checkpoint.recipe["model"], **checkpoint.recipe.get("model_options", {}))

@@ -29,7 +29,18 @@ def hidden_width(channels: int, reduction: int, block: str) -> int:
     return width
 
 
-class SE(nn.Module):
+class Gated(nn.Module):
+    """A block that multiplies its input by weights of it."""
+
+    def gate(self, x: Tensor) -> Tensor:
+        """The weights, of the input's shape or with a side of 1 where they do not tell numbers apart."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
+
+
+class SE(Gated):
     """Squeeze-and-excitation: x * s(W2 ReLU(W1 GAP(x))).
 
     Hu et al., CVPR 2018. Without bias as in moskomule/senet.pytorch; with bias as in the authors' Caffe net.
@@ -50,11 +61,8 @@ class SE(nn.Module):
         """Weights in (0, 1), float [B, C, 1, 1]."""
         return torch.sigmoid(self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x)
 
-
-class ECA(nn.Module):
+class ECA(Gated):
     """Efficient channel attention: a 1-d convolution across the pooled channels, then a sigmoid.
 
     Wang et al., CVPR 2020; BangguWu/ECANet.
@@ -78,11 +86,8 @@ class ECA(nn.Module):
         pooled = x.mean((2, 3)).unsqueeze(1)
         return torch.sigmoid(self.conv(pooled)).squeeze(1)[:, :, None, None]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x)
 
-
-class ChannelAttention(nn.Module):
+class ChannelAttention(Gated):
     """CBAM's channel half: x * s(MLP(GAP x) + MLP(GMP x)), one MLP for both.
 
     Woo et al., ECCV 2018, eq. 2; Jongchan/attention-module has biases, the paper's equation has none.
@@ -102,11 +107,8 @@ class ChannelAttention(nn.Module):
         mean, peak = x.mean((2, 3), keepdim=True), maximum.map_maximum(x)
         return torch.sigmoid(self._mlp(mean) + self._mlp(peak))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x)
 
-
-class SpatialAttention(nn.Module):
+class SpatialAttention(Gated):
     """CBAM's spatial half: x * s(BN(conv([max, mean] over the channels))).
 
     Woo et al., ECCV 2018, eq. 3; Jongchan/attention-module puts the maximum first and adds the batch
@@ -131,9 +133,6 @@ class SpatialAttention(nn.Module):
         maps = torch.cat((maximum.channel_maximum(x), x.mean(1, keepdim=True)), 1)
         return torch.sigmoid(self.bn(self.conv(maps)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x)
-
 
 class CBAM(nn.Module):
     """Channel attention, then spatial attention (Woo et al., ECCV 2018; Jongchan/attention-module).
@@ -155,7 +154,7 @@ class CBAM(nn.Module):
         return self.spatial(self.channel(x))
 
 
-class BAM(nn.Module):
+class BAM(Gated):
     """Bottleneck attention: x * (1 + s(Mc(x) * Ms(x))), Mc per channel, Ms per position.
 
     Park et al., BMVC 2018, in the form of Jongchan/attention-module, which multiplies the two branches and
@@ -197,9 +196,6 @@ class BAM(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """Weights in (1, 2), float [B, C, H, W]."""
         return 1 + torch.sigmoid(self.channel(x) * self.spatial(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x)
 
 
 class CoordAtt(nn.Module):
@@ -243,7 +239,7 @@ def check_places(x: Tensor) -> None:
         raise UserError("SimAM: the map must be larger than 1x1: use larger pictures or fewer strides")
 
 
-class SimAM(nn.Module):
+class SimAM(Gated):
     """Parameter-free attention from an energy per position (Yang et al., ICML 2021; ZjjConan/SimAM).
 
     Args:
@@ -264,9 +260,6 @@ class SimAM(nn.Module):
         n = x.shape[2] * x.shape[3] - 1
         d = (x - x.mean((2, 3), keepdim=True)).square()
         return torch.sigmoid(d / (4 * (d.sum((2, 3), keepdim=True) / n + self.e_lambda)) + 0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x)
 
 
 class HybridAttention(nn.Module):

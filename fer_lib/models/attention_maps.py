@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fer_lib.errors import UserError
 from fer_lib.models import attention, convolution, fusion
-from fer_lib.models.base import Classifier, kept_modes
+from fer_lib.models.base import Classifier, observed
 
 Gates = dict[str, Tensor]
 """Weights by kind, each with a side of 1 where the module does not tell numbers apart: ``channel`` [B, C, 1, 1],
@@ -109,16 +109,7 @@ def attention_maps(model: nn.Module, inputs: Tensor) -> list[AttentionMap]:
             name = type(module).__name__
             found.append(AttentionMap(layer, name, kind, weights.float().cpu().numpy(), tuple(given[0].shape[2:])))
 
-    hooks = [
-        module.register_forward_hook(partial(read, name))
-        for name, module in model.named_modules()
-        if type(module) in MODULES
-    ]
-    try:
-        with kept_modes(model), torch.inference_mode():
-            model.eval()
-            model(inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    hooks = [(module, partial(read, name)) for name, module in model.named_modules() if type(module) in MODULES]
+    with observed(model, hooks), torch.inference_mode():
+        model(inputs)
     return found

@@ -1,6 +1,6 @@
 """What every net of the study has in common."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ class Classifier(nn.Module):
         min_size: the smallest height and width in pixels the net takes.
         size_multiple: height and width must be a multiple of this many pixels.
         classifier_name: the submodule that is the last, linear layer.
+        levels: submodules that put out maps, in their order; of those of one resolution the last counts.
         pretrained_cfg: of trained weights what they were trained for: ``input_size`` (channels, height, width),
             ``crop_pct``, ``mean``, ``std``, ``label_names``; empty without.
     """
@@ -35,6 +36,7 @@ class Classifier(nn.Module):
     min_size: int = 1
     size_multiple: int = 1
     classifier_name: str = "fc"
+    levels: Sequence[str]
 
     def __init__(self, num_classes: int, in_channels: int, num_features: int):
         super().__init__()
@@ -102,14 +104,9 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     @property
-    def levels(self) -> list[str]:
-        """Submodules that put out maps, in their order; of those of one resolution the last counts."""
-        raise NotImplementedError
-
-    @property
     def last_map(self) -> nn.Module:
         """The module that puts out the last map, float [B, C, H, W], before places are pooled away."""
-        raise NotImplementedError
+        return self.get_submodule(self.levels[-1])
 
     def check_input(self, x: Tensor) -> None:
         """Raise a UserError that names the expected shape or type unless ``x`` has it."""
@@ -160,3 +157,16 @@ def kept_modes(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def observed(model: nn.Module, hooks: Iterable[tuple[nn.Module, Callable[..., None]]]) -> Iterator[None]:
+    """Evaluation mode with forward hooks; afterwards modes are as they were, and the hooks are gone."""
+    handles = [module.register_forward_hook(hook) for module, hook in hooks]
+    try:
+        with kept_modes(model):
+            model.eval()
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from fer_lib.extras import from_extra
-from fer_lib.models.base import Classifier, kept_modes
+from fer_lib.models.base import Classifier, observed
 from fer_lib.models.describe import count_parameters
 from fer_lib.models.grammar import MODULES
 from fer_lib.plots import OURS, PAPER, QUIET
@@ -104,14 +104,8 @@ def _record(model: Classifier, picture: torch.Tensor) -> Calls:
     def note(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         calls.setdefault(module, (tuple(inputs[0].shape[1:]), tuple(output.shape[1:])))
 
-    hooks = [module.register_forward_hook(note) for module in model.modules()]
-    try:
-        with kept_modes(model):
-            model.eval()
-            model(picture.to(next(model.parameters()).device))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with observed(model, ((module, note) for module in model.modules())):
+        model(picture.to(next(model.parameters()).device))
     return calls
 
 

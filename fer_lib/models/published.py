@@ -23,11 +23,11 @@ class Published(Classifier):
     Args:
         features: pictures to a map.
         neck: the map to a vector of ``num_features``.
-        classifier: the vector to logits.
         num_classes: length of the logits.
         in_channels: channels of the pictures.
         num_features: length of the vector.
         min_size: smallest picture the layers take.
+        dropout: before the linear layer.
         input_size: size the publishers ask for.
     """
 
@@ -37,15 +37,17 @@ class Published(Classifier):
         self,
         features: nn.Module,
         neck: nn.Module,
-        classifier: nn.Module,
         num_classes: int,
         in_channels: int,
         num_features: int,
         min_size: int,
+        dropout: float,
         input_size: int | None = None,
     ):
         super().__init__(num_classes, in_channels, num_features)
-        self.features, self.neck, self.classifier = features, neck, classifier
+        self.features, self.neck = features, neck
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(num_features, num_classes))
+        self.levels = [f"features.{name}" for name, _ in features.named_children()]
         self.min_size, self.input_size = min_size, input_size
         _set_in_channels(features, in_channels)
 
@@ -57,14 +59,6 @@ class Published(Classifier):
 
     def classify(self, features: Tensor) -> Tensor:
         return self.classifier(features)
-
-    @property
-    def levels(self) -> list[str]:
-        return [f"features.{name}" for name, _ in self.features.named_children()]
-
-    @property
-    def last_map(self) -> nn.Module:
-        return self.features
 
 
 def _set_in_channels(features: nn.Module, in_channels: int) -> None:
@@ -115,8 +109,7 @@ def vgg(name: str, num_classes: int = 7, in_channels: int = 1, head: str = "line
     # A single class keeps the head that is thrown away small.
     features = getattr(torchvision.models, name)(num_classes=1).features
     if head == "linear":
-        classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(512, num_classes))
-        return Published(features, _average(), classifier, num_classes, in_channels, 512, 32)
+        return Published(features, _average(), num_classes, in_channels, 512, 32, dropout)
     return _fully_connected(features, 512, 7, num_classes, in_channels, dropout, min_size=32)
 
 
@@ -147,8 +140,8 @@ def _fully_connected(
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    classifier = nn.Sequential(nn.Dropout(0.0 if drop_first else dropout), nn.Linear(4096, num_classes))
-    return Published(features, neck, classifier, num_classes, in_channels, 4096, min_size, input_size=224)
+    last = 0.0 if drop_first else dropout
+    return Published(features, neck, num_classes, in_channels, 4096, min_size, last, input_size=224)
 
 
 def vggface(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.5) -> Published:
@@ -193,8 +186,7 @@ def googlenet(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.2) 
     features = nn.Sequential()
     for key, layer in layers.items():
         features.add_module(key, layer)
-    classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1024, num_classes))
-    return Published(features, _average(), classifier, num_classes, in_channels, 1024, 15)
+    return Published(features, _average(), num_classes, in_channels, 1024, 15, dropout)
 
 
 def densenet121(num_classes: int = 7, in_channels: int = 1, stem: str = "small", dropout: float = 0.0) -> Published:
@@ -214,8 +206,7 @@ def densenet121(num_classes: int = 7, in_channels: int = 1, stem: str = "small",
         nn.init.kaiming_normal_(features.conv0.weight, mode="fan_out", nonlinearity="relu")
         features.norm0 = features.relu0 = features.pool0 = nn.Identity()
     neck = nn.Sequential(nn.ReLU(), *_average())
-    classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1024, num_classes))
-    return Published(features, neck, classifier, num_classes, in_channels, 1024, 8 if stem == "small" else 29)
+    return Published(features, neck, num_classes, in_channels, 1024, 8 if stem == "small" else 29, dropout)
 
 
 def mobilenetv2(num_classes: int = 7, in_channels: int = 1, stem: str = "small", dropout: float = 0.2) -> Published:
@@ -246,8 +237,7 @@ def mobilenetv2(num_classes: int = 7, in_channels: int = 1, stem: str = "small",
         net = MobileNetV2(num_classes=1, inverted_residual_setting=stages, block=_InvertedResidual)
         features = net.features
         features[0][0].stride = (1, 1)
-    classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1280, num_classes))
-    return Published(features, _average(), classifier, num_classes, in_channels, 1280, 1)
+    return Published(features, _average(), num_classes, in_channels, 1280, 1, dropout)
 
 
 class _InvertedResidual(nn.Module):
@@ -293,5 +283,4 @@ def inceptionv4(num_classes: int = 7, in_channels: int = 1, dropout: float = 0.0
     with from_extra("study"):
         import timm
     net: Any = timm.create_model("inception_v4", num_classes=1, in_chans=in_channels)
-    classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1536, num_classes))
-    return Published(net.features, _average(), classifier, num_classes, in_channels, 1536, min_size=75, input_size=299)
+    return Published(net.features, _average(), num_classes, in_channels, 1536, 75, dropout, input_size=299)

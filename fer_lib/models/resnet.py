@@ -173,6 +173,7 @@ class ResNet(Classifier):
             sigmoid). 0 is torchvision's ``zero_init_residual``.
     """
 
+    levels = ("attention1", "layer1", "layer2", "layer3", "layer4")
     layer1: nn.Module
     layer2: nn.Module
     layer3: nn.Module
@@ -257,11 +258,3 @@ class ResNet(Classifier):
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc(self.dropout(features))
-
-    @property
-    def levels(self) -> list[str]:
-        return ["attention1", "layer1", "layer2", "layer3", "layer4"]
-
-    @property
-    def last_map(self) -> nn.Module:
-        return self.layer4

@@ -26,6 +26,7 @@ class MicroExpNet(Classifier):
     input_size = 84
     fixed_size = True
     classifier_name = "fc2"
+    levels = ("conv1", "conv2")
 
     def __init__(self, num_classes: int = 7, in_channels: int = 1, dropout: float = 0.5):
         super().__init__(num_classes, in_channels, 48)
@@ -44,14 +45,6 @@ class MicroExpNet(Classifier):
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc2(self.dropout(features))
-
-    @property
-    def levels(self) -> list[str]:
-        return ["conv1", "conv2"]
-
-    @property
-    def last_map(self) -> nn.Module:
-        return self.conv2
 
 
 class LBCBlock(nn.Module):
@@ -108,6 +101,7 @@ class LBCNN(Classifier):
 
     fixed_size = True
     classifier_name = "fc2"
+    levels = ("stem", "blocks")
 
     def __init__(
         self,
@@ -140,14 +134,6 @@ class LBCNN(Classifier):
     def classify(self, features: Tensor) -> Tensor:
         return self.fc2(self.dropout(features))
 
-    @property
-    def levels(self) -> list[str]:
-        return ["stem", "blocks"]
-
-    @property
-    def last_map(self) -> nn.Module:
-        return self.blocks
-
 
 class ParallelCNN(Classifier):
     """A CNN of parallel small convolutions: our own design for li's "parallel CNN" row.
@@ -164,6 +150,7 @@ class ParallelCNN(Classifier):
     """
 
     min_size = 16
+    levels = tuple(f"stages.{index}" for index in range(4))
 
     def __init__(self, num_classes: int = 7, in_channels: int = 1, width: int = 32, dropout: float = 0.5):
         super().__init__(num_classes, in_channels, 8 * width)
@@ -177,14 +164,6 @@ class ParallelCNN(Classifier):
 
     def classify(self, features: Tensor) -> Tensor:
         return self.fc(self.dropout(features))
-
-    @property
-    def levels(self) -> list[str]:
-        return [f"stages.{index}" for index in range(4)]
-
-    @property
-    def last_map(self) -> nn.Module:
-        return self.stages
 
 
 class _ParallelStage(nn.Module):

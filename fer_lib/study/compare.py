@@ -63,6 +63,11 @@ class Comparison(NamedTuple):
         """The runs, seed by seed."""
         return matrix([self.baseline, *self.modules], self.seeds)
 
+    def own(self, records: Iterable[RunRecord]) -> list[RunRecord]:
+        """Those of some records that are its runs."""
+        wanted = {spec.run_id for spec in self.specs}
+        return [record for record in records if record.id in wanted]
+
     @property
     def name(self) -> str:
         """What its folder is called."""
@@ -175,9 +180,9 @@ def power_words(comparison: Comparison, recorded: Study) -> str:
     smallest = smallest_gain(fitted.sd, seeds, len(comparison.modules), sum(pictures) / len(pictures))
     words = (
         f"a seed of {base.title} on {dataset_title(base.dataset)} has a standard deviation of {100 * fitted.sd:.2f} "
+        f"points: with {seeds} seeds of each, a gain of {100 * smallest:.1f} points would be found in 80 of 100 such "
+        "comparisons"
     )
-    words += f"points: with {seeds} seeds of each, a gain of {100 * smallest:.1f} points would be found in 80 of 100 "
-    words += "such comparisons"
     recipe = comparison.baseline
     if recipe.dataset != base.dataset:
         words += f"; on {dataset_title(recipe.dataset)} the spread is not known yet"
@@ -214,9 +219,9 @@ def outcome(comparison: Comparison, records: Iterable[RunRecord], recorded: Stud
         records: of its results folder; those of other comparisons do no harm.
         recorded: the study's results.
     """
-    wanted = {spec.run_id for spec in comparison.specs}
-    ours = Study(record for record in records if record.id in wanted)
-    yours = gain_table(ours, [recipe.name for recipe in comparison.modules], comparison.baseline.name)
+    yours = gain_table(
+        Study(comparison.own(records)), [recipe.name for recipe in comparison.modules], comparison.baseline.name
+    )
     yours["standing"] = yours["standing"].where(yours["standing"] == "", "yours")
     return Outcome(yours, _recorded(comparison, recorded))
 
@@ -254,14 +259,9 @@ def sentences(found: Outcome) -> list[str]:
     lines = []
     title = found.yours["system"].iloc[0]
     for _, row in found.yours[found.yours["baseline"] != ""].iterrows():
-        name = module_name(row, title)
-        if pd.isna(row["gain"]):
-            lines.append(f"{name}: {row['reading']}.")
-        else:
-            lines.append(
-                f"{name}: {_gain(row)} points over the same net without it on {dataset_title(row['dataset'])},"
-                f" {row['reading']}."
-            )
+        over = f"points over the same net without it on {dataset_title(row['dataset'])}, "
+        gain = "" if pd.isna(row["gain"]) else f"{_gain(row)} {over}"
+        lines.append(f"{module_name(row, title)}: {gain}{row['reading']}.")
     theirs = found.recorded[found.recorded["baseline"] != ""]
     if len(theirs):
         plain = found.recorded["system"].iloc[0]

@@ -50,7 +50,7 @@ def test_targets_are_transformed_too(faces):
 def test_what_there_is_not_is_named(faces):
     with pytest.raises(UserError, match=r"unknown split of synthetic: 'tests': did you mean test\?"):
         faces.torch("tests")
-    with pytest.raises(UserError, match="synthetic: it has no votes"):
+    with pytest.raises(UserError, match="synthetic: no votes of FER"):
         faces.torch(targets="votes")
     with pytest.raises(UserError, match="unknown targets 'soft'"):
         faces.torch(targets="soft")
