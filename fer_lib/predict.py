@@ -45,7 +45,7 @@ Detector = Callable[[np.ndarray], list[Face]]
 :func:`fer_lib.data.pictures.as_picture` takes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reading:
     """A face and what the net says of it.
 
@@ -56,6 +56,9 @@ class Reading:
 
     face: Face
     probabilities: dict[str, float]
+
+    def __repr__(self) -> str:
+        return f"Reading({self.label!r}, {self.probabilities.get(self.label, 0):.2f})"
 
     @property
     def label(self) -> str:
@@ -140,6 +143,9 @@ class Predictor:
         self.device = choose_device(device)
         self.net = load_net(checkpoint).to(self.device).to(memory_format=torch.channels_last)
         self._dtype = autocast_dtype(self.device)
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.checkpoint.name!r}, {str(self.device)!r})"
 
     def __call__(self, pictures: Any, views: str = FACE_VIEWS) -> "list[Reading]":
         """Label and scores of faces that were cut out.

@@ -369,5 +369,5 @@ def test_pooling_is_passed_over_and_what_has_no_map_is_refused():
     net = nn.Sequential(body, head).eval()
     x = torch.randn(2, 1, 12, 12)
     np.testing.assert_allclose(heat_maps(net, x, [0, 1]), heat_maps(net, x, [0, 1], layer=body), atol=1e-6)
-    with pytest.raises(UserError, match="no module of Sequential puts one out; name a layer"):
+    with pytest.raises(UserError, match="Sequential ends in none; name a layer that puts one out"):
         heat_maps(nn.Sequential(nn.Flatten(), nn.Linear(144, 2)), x, [0, 1])

@@ -47,6 +47,9 @@ class Study:
         self.fit = cache(self._fit)
         self.picture_variance = cache(self._picture_variance)
 
+    def __repr__(self) -> str:
+        return f"Study({len(self.records):,} runs)"
+
     @classmethod
     def load(cls, results: Path | None = None, recipe: str | None = None) -> "Study":
         """The sound records of a results folder; what was found sound before and has not changed is not checked again.

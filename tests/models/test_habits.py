@@ -198,5 +198,7 @@ def test_a_predictor_by_name(tmp_path):
     (first,), (second,) = (predictor(tmp_path / "face.png", "one") for predictor in (named, best))
     assert first.probabilities == second.probabilities
     assert repr(named.checkpoint).startswith(f"Checkpoint('{SHIPPED}'")
+    assert repr(named) == f"Predictor('{SHIPPED}', 'cpu')"
+    assert repr(first) == f"Reading({first.label!r}, {max(first.probabilities.values()):.2f})"
     with pytest.raises(UserError, match="unknown weight file 'nothing'"):
         Predictor("nothing", "cpu")
