@@ -13,7 +13,7 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
+from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests
 from fer_lib.data.folds import joined
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
@@ -49,9 +49,7 @@ def fit_classical(
         Interrupted: stopped early.
     """
     recipe = spec.recipe
-    parts = run_parts(
-        dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
-    )
+    parts = spec.parts(dataset)
     every = joined(parts)._asdict()
     sizes = {name: len(positions) for name, positions in every.items()}
     if not all(len(part.train) and len(part.test) for part in parts):
