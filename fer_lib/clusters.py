@@ -4,6 +4,10 @@ Frames of one film are nearly one picture, and films of one person are alike, so
 little as some 350 to 500 independent ones. Whole persons are therefore drawn with replacement (the cluster bootstrap;
 Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8), with all the pictures that a net was
 asked about them, in every fold and on every draw of a split. NumPy alone; fractions of 1 throughout.
+
+The intervals cover as they say up to accuracies of some 90 %. Near the ceiling, as on splits by picture, all errors are
+those of a few persons, and the intervals are too short: in simulated studies of 118 persons they cover 93 % at an
+accuracy of 95 %, 87 % at 98 % and 80 % at 99 %; where every answer is right they have no width at all.
 """
 
 from dataclasses import dataclass

@@ -268,17 +268,18 @@ def models(
     from fer_lib.study.weights import trained_models
     from fer_lib.training import choose_device
 
-    place, trained = choose_device(device), trained_models()
-    head = f"{'model':24}{'parameters':>13}{'pixels':>8}{'MACs':>9}{'ms/picture':>12}  {'weights':18}serves"
+    place = choose_device(device)
+    trained = {model: " ".join(names) for model, names in trained_models().items()}
+    wide = max(map(len, ("weights", *trained.values())))
+    head = f"{'model':24}{'parameters':>13}{'pixels':>8}{'MACs':>9}{'ms/picture':>12}  {'weights':{wide}}  serves"
     for number, row in enumerate(describe(name, pixels=pixels, device=place)):
         if number == 0:
             print(head)
         macs = "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M"
         parameters = "–" if row.parameters is None else f"{row.parameters:,}"
         time = "–" if row.milliseconds is None else f"{row.milliseconds:.1f}"
-        weights = " ".join(trained.get(row.name, "–"))
-        serves = tables_of_models().get(row.name, "")
-        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:18}{serves}")
+        weights, serves = trained.get(row.name, "–"), tables_of_models().get(row.name, "")
+        _say(f"{row.name:24}{parameters:>13}{row.pixels or '–':>8}{macs:>9}{time:>12}  {weights:{wide}}  {serves}")
 
 
 @command
@@ -330,9 +331,8 @@ def checkpoint(
         fer checkpoint zhang-cbam_ends-fer2013-s0-1a2b3c4d --name zhang
     """
     from fer_lib.checkpoints import write_checkpoint
-    from fer_lib.paths import results_dir
 
-    made = write_checkpoint(_find_record(run, results), name, (results or results_dir()) / "checkpoints")
+    made = write_checkpoint(_find_record(run, results), name, results / "checkpoints" if results else None)
     print(made.path)
     print(made.path.with_suffix(".md"))
 

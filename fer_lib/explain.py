@@ -77,7 +77,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def heat_maps(
     model: nn.Module,
     inputs: Tensor,
-    targets: Sequence[int] | np.ndarray,
+    targets: Sequence[int] | np.ndarray | None = None,
     method: str = "Grad-CAM",
     batch_size: int = 64,
     layer: nn.Module | None = None,
@@ -90,7 +90,8 @@ def heat_maps(
         model: any net of pictures to scores, also within DataParallel or compiled; dropout and batch normalisation act
             as in evaluation.
         inputs: normalised pictures, float [N, C, H, W], of any precision, as the net's weights may be.
-        targets: the class to explain of every picture, [N]. Eigen-CAM knows no class.
+        targets: the class to explain of every picture, [N]; None for the one that the net finds most probable.
+            Eigen-CAM knows no class.
         method: one of :data:`METHODS`.
         batch_size: pictures in one pass.
         layer: the submodule whose map explains, such as ``model.layer3``; None for the last that puts out one of more
@@ -122,13 +123,10 @@ def heat_maps(
     layer = last if layer is None else layer
     if layer is None:
         raise UserError(
-            f"model must be a net with maps: no module of {type(model).__name__} puts one out; name a layer"
+            f"model must be a net whose scores come from a map [N, C, H, W]: {type(model).__name__} ends in none; name"
+            " a layer that puts one out"
         )
-    wanted = np.asarray(targets)
-    if wanted.shape != (len(inputs),) or not np.issubdtype(wanted.dtype, np.integer):
-        raise UserError(f"targets must be {len(inputs)} class indices: got {wanted.shape} {wanted.dtype}")
-    if len(wanted) and not (wanted.min() >= 0 and wanted.max() < classes):
-        raise UserError(f"targets must lie in 0..{classes - 1}: got {wanted.min()}..{wanted.max()}")
+    wanted = None if targets is None else _checked(np.asarray(targets), len(inputs), classes)
     maps = np.zeros((len(inputs), *inputs.shape[2:]), np.float32)
     with torch.inference_mode(False), torch.enable_grad(), _undisturbed(model):
         cam = METHODS[method](model, [layer])
@@ -137,23 +135,40 @@ def heat_maps(
                 batch = slice(start, start + batch_size)
                 # The weights need no gradient, so the graph must start at the pictures.
                 pictures = inputs[batch].detach().to(torch.float32, copy=True).requires_grad_()
-                maps[batch] = cam(pictures, [ClassifierOutputTarget(int(target)) for target in wanted[batch]])
+                explained = None if wanted is None else [ClassifierOutputTarget(int(one)) for one in wanted[batch]]
+                maps[batch] = cam(pictures, explained)  # None: the library takes the highest score
         finally:
             # Not as a context: the library's own would swallow an IndexError.
             cam.activations_and_grads.release()
     return maps
 
 
+def _checked(targets: np.ndarray, count: int, classes: int) -> np.ndarray:
+    if targets.shape != (count,) or not np.issubdtype(targets.dtype, np.integer):
+        raise UserError(f"targets must be {count} class indices: got {targets.shape} {targets.dtype}")
+    if count and not (targets.min() >= 0 and targets.max() < classes):
+        raise UserError(f"targets must lie in 0..{classes - 1}: got {targets.min()}..{targets.max()}")
+    return targets
+
+
 def _last_map(model: nn.Module, inputs: Tensor) -> tuple[nn.Module | None, int]:
     """The last module of a net that puts out a map of more than one place, once a picture, and the number of classes.
 
-    What pools is passed over: it may enlarge a map to the size that a head asks for.
+    What pools is passed over: it may enlarge a map to the size that a head asks for. So is what comes before the
+    tokens [N, places, C] of a transformer, which are no map, and hide from it what explains the scores.
     """
     order: list[nn.Module] = []
+    places = 0
 
     def note(module: nn.Module, given: Any, output: Any) -> None:
+        nonlocal places
         if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] * output.shape[3] > 1:
             order.append(module)
+            places = output.shape[2] * output.shape[3]
+        elif isinstance(output, Tensor) and output.dim() == 3 and order:
+            tokens, width = output.shape[1:]
+            if 0 <= tokens - places < 8 and width != places:  # one a place, and a few that stand for the whole
+                order.clear()
 
     with torch.no_grad(), observed(model, ((module, note) for module in model.modules() if not _pools(module))):
         scores = model(inputs[:1])

@@ -45,7 +45,7 @@ def shipped(name: str) -> Path:
     """A folder of the repository that a wheel brings along as well (:mod:`workflow.wheel`).
 
     Args:
-        name: ``notebooks`` or ``results/checkpoints``.
+        name: ``notebooks``, ``results/checkpoints`` or ``results/tables``, of which it is the gains of our own modules.
     """
     return ROOT / name if in_checkout() else PACKAGE / "shipped" / name
 
@@ -140,6 +140,13 @@ def check_output(path: Path, inputs: Iterable[Path] = (), *, folder: bool = Fals
         raise UserError(f"{path}: no permission to write it")
     if exists and any(given.exists() and target.samefile(given) for given in inputs):
         raise UserError(f"{path}: is read as input; choose another place for the output")
+
+
+def refresh(path: Path, content: bytes) -> None:
+    """Write a file and its folder; an unchanged file keeps its time, so that nothing downstream is rebuilt."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_bytes() != content:
+        write_atomically(path, content)
 
 
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:

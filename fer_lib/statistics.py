@@ -229,6 +229,17 @@ def fit(
     )
 
 
+def one_more_fit(value: float, sampling_variance: float) -> tuple[float, float]:
+    """The 95 % interval for one new run, by somebody else, of a training without chance.
+
+    Args:
+        value: ours.
+        sampling_variance: as for :meth:`Fit.one_more`; all that two such runs can differ by.
+    """
+    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(2 * sampling_variance)
+    return value - half, value + half
+
+
 def smallest_gain(sd: float, runs: int, nets: int = 1, picture_variance: float = 0.0) -> float:
     """The smallest true gain that a comparison still to be made finds in 80 of 100 cases, see :class:`Gain`.
 

@@ -10,6 +10,7 @@ from pytorch_grad_cam import EigenCAM
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models import VisionTransformer
 
 from fer_lib.errors import UserError
 from fer_lib.explain import (
@@ -212,6 +213,20 @@ def test_mistakes_are_named():
         heat_maps(net, pictures[0], [0])
     with pytest.raises(UserError, match=r"must give scores \[N, classes\] of pictures: got Tensor"):
         heat_maps(nn.Conv2d(1, 1, 1), pictures, [0, 1])
+
+
+def test_without_targets_the_most_probable_class_is_explained():
+    net, pictures = TwoMaps(), torch.cat([PICTURE, -PICTURE])
+    assert net(pictures).argmax(1).tolist() == [0, 1]
+    np.testing.assert_array_equal(heat_maps(net, pictures), heat_maps(net, pictures, [0, 1]))
+    assert (heat_maps(net, pictures) != heat_maps(net, pictures, [1, 0])).any((1, 2)).all()
+
+
+def test_a_transformer_is_not_explained_by_its_patches():
+    net, pictures = VisionTransformer(32, 8, 1, 2, 24, 16, num_classes=7).eval(), torch.randn(2, 3, 32, 32)
+    with pytest.raises(UserError, match="VisionTransformer ends in none; name a layer that puts one out"):
+        heat_maps(net, pictures)
+    assert heat_maps(net, pictures, layer=net.conv_proj).shape == (2, 32, 32)
 
 
 # ------------------------------------------------------------ measures

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and what it does where there is no checkout."""
+"""The wheel and the sources: what is in them, and what an installation does where there is no checkout."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -22,19 +23,40 @@ ALONE = {key: value for key, value in os.environ.items() if key not in OURS}
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Built from a copy of what it is made of, so that the tree is left alone."""
-    folder = tmp_path_factory.mktemp("wheel")
-    tree = folder / "tree"
-    wanted = ("fer_lib", "notebooks", "results/checkpoints", "workflow")
-    for name in wanted:
+def tree(tmp_path_factory) -> Path:
+    """A copy of what is packed, so that the repository is left alone."""
+    tree = tmp_path_factory.mktemp("wheel") / "tree"
+    for name in ("fer_lib", "notebooks", "results/checkpoints", "workflow"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "mine"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
+    (tree / "results" / "tables").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "results/tables/control.csv"):
+        shutil.copy(ROOT / name, tree / name)
+    (tree / "tests").mkdir()
+    shutil.copy(__file__, tree / "tests")
+    return tree
+
+
+@pytest.fixture(scope="module")
+def sources(tree) -> Path:
+    """The archive of the sources."""
+    code = "from setuptools.build_meta import build_sdist; build_sdist('../sources')"
+    subprocess.run([sys.executable, "-c", code], cwd=tree, check=True, capture_output=True)
+    (archive,) = (tree.parent / "sources").glob("*.tar.gz")
+    return archive
+
+
+def built(given: Path, folder: Path) -> Path:
+    """The wheel of a tree or an archive."""
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*build, "-w", str(folder), str(tree)], check=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    subprocess.run([*build, "-w", str(folder), str(given)], check=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(sources, tmp_path_factory) -> Path:
+    """Built from the archive of the sources, as packagers do."""
+    return built(sources, tmp_path_factory.mktemp("of_sources"))
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +92,21 @@ def test_the_wheel_holds_all_that_is_not_code(wheel):
     for path in PACKAGE.rglob("*"):
         if path.is_file() and path.suffix != ".pyc":
             assert f"fer_lib/{path.relative_to(PACKAGE).as_posix()}" in names
-    tracked = [*ROOT.glob("notebooks/*.*"), *ROOT.glob("results/checkpoints/*")]
-    assert len(tracked) > 12
+    tracked = [
+        *ROOT.glob("notebooks/*.*"), *ROOT.glob("results/checkpoints/*"), ROOT / "results" / "tables" / "control.csv"
+    ]  # fmt: skip
+    assert len(tracked) > 13
     assert {f"fer_lib/shipped/{path.relative_to(ROOT).as_posix()}" for path in tracked} <= names
+
+
+@pytest.mark.heavy
+def test_the_sources_give_the_wheel_that_the_tree_gives(tree, sources, wheel, tmp_path):
+    direct = built(tree, tmp_path)
+    ours, theirs = zipfile.ZipFile(wheel), zipfile.ZipFile(direct)
+    assert sorted(ours.namelist()) == sorted(theirs.namelist())
+    assert [name for name in ours.namelist() if ours.read(name) != theirs.read(name)] == []
+    with tarfile.open(sources) as archive:
+        assert not [name for name in archive.getnames() if "/tests" in name]
 
 
 @pytest.mark.heavy

@@ -17,7 +17,7 @@ CORE = {
     "--version": "fer 0.",
     "--help": "examples:",
     "recipes zhang": "zhang/cbam_ends/fer2013",
-    "models resnet18_eca --device cpu": "resnet18_eca",
+    "models resnet18 --device cpu": "narrow_resnet18",
     "train narrow/none/fer2013 --dataset synthetic --epochs 1 --limit-train 64 --limit-test 32 --device cpu": "test",
     "study status --recipes narrow/none/fer2013 --device cpu": "narrow",
     "study verify": "1 sound runs, 0 faults",
@@ -33,6 +33,7 @@ EXTRAS = {
     "predict face.png --detector none --device cpu --views one": ("demo", "probabilities"),
     "export narrow_resnet18": ("onnx", "narrow_resnet18.onnx"),
     "study table claims": ("study", "Gu"),
+    "compare se --dry-run": ("study", "recorded, with"),
     "notebook 09_verdict --scale smoke": ("study", "09_verdict.ipynb"),
 }
 """Commands of an extra and what they print; where the extra is not installed, one line names it."""

@@ -1,4 +1,4 @@
-"""What a wheel brings along of the repository: the notebooks and the trained weights, in ``fer_lib/shipped``.
+"""What a wheel brings along of the repository, in ``fer_lib/shipped``: notebooks, trained weights, recorded gains.
 
 An installed library finds them by :func:`fer_lib.paths.shipped`. setuptools is told of this file in pyproject.toml.
 """
@@ -10,7 +10,7 @@ from typing import ClassVar
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
-SHIPPED = ("notebooks/*.ipynb", "notebooks/scales.toml", "results/checkpoints/*")
+SHIPPED = ("notebooks/*.ipynb", "notebooks/scales.toml", "results/checkpoints/*", "results/tables/control.csv")
 
 
 def shipped_files() -> list[Path]:
@@ -34,9 +34,13 @@ class Build(build_py):
 
 
 class Source(sdist):
-    """Puts them, and this file, into the archive of the sources, from which a wheel can then be built."""
+    """Puts them, and this file, into the archive of the sources, from which the same wheel can then be built.
+
+    The tests stay out: setuptools would take those of one folder, which do not run without the others.
+    """
 
     sub_commands: ClassVar = sdist.sub_commands
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
-        super().make_release_tree(base_dir, [*files, "workflow/wheel.py", *map(str, shipped_files())])
+        wanted = [file for file in files if Path(file).parts[0] != "tests"]
+        super().make_release_tree(base_dir, [*wanted, "workflow/wheel.py", *map(str, shipped_files())])

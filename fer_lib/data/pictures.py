@@ -26,6 +26,8 @@ SUFFIXES = {
 """Names of pictures; a file of another name is one if its content is."""
 # What Pillow knows by name only, hands to another program (PostScript), or what is no photo but an icon.
 _NOT_READ = {"EPS", "MPEG", "WMF", "HDF5", "BUFR", "GRIB", "FITS", "ICO", "ICNS", "CUR", "PDF"}
+# Several pictures that make one: a photo with its depth or brightness beside it, layers.
+_ONE_PHOTO = {"MPO", "PSD"}
 _KINDS = (
     "a picture is grey [H, W] or [H, W, 1], RGB [H, W, 3] or RGBA [H, W, 4] (a tensor: [C, H, W]), of whole numbers"
     " from 0 to 255 (or 65,535 as uint16), or of fractions from 0 to 1"
@@ -79,6 +81,15 @@ def is_picture(file: Path) -> bool:
         return True
     except Exception:
         return os.access(file, os.R_OK) and is_heic(beginning_of(file))
+
+
+def is_one_of_several(file: Path) -> bool:
+    """Whether a picture file goes on after the picture that is read of it: an animation, or pages."""
+    try:
+        with Image.open(file, formats=_formats()) as picture:
+            return getattr(picture, "is_animated", False) and picture.format not in _ONE_PHOTO
+    except Exception:  # a damaged end is no second picture
+        return False
 
 
 def as_picture(value: Any, name: str = "picture") -> np.ndarray:

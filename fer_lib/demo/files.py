@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TextIO
 from PIL import Image
 
 from fer_lib.checkpoints import best_checkpoint, read_checkpoint
+from fer_lib.data.pictures import is_one_of_several
 from fer_lib.data.walk import passed_over
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import DETECTORS, create_detector
@@ -92,6 +93,9 @@ def predict_command(
     def counted(frames: Iterable[tuple[Frame, list[Reading]]]) -> Iterator[tuple[Frame, list[Reading]]]:
         nonlocal small, missed
         for frame, readings in frames:
+            if frame.index is None and is_one_of_several(frame.source):
+                several = "holds several pictures and the first is read; a video, such as an .mp4, is read whole"
+                warn(f"{frame.source}: {several}")
             short, long = sorted(frame.picture.shape[:2])
             if frame.index is None and long <= min(CUT_OUT, 1.2 * short):
                 small, missed = small + 1, missed + (not readings)

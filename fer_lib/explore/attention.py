@@ -37,11 +37,12 @@ def nets_with_attention(folders: Sequence[Path] | None = None) -> dict[str, Chec
     """Weight files of nets that hold an attention module, by name.
 
     Args:
-        folders: of weight files; None for ``results/checkpoints``, then ``results/drawn/checkpoints``, whose nets
-            know drawn faces alone.
+        folders: of weight files; None for all of :func:`fer_lib.models.weights.weight_files`, then for
+            ``results/drawn/checkpoints``, whose nets know drawn faces alone.
     """
     found: dict[str, Checkpoint] = {}
-    for folder in folders or [results_dir("checkpoints"), results_dir("drawn") / "checkpoints"]:
+    places: Sequence[Path | None] = folders or [None, results_dir("drawn") / "checkpoints"]
+    for folder in places:
         for name in list_checkpoints(folder):
             checkpoint = read_checkpoint(name, folder)
             net = meta_net(checkpoint.recipe["model"], **checkpoint.recipe.get("model_options", {}))

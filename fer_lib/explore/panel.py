@@ -18,6 +18,7 @@ from PIL import Image
 from fer_lib import plots
 from fer_lib.errors import UserError
 from fer_lib.explore.live import SCREEN_DPI, reader_is_there
+from fer_lib.study.columns import DASH
 
 
 class Shelf(anywidget.AnyWidget):
@@ -142,7 +143,7 @@ class Panel:
             shown = told(lambda: self._draw(**{name: control.value for name, control in self.controls.items()}))
             self.words.value = escaped(shown.words)
             self.table.value = (
-                "" if shown.table is None else shown.table.to_html(float_format="{:.3g}".format, na_rep="–")
+                "" if shown.table is None else shown.table.to_html(float_format="{:.3g}".format, na_rep=DASH)
             )
             if list(shown.faces) != self.faces.pictures:  # of the same faces, the chosen one stays
                 self.faces.chosen = 0

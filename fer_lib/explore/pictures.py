@@ -17,6 +17,7 @@ from fer_lib.augment import Augmentation, test_views
 from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset
 from fer_lib.data.catalog import MissingData
 from fer_lib.errors import UserError
+from fer_lib.explore.data import ANY
 from fer_lib.explore.own import OwnPicture
 from fer_lib.explore.panel import Panel, Shown, face_png
 from fer_lib.explore.runs import cached_record, run_index, same_pictures
@@ -30,7 +31,6 @@ MOST = 40
 """Pictures shown at once."""
 SHOW = ("all mistakes", "first right, second wrong", "first wrong, second right", "both wrong")
 ORDERS = ("surest first", "least sure first", "FER+ disagrees most", "as they come")
-ANY = "any"
 
 
 @dataclass(frozen=True)
@@ -118,23 +118,16 @@ def pair_table(found: Answers, most: int = 10) -> pd.DataFrame:
         One row a pair, most frequent first: true, seen as, pictures, share (percent of the true class), mean
         confidence (percent) and, with FER+'s votes, the share of annotators (percent) who chose the label.
     """
-    rows = []
-    for true, name in enumerate(found.classes):
-        for said, other in enumerate(found.classes):
-            chosen = (found.labels == true) & (found.first == said)
-            if true != said and chosen.any():
-                row = {
-                    "true": name,
-                    "seen as": other,
-                    "pictures": int(chosen.sum()),
-                    "share, %": 100 * chosen.sum() / (found.labels == true).sum(),
-                    "confidence, %": 100 * found.confidence[chosen].mean(),
-                }
-                if found.support is not None:
-                    row["annotators for the label, %"] = 100 * found.support[chosen].mean()
-                rows.append(row)
-    table = pd.DataFrame(rows).sort_values("pictures", ascending=False, kind="stable") if rows else pd.DataFrame()
-    return table.head(most).reset_index(drop=True)
+    answers = pd.DataFrame({"true": found.labels, "seen as": found.first, "confidence, %": 100 * found.confidence})
+    if found.support is not None:
+        answers["annotators for the label, %"] = 100 * found.support
+    pairs = answers[found.first != found.labels].groupby(["true", "seen as"])
+    table, pictures = pairs.mean(), pairs.size()
+    table.insert(0, "pictures", pictures)
+    table.insert(1, "share, %", 100 * pictures.div(answers.groupby("true").size(), level="true"))
+    table = table.sort_values("pictures", ascending=False, kind="stable").head(most).reset_index()
+    names = np.array(found.classes)
+    return table.assign(**{side: names[table[side]] for side in ("true", "seen as")})
 
 
 def caption(found: Answers, position: int, two: bool) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 import ipywidgets
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.errors import UserError
@@ -114,37 +113,29 @@ def recall_table(first: RunRecord, second: RunRecord) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("class")
 
 
-def compared_curves(first: RunRecord, second: RunRecord) -> Figure:
-    """Loss and accuracy of both over their epochs."""
-    pair = {f"{number}: {_run_words(record)}": record for number, record in enumerate((first, second), start=1)}
-    return plots.curves(
-        {name: record.history for name, record in pair.items()},
-        {name: record.content["metrics"]["val_selected"]["epoch"] for name, record in pair.items()},
-    )
-
-
 def compare(first: RunRecord, second: RunRecord) -> Shown:
     """Everything of two runs side by side."""
-    pair = {"1": first, "2": second}
+    pair = {
+        f"{number}: {called(record.recipe)}, seed {record.spec['seed']}": record
+        for number, record in enumerate((first, second), start=1)
+    }
     words = " ".join(
-        f"{n}: {_run_words(record)}, {record.epochs} epochs, test accuracy {100 * record.accuracy():.1f} %."
-        for n, record in pair.items()
+        f"{name}, {record.epochs} epochs, test accuracy {100 * record.accuracy():.1f} %."
+        for name, record in pair.items()
     )
     if not same_pictures(first, second):
         words += " Their test pictures differ, so that no difference is tested."
     table = recall_table(first, second).round({"first": 1, "second": 1, "difference": 1, "p": 3})
     shares = {"first": "recall of 1, %", "second": "recall of 2, %", "difference": "difference, points"}
     table = table.rename(columns=shares)
-    learnt = all("train_loss" in record.history for record in pair.values())  # a fitted pipeline has no curves
-    figures = [compared_curves(first, second)] if learnt else []
-    for number, record in pair.items():
+    figures = []
+    if all("train_loss" in record.history for record in pair.values()):  # a fitted pipeline has no curves
+        chosen = {name: record.content["metrics"]["val_selected"]["epoch"] for name, record in pair.items()}
+        figures.append(plots.curves({name: record.history for name, record in pair.items()}, chosen))
+    for name, record in pair.items():
         figures.append(confusion(record))
-        figures[-1].axes[0].set_title(f"{number}: {_run_words(record)}", fontsize=9)
+        figures[-1].axes[0].set_title(name, fontsize=9)
     return Shown(words, figures=figures, table=table)
-
-
-def _run_words(record: RunRecord) -> str:
-    return f"{called(record.recipe)}, seed {record.spec['seed']}"
 
 
 def run_panel(runs: Path, first: str = "narrow/none/fer2013", second: str = "narrow/se/fer2013") -> Panel:

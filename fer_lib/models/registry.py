@@ -1,5 +1,6 @@
 """Every model by name."""
 
+import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -127,17 +128,17 @@ def net_from_file(path: Path, recipe: Mapping[str, Any], classes: Sequence[str])
     return model.eval()
 
 
-def list_models(classical: bool = False, pretrained: bool = False) -> list[str]:
+def list_models(filter: str = "", *, classical: bool = False, pretrained: bool = False) -> list[str]:
     """Names of the nets the study uses, in the order of its tables.
 
     Args:
+        filter: only names of this pattern, as in ``resnet18*``.
         classical: the classical pipelines instead, which are fitted and not trained.
         pretrained: the nets with trained weights instead, those that the library brings and those of
             ``results/checkpoints``.
     """
-    if pretrained:
-        return list(weight_files())
-    return list(PIPELINES if classical else STUDIED)
+    names = weight_files() if pretrained else PIPELINES if classical else STUDIED
+    return fnmatch.filter(names, filter or "*")
 
 
 # ---------------------------------------------------------------- blocks elsewhere, and blocks of your own

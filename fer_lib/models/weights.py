@@ -19,24 +19,25 @@ from fer_lib.data import FACE_SIDE
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.errors import UserError, unknown
 from fer_lib.models.base import Classifier
-from fer_lib.paths import shipped, study_results
+from fer_lib.paths import results_dir, shipped, study_results
 
 NO_WEIGHTS = "no weight file in results/checkpoints; make one from a trained run with: fer checkpoint RUN"
 _CHECKSUM = re.compile(r"^sha256: ([0-9a-f]{64})$", re.MULTILINE)
 
 
 def weights_dir() -> Path:
-    """Where weight files are written."""
-    return study_results() / "checkpoints"
+    """Where weight files are written: beside the runs, also those of papers of your own."""
+    return results_dir("checkpoints")
 
 
 def weight_files(folder: Path | None = None) -> dict[str, Path]:
-    """Weight files by name, sorted.
+    """Weight files by name, sorted: what every command, panel and function means by the trained nets.
 
     Args:
-        folder: where; None for :func:`weights_dir`, then for those that the library brings.
+        folder: where; None for :func:`weights_dir`, then the study's own ``results/checkpoints``, then those that the
+            library brings.
     """
-    folders = [folder] if folder else [shipped("results/checkpoints"), weights_dir()]
+    folders = [folder] if folder else [shipped("results/checkpoints"), study_results() / "checkpoints", weights_dir()]
     found = {path.stem: path for place in folders for path in place.glob("*.safetensors")}
     return dict(sorted(found.items()))
 

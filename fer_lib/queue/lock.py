@@ -29,9 +29,16 @@ def locked(partial: Path) -> Iterator[None]:
     Raises:
         Busy: another process holds it.
     """
-    lock = _taken(partial)
-    if lock is None:
-        raise Busy(f"{partial.name.removesuffix('.partial')}: another process is training this run")
+    while True:
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(partial / FILE, timeout=0)
+        try:
+            lock.acquire()
+            break
+        except FileNotFoundError:  # another process finished the run and removed the folder between the two lines
+            continue
+        except Timeout:
+            raise Busy(f"{partial.name.removesuffix('.partial')}: another process is training this run") from None
     try:
         yield
     finally:
@@ -56,17 +63,3 @@ def sweep(runs: Path) -> None:
     for partial in runs.glob("*.partial"):
         if (partial.with_suffix("") / "run.json").exists() and not is_locked(partial):
             shutil.rmtree(partial, ignore_errors=True)
-
-
-def _taken(partial: Path) -> FileLock | None:
-    """The lock of a run; None where another process holds it."""
-    while True:
-        partial.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(partial / FILE, timeout=0)
-        try:
-            lock.acquire()
-            return lock
-        except FileNotFoundError:  # another process finished the run and removed the folder between the two lines
-            continue
-        except Timeout:
-            return None

@@ -12,7 +12,7 @@ from fer_lib.recipe import Recipe, RunSpec, headlines, list_recipes, load_papers
 HEADLINE_SEEDS = 5
 CONTROL_SEEDS = 5
 SEEDS = 3
-"""Seeds of a headline, of the control comparison, and of every other recipe; one that uses no chance needs one."""
+"""Seeds of a headline, of the control comparisons, and of every other recipe; one that uses no chance needs one."""
 
 STATES = ("done", "running", "partial", "failed", "missing")
 
@@ -25,7 +25,7 @@ def wanted_seeds(recipe: Recipe) -> int:
         return recipe.seeds
     if recipe.name in headlines():
         return HEADLINE_SEEDS
-    return CONTROL_SEEDS if recipe.name.startswith("control/") else SEEDS
+    return CONTROL_SEEDS if recipe.name.startswith(("control/", "narrow/")) else SEEDS
 
 
 def choose_recipes(papers: Sequence[str] = (), names: Sequence[str] = ()) -> list[Recipe]:

@@ -76,11 +76,6 @@ def run_queue(
         return _share(specs, results, places, stop, time_limit, say)
 
 
-def worker_threads(jobs: int) -> int:
-    """Threads of each of several workers on the CPU."""
-    return max(1, torch.get_num_threads() // jobs)
-
-
 # ---------------------------------------------------------------- one process
 
 
@@ -165,10 +160,10 @@ def _share(
     # while it writes blocks no other.
     context = multiprocessing.get_context("spawn")
     deadline = None if time_limit is None else time.time() + time_limit
-    workers = {}
+    workers, threads = {}, max(1, torch.get_num_threads() // len(devices))
     for number, device in enumerate(devices, 1):
         ours, theirs = context.Pipe(duplex=False)
-        arguments = (specs, FROM_FILES, results, device, worker_threads(len(devices)), deadline, theirs)
+        arguments = (specs, FROM_FILES, results, device, threads, deadline, theirs)
         process = context.Process(target=_worker, args=arguments, daemon=True)
         process.start()
         theirs.close()

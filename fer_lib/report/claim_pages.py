@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from fer_lib.claims import FIDELITY, NUMBERS, Claim, list_claims
+from fer_lib.claims import FIDELITY, Claim, list_claims
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import protocol_title
 from fer_lib.queue.plan import wanted_seeds
 from fer_lib.recipe import list_recipes, load_papers
 from fer_lib.report import words
@@ -55,22 +57,16 @@ def claim_rows(contexts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         contexts: of :func:`claim_contexts`.
     """
     rows = [
-        {
-            "page": context["page"],
+        context
+        | {
             "paper": context["paper"]["short"],
-            "system": _name(context["claim"]),
-            "measure": context["measure"],
-            "kind": "statement" if context["claim"].kind == "statement" else _kind(context["claim"]),
-            "data": context["data"],
-            "printed": context["printed"],
-            "printed_value": context["claim"].value,
-            "ours": context["ours"],
-            "ours_value": context["ours_value"],
-            "interval": context["interval"],
-            "fidelity": context["claim"].fidelity or "",
-            "verdict": context["verdict"],
+            "system": _name(claim),
+            "kind": _kind(claim),
+            "printed_value": claim.value,
+            "fidelity": claim.fidelity or "",
         }
         for context in contexts
+        for claim in [context["claim"]]
     ]
     return sorted(rows, key=lambda row: _rank(row["verdict"]))
 
@@ -99,24 +95,20 @@ def _measure(claim: Claim, row: pd.Series | None) -> str:
 def _data(claim: Claim) -> str:
     split = {"val": ", validation", "test": ", test"}.get(claim.split, "")
     recipe = list_recipes().get(claim.recipe or "") if claim.dataset == "own" else None
-    tested = f"; tested on {words.dataset(recipe.dataset)}" if recipe and claim.kind == "gain" else ""
-    return words.dataset(claim.dataset) + split + tested
+    tested = f"; tested on {dataset_title(recipe.dataset)}" if recipe and claim.kind == "gain" else ""
+    return dataset_title(claim.dataset) + split + tested
 
 
 def _verdict(claim: Claim, row: Any, stated: pd.DataFrame, evidence: pd.DataFrame) -> tuple[str, str]:
     if row is not None:
         return row["verdict"], row["finding"]
-    if claim.kind == "statement":
-        found = stated.loc[claim.id]
-        return found["finding"], found["calculation"]
-    found = evidence[evidence["claims"] == claim.id].iloc[0]
+    found = stated.loc[claim.id] if claim.kind == "statement" else evidence[evidence["claims"] == claim.id].iloc[0]
     return found["finding"], found["calculation"]
 
 
 def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
-    empty = {"ours": "", "ours_value": None, "interval": "", "seeds": 0}
-    if claim.kind not in NUMBERS or row is None or pd.isna(row["ours"]):
-        return empty
+    if row is None or pd.isna(row["ours"]):
+        return {"ours": "", "ours_value": None, "interval": "", "seeds": 0}
     gain = claim.kind == "gain"
     unit, form = (" points", "{:+.1f}") if gain else (" %", "{:.1f}")
     spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}"
@@ -128,20 +120,17 @@ def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
 
 def _side(name: str, study: Study) -> dict[str, Any]:
     """One recipe of a claim's test: its runs of full length, its shorter ones, its settings."""
-    recipe = list_recipes()[name]
-    group = study.full(name)
-    full = " ".join(record.id for record in group.records) if group else ""
-    every = " ".join(record.id for record in study.records if record.recipe == name)
-    complete = pages_of(full, study)
-    known = {entry["page"] for entry in complete}
+    recipe, group = list_recipes()[name], study.full(name)
+    complete = pages_of([record.id for record in group.records] if group else [], study)
+    every = pages_of([record.id for record in study.records if record.recipe == name], study)
     return {
         "name": name,
         "title": recipe.title,
         "epochs": recipe.epochs,
-        "protocol": words.protocol(recipe.protocol),
+        "protocol": protocol_title(recipe.protocol),
         "wanted": wanted_seeds(recipe),
         "runs": complete,
-        "shorter": [entry for entry in pages_of(every, study) if entry["page"] not in known],
+        "shorter": [entry for entry in every if entry not in complete],
         "settings": recipe_table(name).to_dict("records"),
         "command": f"fer study run --recipes {name}",
     }

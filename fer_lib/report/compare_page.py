@@ -1,6 +1,6 @@
 """The page of a comparison of your own modules with the recorded ones: one file, static and offline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from fer_lib import plots
-from fer_lib.paths import write_atomically
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import protocol_title
+from fer_lib.paths import refresh
 from fer_lib.report import words
 from fer_lib.report.pages import inline_figure, page_css, render_template
 from fer_lib.runs import RunRecord
@@ -27,31 +29,35 @@ def write_page(comparison: Comparison, found: Outcome, records: Sequence[RunReco
         records: of its results folder.
         results: the folder that holds ``compare/``.
     """
-    wanted = {spec.run_id for spec in comparison.specs}
-    ours = [record for record in records if record.id in wanted]
+    ours = comparison.own(records)
     names = " and ".join(recipe.title.rsplit(" + ", 1)[-1] for recipe in comparison.modules)
     recipe = comparison.baseline
-    training = f"{recipe.epochs} epochs on {words.dataset(recipe.dataset)}, {words.protocol(recipe.protocol)}"
+    split = protocol_title(recipe.protocol)
+    if recipe.protocol == "official" and recipe.dataset not in ("fer2013", "ferplus"):
+        split = "their own split"
+    training = f"{recipe.epochs} epochs on {dataset_title(recipe.dataset)}, {split}"
     families = [_family("Yours", found.yours, training)]
     if len(found.recorded):
-        plain = found.recorded["system"].iloc[0]
-        families.append(_family("Recorded in the study", found.recorded, f"over {plain}"))
+        plain = found.recorded.iloc[0]
+        over = f"over {plain['system']} on {dataset_title(plain['dataset'])}"
+        families.append(_family("Recorded in the study", found.recorded, over))
     told = sentences(found)
+    stamp = f"{len(ours)} runs of yours; they are no part of the study. {words.STUDY}."
+    site = {"title": words.TITLE, "study": words.STUDY, "css": Markup(page_css()), "nav": (), "stamp": stamp}
     text = render_template(
         "compare",
-        {"title": words.TITLE, "study": words.STUDY, "css": Markup(page_css()), "nav": (), "stamp": _stamp(ours)},
+        site,
         "index.html",
         title=f"{names} beside the recorded modules",
         description=told[0],
         sentences=told,
-        figure=inline_figure(plots.svg(plots.gains(found.table)).decode(), " ".join(told)),
+        figure=inline_figure(plots.gains(found.table), " ".join(told)),
         families=families,
         cautions=cautions(comparison, found),
         facts=_facts(comparison, ours),
     )
     path = results / "compare" / comparison.name / "index.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.encode())
+    refresh(path, text.encode())
     return path
 
 
@@ -62,22 +68,16 @@ def _family(title: str, table: pd.DataFrame, caption: str) -> dict[str, Any]:
 
 
 def _facts(comparison: Comparison, records: Sequence[RunRecord]) -> dict[str, str]:
-    def of_records(*keys: str) -> str:
-        found = set()
-        for record in records:
-            value: Any = record.content
-            for key in keys:
-                value = value[key]
-            found.add(str(value))
-        return ", ".join(sorted(found)) or "no run yet"
+    def of_records(section: str, key: str) -> str:
+        return ", ".join(sorted({str(record.content[section][key]) for record in records})) or "no run yet"
 
     recipe = comparison.baseline
     code = [f"{part} {digest[:16]}" for net in comparison.modules for part, digest in net.code.items()]
     return {
         "starts from": comparison.base.name,
         "nets": ", ".join(net.model for net in (recipe, *comparison.modules)),
-        "options": str(recipe.model_options),
-        "optimiser": str(recipe.optimizer),
+        "options": _settings(recipe.model_options),
+        "optimiser": _settings(recipe.optimizer),
         "runs": f"{len(records)} of {len(comparison.specs)}, {comparison.seeds} seeds each",
         "code of yours": ", ".join(code) or "none",
         "machine": of_records("environment", "device"),
@@ -86,5 +86,5 @@ def _facts(comparison: Comparison, records: Sequence[RunRecord]) -> dict[str, st
     }
 
 
-def _stamp(records: Sequence[RunRecord]) -> str:
-    return f"{len(records)} runs of yours; they are no part of the study. {words.STUDY}."
+def _settings(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in values.items())

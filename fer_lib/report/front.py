@@ -5,16 +5,18 @@ from typing import Any
 import pandas as pd
 
 from fer_lib.claims import list_claims
+from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import load_facts
 from fer_lib.queue.plan import HEADLINE_SEEDS
 from fer_lib.recipe import load_papers
 from fer_lib.report import words
 from fer_lib.study.answer import printed_numbers, progress
 from fer_lib.study.claim_table import claim_table
+from fer_lib.study.evidence import IMPOSSIBLE
 from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.protocols import protocol_audit
 from fer_lib.study.results import Study
-from fer_lib.study.verdicts import NOT_RUN, NOT_TESTABLE
+from fer_lib.study.verdicts import NOT_RUN, OPEN
 from fer_lib.texts import signed
 
 
@@ -26,16 +28,21 @@ def cited() -> list[str]:
 # ---------------------------------------------------------------- how sure
 
 
+def leaked_of(part: str) -> tuple[int, int]:
+    """How many pictures of a held-out part of FER2013 also occur in training, and how many it has."""
+    facts = load_facts("fer2013")
+    return int(facts.in_train(part).sum()), len(facts.faces.indices(part))
+
+
 def how_sure(study: Study) -> dict[str, str]:
     """What is known well, weakly and not at all, as HTML with links."""
-    facts = load_facts("fer2013")
-    leaked, pictures = int(facts.in_train("test").sum()), len(facts.faces.indices("test"))
+    leaked, pictures = leaked_of("test")
     strong = [
         f"{leaked} of FER2013's {pictures:,} test pictures are <a href='evidence.html#leaks'>also in training</a>"
     ]
     if inflation := _inflation(study):
         strong.append(inflation)
-    impossible = int((printed_numbers(claim_table(study))["verdict"] == "impossible on that test set").sum())
+    impossible = int((printed_numbers(claim_table(study))["verdict"] == IMPOSSIBLE).sum())
     strong.append(
         f"<a href='evidence.html#impossible'>{impossible} printed accuracies</a> are no whole number of test pictures"
     )
@@ -95,7 +102,7 @@ def cards(study: Study) -> list[dict[str, Any]]:
                     {
                         "page": words.page_of_claim(c.id),
                         "printed": words.percent(c),
-                        "data": words.dataset(c.dataset) + (", validation" if c.split == "val" else ""),
+                        "data": dataset_title(c.dataset) + (", validation" if c.split == "val" else ""),
                     }
                     for c in headlines
                 ],
@@ -108,9 +115,9 @@ def cards(study: Study) -> list[dict[str, Any]]:
 
 def _card_verdict(headlines: list[str], counts: pd.Series, done: str) -> str:
     words_of = list(dict.fromkeys(headlines))
-    told = "; ".join({NOT_RUN: "not run yet"}.get(word, word) for word in words_of)
+    told = "; ".join("not run yet" if word == NOT_RUN else word for word in words_of)
     total = int(counts.sum())
-    settled = sum(int(count) for word, count in counts.items() if word not in (NOT_RUN, NOT_TESTABLE))
+    settled = int(counts.drop(list(OPEN), errors="ignore").sum())
     return f"{told[0].upper()}{told[1:]}{done}; {settled} of {total} numbers judged"
 
 

@@ -4,19 +4,21 @@ from typing import Any
 
 import pandas as pd
 
-from fer_lib.data.facts import load_facts
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import protocol_title
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.report import words
-from fer_lib.report.front import cited
+from fer_lib.report.front import cited, leaked_of
 from fer_lib.report.run_pages import pages_of
 from fer_lib.study.answer import comparison_anchor, printed_numbers, progress
 from fer_lib.study.audits import ceiling_table
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.columns import Column, readable
-from fer_lib.study.evidence import CONTRADICTED, IMPOSSIBLE, UNDECIDABLE, evidence_table
+from fer_lib.study.evidence import COLUMNS, CONTRADICTED, IMPOSSIBLE, UNDECIDABLE, evidence_table
 from fer_lib.study.gains import ablation_table, family_sentences
 from fer_lib.study.results import Study
 from fer_lib.study.statements import statement_table
+from fer_lib.study.verdicts import OPEN
 
 ASKED = {
     "": "{net}: what modules add",
@@ -27,8 +29,7 @@ ASKED = {
 
 def limitations(study: Study) -> list[str]:
     """What keeps the study's answer from being more than it is."""
-    facts = load_facts("fer2013")
-    leaked, tested = int(facts.in_train("test").sum()), len(facts.faces.indices("test"))
+    leaked, tested = leaked_of("test")
     labels = ceiling_table().set_index(["labeller", "split"])["accuracy"]
     state = progress(study)
     return [
@@ -86,19 +87,19 @@ def _family(title: str, baseline: pd.Series, known: pd.DataFrame, whole: pd.Data
     recipe = get_recipe(baseline["recipe"])
     net = baseline["system"][0].upper() + baseline["system"][1:]
     name = title.format(net=net, paper=words.paper(baseline["paper"])["short"])
-    data = f"{words.dataset(recipe.dataset)}, {words.protocol(recipe.protocol)}, {recipe.epochs} epochs"
+    data = f"{dataset_title(recipe.dataset)}, {protocol_title(recipe.protocol)}, {recipe.epochs} epochs"
     return {
-        "title": f"{name} ({words.dataset(recipe.dataset)})",
+        "title": f"{name} ({dataset_title(recipe.dataset)})",
         "anchor": comparison_anchor(
             baseline["recipe"], title.split(":")[-1].strip().replace(" ", "-").replace("{net}", "net")
         ),
         "baseline": baseline["system"],
         "accuracy": f"{baseline['accuracy']:.2f}",
-        "runs": pages_of(baseline["runs"], study),
+        "runs": pages_of(baseline["runs"].split(), study),
         "spread": family_sentences(whole),
         "caption": f"Gain over {baseline['system']}, {data}",
         "rows": [
-            shown | {"anchor": comparison_anchor(row.recipe, row.baseline), "runs": pages_of(row.runs, study)}
+            shown | {"anchor": comparison_anchor(row.recipe, row.baseline), "runs": pages_of(row.runs.split(), study)}
             for shown, row in zip(readable(known, COMPARED).to_dict("records"), known.itertuples(), strict=True)
         ],
     }
@@ -111,32 +112,25 @@ def evidence_context(study: Study) -> dict[str, Any]:
     """What the page of the papers' own numbers holds."""
     table = evidence_table(study)
     verdicts = printed_numbers(claim_table(study))["verdict"].value_counts()
-    facts = load_facts("fer2013")
-    leaked, tested = int(facts.in_train("test").sum()), len(facts.faces.indices("test"))
-    counts = table["finding"].str.startswith("counted ")
-    right = int((table["finding"] == "counted right").sum())
+    leaked, tested = leaked_of("test")
+    counts = table[table["finding"].str.startswith("counted ")]
+    right = int((counts["finding"] == "counted right").sum())
+    found = {word: rows.assign(finding="") for word, rows in table.groupby("finding")}
     sections = [
-        ("impossible", "Accuracies that no test set of that size can give", IMPOSSIBLE,
-         "An accuracy is a whole number of right pictures over all pictures. No such number gives these, rounded or "
-         "cut: they are means over batches, or come from another set of pictures.", table["finding"] == IMPOSSIBLE),
-        ("swapped", "Gains that the tables contradict", CONTRADICTED,
-         "The text names a gain that its table does not have, or a gain over a weak row of a baseline that the paper's "
-         "other rows beat.", table["finding"] == CONTRADICTED),
-        ("small", "Gains on too few pictures", UNDECIDABLE,
-         "Hu, Tang, Zhu & Zhu's accuracies fit a test set of 378 pictures. On so few, gains of this size cannot be "
-         "told from zero if two nets disagree as often as ours do; a paired test of unusually similar nets might.",
-         table["finding"] == UNDECIDABLE),
-        ("counts", "Numbers of pictures", "the data",
-         "The papers' counts beside the datasets'.", counts),
+        _section("impossible", "Accuracies that no test set of that size can give", found.get(IMPOSSIBLE),
+                 "An accuracy is a whole number of right pictures over all pictures. No such number gives these, "
+                 "rounded or cut: they are means over batches, or come from another set of pictures."),
+        _section("swapped", "Gains that the tables contradict", found.get(CONTRADICTED),
+                 "The text names a gain that its table does not have, or a gain over a weak row of a baseline that "
+                 "the paper's other rows beat."),
+        _section("small", "Gains on too few pictures", found.get(UNDECIDABLE),
+                 "Hu, Tang, Zhu & Zhu's accuracies fit a test set of 378 pictures. On so few, gains of this size "
+                 "cannot be told from zero if two nets disagree as often as ours do; a paired test of unusually "
+                 "similar nets might."),
+        _leaks(),
+        _section("counts", "Numbers of pictures", counts, "The papers' counts beside the datasets'."),
+        _statements(statement_table(study)),
     ]  # fmt: skip
-    shown = [
-        {"anchor": anchor, "title": title, "text": text, "caption": title, "column": "calculation",
-         "rows": [_evidence_row(row, with_word=anchor == "counts") for _, row in table[chosen].iterrows()]}
-        for anchor, title, _, text, chosen in sections
-        if chosen.any()
-    ]  # fmt: skip
-    shown.insert(3, _leaks(leaked, tested))
-    shown.append(_statements(statement_table(study)))
     brief = [
         f"{verdicts.get(IMPOSSIBLE, 0)} printed accuracies are impossible on their test sets.",
         f"{verdicts.get(CONTRADICTED, 0)} printed gains are contradicted by the paper's own table; Gu & Jin's text has "
@@ -145,60 +139,47 @@ def evidence_context(study: Study) -> dict[str, Any]:
         f"{leaked} of FER2013's {tested:,} test pictures ({100 * leaked / tested:.0f} %) also occur in training.",
         "All eleven accuracies of Hu, Tang, Zhu & Zhu but one fit 378 test pictures, on which the largest gain, 3.1 "
         "points, is 12 pictures.",
-        f"{right} of {int(counts.sum())} printed numbers of pictures agree with the data.",
+        f"{right} of {len(counts)} printed numbers of pictures agree with the data.",
     ]
     papers = [words.paper(name) | {"contradictions": load_papers()[name].get("contradiction", [])} for name in cited()]
-    return {"sections": shown, "brief": brief, "papers": papers}
+    return {"sections": [section for section in sections if section], "brief": brief, "papers": papers}
 
 
-def _leaks(leaked: int, tested: int) -> dict[str, Any]:
-    facts = load_facts("fer2013")
-    parts = {
-        "PrivateTest": (tested, leaked),
-        "PublicTest": (len(facts.faces.indices("val")), int(facts.in_train("val").sum())),
-    }
-    return {
-        "anchor": "leaks",
-        "title": "Test pictures that training has seen",
-        "caption": "Copies of FER2013's test pictures in its training set",
-        "text": "No paper mentions them. The appendix has each net's accuracy with and without them.",
-        "column": "copies",
-        "rows": [
-            {
-                "place": part,
-                "printed": f"{total:,} pictures",
-                "calculation": f"{copies} also occur in training, pixel for pixel",
-            }
-            for part, (total, copies) in parts.items()
-        ],
-    }
+def _section(
+    anchor: str, title: str, table: pd.DataFrame | None, text: str, caption: str = "", column: str = "calculation"
+) -> dict[str, Any] | None:
+    """A section of the page, its rows as a table of evidence has them; a row links the first of its one or two claims.
 
-
-def _statements(table: pd.DataFrame) -> dict[str, Any]:
-    judged = table[~table["finding"].isin(["not run", "not testable"])]
-    rows = judged.assign(
-        paper=[words.paper(name)["short"] for name in judged["paper"]],
-        printed=judged["statement"],
-        page=[words.page_of_claim(name) for name in judged["claim"]],
+    None without rows.
+    """
+    if table is None:
+        return None
+    rows = table.assign(
+        paper=[name and words.paper(name)["short"] for name in table["paper"]],
+        page=[words.page_of_claim(ids[0]) if 0 < len(ids) <= 2 else "" for ids in table["claims"].str.split()],
     )
-    return {
-        "anchor": "statements",
-        "title": "Statements",
-        "caption": "Statements that need no full training",
-        "text": f"{len(judged)} of {len(table)} statements are settled by counting weights or reading the paper's own "
-        "tables; the others wait for runs or cannot be tested.",
-        "column": "finding",
-        "rows": rows[["paper", "place", "printed", "page", "finding", "calculation"]].to_dict("records"),
-    }
+    found = {"anchor": anchor, "title": title, "text": text, "caption": caption or title, "column": column}
+    return found | {"rows": rows.to_dict("records")}
 
 
-def _evidence_row(row: pd.Series, with_word: bool) -> dict[str, str]:
-    claims = row["claims"].split()
-    return {
-        "paper": words.paper(row["paper"])["short"] if row["paper"] else "",
-        "place": row["place"],
-        "printed": row["printed"],
-        "page": words.page_of_claim(claims[0]) if 0 < len(claims) <= 2 else "",
-        "finding": row["finding"] if with_word else "",
-        "calculation": row["calculation"],
-    }
+def _leaks() -> dict[str, Any] | None:
+    rows = [
+        ("", name, f"{pictures:,} pictures", "", f"{leaked} also occur in training, pixel for pixel", "")
+        for name, part in (("PrivateTest", "test"), ("PublicTest", "val"))
+        for leaked, pictures in [leaked_of(part)]
+    ]
+    return _section(
+        "leaks", "Test pictures that training has seen", pd.DataFrame(rows, columns=COLUMNS),
+        "No paper mentions them. The appendix has each net's accuracy with and without them.",
+        "Copies of FER2013's test pictures in its training set", "copies",
+    )  # fmt: skip
+
+
+def _statements(table: pd.DataFrame) -> dict[str, Any] | None:
+    judged = table[~table["finding"].isin(OPEN)]
+    return _section(
+        "statements", "Statements", judged.rename(columns={"statement": "printed", "claim": "claims"}),
+        f"{len(judged)} of {len(table)} statements are settled by counting weights or reading the paper's own tables; "
+        "the others wait for runs or cannot be tested.",
+        "Statements that need no full training", "finding",
+    )  # fmt: skip

@@ -107,13 +107,13 @@ def execute(
         problem = _run(copy, draft, parameters, limit)
         if problem:
             if draft.exists():
-                _put(draft.read_text(encoding="utf-8"), failed)
+                write_atomically(failed, draft.read_bytes())
                 problem += f"; the executed copy is {failed}"
             raise UserError(f"{name}: {problem}")
         notebook = nbformat.read(draft, as_version=4)
     _stamp(notebook, source, scale, parameters)
     slim_pictures(notebook)
-    _put(nbformat.writes(notebook) + "\n", output)
+    write_atomically(output, (nbformat.writes(notebook) + "\n").encode())
     failed.unlink(missing_ok=True)
     say(f"{name} ({scale}): done in {time.monotonic() - started:.0f} s")
     return output
@@ -135,10 +135,6 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], limit: int) -> s
     except (NoSuchKernel, RuntimeError, FileNotFoundError, PermissionError) as error:
         return f"the kernel could not be started ({_line(error)}); the packages of the environment are needed"
     return None
-
-
-def _put(text: str, path: Path) -> None:
-    write_atomically(path, text.encode())
 
 
 def _line(error: Exception) -> str:

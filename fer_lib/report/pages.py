@@ -13,14 +13,17 @@ import itables
 import jinja2
 import nbformat
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from pygments.formatters import HtmlFormatter
 
 from fer_lib import plots
 from fer_lib.claims import FIDELITY
+from fer_lib.data.catalog import dataset_title
 from fer_lib.errors import UserError
-from fer_lib.paths import write_atomically
+from fer_lib.kept import code_digest
+from fer_lib.paths import refresh
 from fer_lib.progress import track
 from fer_lib.report import claim_pages, front, lists, run_pages, words
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
@@ -97,12 +100,8 @@ class Site:
 
     def write(self, name: str, text: str) -> None:
         """Write a page, unless it is there as it is."""
-        path = self.folder / name
-        self.pages.append(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = text.encode()
-        if not path.exists() or path.read_bytes() != content:
-            write_atomically(path, content)
+        self.pages.append(self.folder / name)
+        refresh(self.folder / name, text.encode())
 
     def page(self, template: str, name: str, **context: Any) -> None:
         """Render one page from its template.
@@ -124,7 +123,12 @@ class Site:
     def notebook(self, source: Path, before: Path | None, after: Path | None) -> None:
         """A notebook's page, made anew where the executed copy, its neighbours or this package changed."""
         steps = [path and (f"{path.stem}.html", title_and_lead(nbformat.read(path, 4))[0]) for path in (before, after)]
-        parts = (source.read_bytes(), repr(steps), repr(self.about["nav"]), _package_digest())
+        parts = (
+            source.read_bytes(),
+            repr(steps),
+            repr(self.about["nav"]),
+            code_digest("report", suffixes=(".py", ".j2", ".css", ".json")),
+        )
         key = KEY.format(hashlib.sha256(repr(parts).encode()).hexdigest()[:20])
         path = self.folder / f"{source.stem}.html"
         if path.exists() and path.read_text(encoding="utf-8").endswith(f"{key}\n"):
@@ -154,7 +158,6 @@ class Site:
         )
         self._claims([context | {"page": page} for context, (page, _) in zip(contexts, names, strict=True)])
         families, waiting = lists.families(study)
-        figures = dict(zip(("figure", "tall"), _module_figures(study), strict=True))
         self.page(
             "gains",
             "gains.html",
@@ -162,7 +165,7 @@ class Site:
             families=families,
             waiting=waiting,
             headings=[(2, f["anchor"], f["title"]) for f in families],
-            **figures,
+            **_module_figures(study),
         )
         found = lists.evidence_context(study)
         headings = [
@@ -212,14 +215,13 @@ class Site:
         for source in sources:
             title, lead = title_and_lead(nbformat.read(source, as_version=4))
             cards.append({"href": f"{source.stem}.html", "title": title, "text": _first_sentence(lead)})
-        behind = None
+        behind: dict[str, Any] | None = None
         if study := self.study:
-            wide, tall = _module_figures(study)
             attention, printed = answer(study, links=True).split("\n\n")
             behind = {
                 "answer": Markup(markdown2html_mistune(attention)), "printed": Markup(markdown2html_mistune(printed)),
-                "figure": wide, "tall": tall, "sure": {k: Markup(v) for k, v in front.how_sure(study).items()},
-                "cards": front.cards(study), "progress": front.progress_line(study),
+                "sure": {k: Markup(v) for k, v in front.how_sure(study).items()},
+                "cards": front.cards(study), "progress": front.progress_line(study), **_module_figures(study),
             }  # fmt: skip
         self.page("index", "index.html", title=words.TITLE, study=behind, cards=cards, shape="front")
 
@@ -371,22 +373,23 @@ def _first_sentence(text: str) -> str:
 
 def _data(record: RunRecord) -> str:
     data = record.content["data"]
-    return f"{words.dataset(data['name'])} (fingerprint {data['fingerprint'][:12]})"
+    return f"{dataset_title(data['name'])} (fingerprint {data['fingerprint'][:12]})"
 
 
 def _brief(title: str) -> str:
     return title if len(title) <= 60 else f"{title[:57]}…"
 
 
-def _module_figures(study: Study) -> tuple[Markup, Markup]:
+def _module_figures(study: Study) -> dict[str, Markup]:
     """The figure of gains, wide and for a phone."""
     control = ablation_table(study, claimed=False)
-    wide, tall = (plots.svg(module_figure(control, tall)).decode() for tall in (False, True))
-    return inline_figure(wide, module_words(control)), inline_figure(tall, module_words(control))
+    shapes = {"figure": False, "tall": True}
+    return {name: inline_figure(module_figure(control, tall), module_words(control)) for name, tall in shapes.items()}
 
 
-def inline_figure(svg: str, told: str) -> Markup:
+def inline_figure(figure: Figure, told: str) -> Markup:
     """A figure as part of a page, with its words for those who do not see it."""
+    svg = plots.svg(figure).decode()
     return Markup(svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{html.escape(told)}" ', 1))
 
 
@@ -404,9 +407,3 @@ def _datatables() -> tuple[str, str]:
     (exported,) = re.findall(r"export\s*\{([^}]*)\}", script)
     (name,) = re.findall(r"([\w$]+) as jQuery\b", exported)
     return script.replace("</script", "<\\/script"), name
-
-
-@cache
-def _package_digest() -> str:
-    files = sorted([*Path(__file__).parent.glob("*.py"), *TEMPLATES.rglob("*.*")])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

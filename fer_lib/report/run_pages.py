@@ -1,11 +1,13 @@
 """A page for every training: what it was, what came out, class by class, and on which machine."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import protocol_title
 from fer_lib.metrics import confusion_matrix, per_class
 from fer_lib.recipe import list_recipes
 from fer_lib.report import words
@@ -14,10 +16,9 @@ from fer_lib.selection import RULES
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.groups import answers_of, pooled
 from fer_lib.study.results import Study, once
+from fer_lib.study.run_page import FEWEST_EPOCHS, epochs_in_words, train_command
 from fer_lib.study.tables import setting_words
 
-FEWEST_EPOCHS = 3
-"""Below these a curve shows nothing."""
 POINTS = 120
 """Points that a curve is drawn with at most."""
 RULE_WORDS = {
@@ -46,36 +47,32 @@ def training_context(records: Sequence[RunRecord], study: Study) -> dict[str, An
         records: the folds of one training, or one run.
         study: the study's results.
     """
-    first = records[0]
-    recipe = list_recipes().get(first.recipe)
-    title = recipe.title if recipe else first.recipe
-    data, environment = first.content["data"], first.content["environment"]
+    first, validated = records[0], _validated(records)
+    data, environment, spec = first.content["data"], first.content["environment"], first.spec
     claims = claim_table(study)
     ids = {record.id for record in records}
     tested = claims[claims["runs"].map(lambda runs: bool(ids.intersection(runs.split())))]
-    fold = first.spec["fold"]
     return {
-        "title": f"{title}: seed {first.spec['seed']}",
-        "system": title,
+        "title": f"{_title(first)}: seed {spec['seed']}",
         "recipe": first.recipe,
         "facts": {
-            "data": f"{words.dataset(data['name'])}, {words.protocol(first.spec['recipe']['protocol'])}",
+            "data": f"{dataset_title(data['name'])}, {protocol_title(spec['recipe']['protocol'])}",
             "pictures": _pictures(records),
-            "epochs": _epochs(first, recipe),
-            "seed": first.spec["seed"],
-            "test views": first.spec["recipe"]["test_views"],
+            "epochs": epochs_in_words(first),
+            "seed": spec["seed"],
+            "test views": spec["recipe"]["test_views"],
             "precision": environment["precision"],
             "machine": environment["device"],
             "versions": ", ".join(
                 f"{name} {environment[name]}" for name in ("python", "torch", "numpy") if name in environment
             ),
             "time": f"{sum(r.content['time']['seconds'] for r in records) / 60:,.1f} minutes; finished "
-            f"{max(r.content['time']['finished'] for r in records)[:10]}",
+            f"{_finished(records)}",
             "code": f"commit {(first.content['code']['commit'] or 'unknown')[:12]}",
             "data fingerprint": data["fingerprint"][:16],
         },
-        "accuracies": _accuracies(records),
-        "validated": _validated(records),
+        "accuracies": _accuracies(records, validated),
+        "validated": validated,
         "classes": _class_rows(records),
         "confusion": _confusion(records),
         "names": first.classes,
@@ -89,33 +86,34 @@ def training_context(records: Sequence[RunRecord], study: Study) -> dict[str, An
             }
             for r in records
         ],
-        "many": fold is not None,
-        "command": f"fer train {first.recipe} --seed {first.spec['seed']}"
-        + ("" if fold is None else f" --fold {fold}")
-        + _changed(first, recipe),
+        "many": spec["fold"] is not None,
+        "command": _command(first),
         "claims": [
             (words.page_of_claim(row.claim), f"{words.paper(row.paper)['short']}: {row.system}, {row.measure}")
             for row in tested.itertuples()
         ],
         "settings": {
-            key.replace("_", " "): setting_words(value) for key, value in first.spec["recipe"].items() if key != "name"
+            key.replace("_", " "): setting_words(value) for key, value in spec["recipe"].items() if key != "name"
         },
     }
 
 
-def _epochs(record: RunRecord, recipe: Any) -> str:
-    trained = record.epochs
-    return f"{trained} of the recipe's {recipe.epochs}" if recipe and recipe.epochs else str(trained)
+def _title(record: RunRecord) -> str:
+    recipe = list_recipes().get(record.recipe)
+    return recipe.title if recipe else record.recipe
 
 
-def _changed(record: RunRecord, recipe: Any) -> str:
-    spec, options = record.spec, ""
-    if recipe and record.epochs != recipe.epochs:
-        options += f" --epochs {record.epochs}"
-    for name in ("limit_train", "limit_test"):
-        if spec.get(name):
-            options += f" --{name.replace('_', '-')} {spec[name]}"
-    return options
+def _finished(records: Sequence[RunRecord]) -> str:
+    return max(record.content["time"]["finished"] for record in records)[:10]
+
+
+def _command(record: RunRecord) -> str:
+    spec, recipe = record.spec, list_recipes().get(record.recipe)
+    return train_command(
+        record.recipe, seed=spec["seed"], fold=spec["fold"],
+        epochs=record.epochs if recipe and record.epochs != recipe.epochs else None,
+        limit_train=spec["limit_train"], limit_test=spec.get("limit_test"),
+    )  # fmt: skip
 
 
 def _pictures(records: Sequence[RunRecord]) -> str:
@@ -129,9 +127,12 @@ def _percent(share: float) -> str:
     return "" if np.isnan(share) else f"{100 * share:.2f}"
 
 
-def _accuracies(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+def _accuracy(records: Sequence[RunRecord]) -> str:
+    return _percent(pooled(records, "test", "val_selected", "tta"))
+
+
+def _accuracies(records: Sequence[RunRecord], validated: bool) -> list[dict[str, Any]]:
     rows = []
-    validated = _validated(records)
     for rule in RULES if validated else ("last", "test_best"):
         row: dict[str, Any] = {"rule": RULE_WORDS[rule], "ours": rule == ("val_selected" if validated else "last")}
         row["epoch"] = records[0].content["metrics"][rule]["epoch"] if len(records) == 1 else ""
@@ -210,28 +211,26 @@ def run_rows(study: Study) -> list[dict[str, Any]]:
     rows = []
     for page, records in trainings(study).items():
         first = records[0]
-        recipe = list_recipes().get(first.recipe)
         rows.append(
             {
                 "page": page,
-                "system": recipe.title if recipe else first.recipe,
-                "data": words.dataset(first.content["data"]["name"]),
-                "protocol": words.protocol(first.spec["recipe"]["protocol"]),
+                "system": _title(first),
+                "data": dataset_title(first.content["data"]["name"]),
+                "protocol": protocol_title(first.spec["recipe"]["protocol"]),
                 "seed": first.spec["seed"],
-                "epochs": _epochs(first, recipe),
-                "test": _percent(pooled(records, "test", "val_selected", "tta")),
-                "finished": max(r.content["time"]["finished"] for r in records)[:10],
+                "epochs": epochs_in_words(first),
+                "test": _accuracy(records),
+                "finished": _finished(records),
             }
         )
     return rows
 
 
-def pages_of(runs: str, study: Study) -> list[dict[str, str]]:
-    """The trainings among run ids that are separated by spaces: page, name and test accuracy of each."""
-    ids = set(runs.split())
+def pages_of(ids: Iterable[str], study: Study) -> list[dict[str, str]]:
+    """The trainings of some runs: page, name and test accuracy of each."""
+    wanted = set(ids)
     return [
-        {"page": page, "name": f"seed {records[0].spec['seed']}", "recipe": records[0].recipe,
-         "accuracy": _percent(pooled(records, "test", "val_selected", "tta"))}
+        {"page": page, "name": f"seed {records[0].spec['seed']}", "accuracy": _accuracy(records)}
         for page, records in trainings(study).items()
-        if ids.intersection(record.id for record in records)
-    ]  # fmt: skip
+        if wanted.intersection(record.id for record in records)
+    ]

@@ -4,9 +4,8 @@ from functools import cache
 from typing import Any
 
 from fer_lib.claims import Claim
-from fer_lib.data.catalog import dataset_title
-from fer_lib.data.folds import protocol_title
 from fer_lib.recipe import load_papers, paper_names
+from fer_lib.study.exploration import counts_in_words
 
 TITLE = "Do attention modules improve facial-expression recognition?"
 STUDY = "Attention in facial-expression recognition: a reproducibility study"
@@ -50,20 +49,10 @@ def paper(name: str) -> dict[str, Any]:
     return about
 
 
-def dataset(name: str) -> str:
-    """Data in words."""
-    return dataset_title(name)
-
-
-def protocol(name: str) -> str:
-    """A split in words."""
-    return protocol_title(name)
-
-
 def percent(claim: Claim) -> str:
     """A claim's number as a reader wants it, with its unit."""
     if claim.kind == "count":
-        return " / ".join(f"{count:,}" for count in claim.values)
+        return counts_in_words(claim.values)
     if claim.value is None:
         return ""
     digits = f"{claim.percent:f}" if claim.percent is not None else f"{100 * claim.value:.4g}"

@@ -18,7 +18,7 @@ from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 from fer_lib.texts import signed
 
 SHOWN = 3
-"""Families whose every effect the answer tells; of further ones it counts the readings."""
+"""Families that the answer tells; of further ones it counts the readings."""
 NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -75,7 +75,7 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
     sentences = [f"**{verdict_words(read, state)}**"]
     families = [rows for _, rows in read.groupby("baseline", sort=False)]
     families.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
-    told = [_family_sentence(rows) for rows in families[:SHOWN]]
+    told = [_family_sentence(rows, brief=number > 0) for number, rows in enumerate(families[:SHOWN])]
     sentences += [*told[:1], _start_sentence(read, alike), *told[1:]]
     if further := families[SHOWN:]:
         counts = pd.concat(further)["reading"].value_counts()
@@ -110,40 +110,41 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
     )
 
 
-def _family_sentence(rows: pd.DataFrame) -> str:
+def _family_sentence(rows: pd.DataFrame, brief: bool) -> str:
+    """What a family's modules add; in brief, the least and the most of it, since the figure beside shows every one."""
     baseline, seeds = get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
-    gains = int((rows["reading"] == "gain").sum())
-    who = (
-        f"none of {_numeral(len(rows))} modules" if not gains else f"{_numeral(gains)} of {_numeral(len(rows))} modules"
-    )
-    if len(rows) == 1:
-        who = "the module does not beat" if not gains else "the module beats"
-    else:
-        who += " beats" if gains < 2 else " beat"
     effects = [
         f"{module_name(row, baseline.title)} {linked_gain(row)} ({signed(row['low'])} to {signed(row['high'])})"
-        for _, row in rows.sort_values(
-            "gain", ascending=False, kind="stable", key=lambda gain: gain.round(6)
-        ).iterrows()
+        for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
+    listed = f"{effects[-1]} to {effects[0]}" if brief and len(effects) > 2 else ", ".join(effects)
+    marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
     net, _, split = baseline.title.partition(", ")
-    data = f"{dataset_title(baseline.dataset)} ({split})" if split else dataset_title(baseline.dataset)
+    data = dataset_title(baseline.dataset) + (f" ({split})" if split else "")
     return (
-        f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {who} "
-        f"the same net without it: {', '.join(effects)} points of accuracy, with 95 % intervals, "
-        f"{_numeral(seeds)} seeds each ({_listed_standings(rows)})."
+        f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {_outcome(rows)} "
+        f"the same net without it: {listed} points{'' if brief else ' of accuracy, with 95 % intervals'}, "
+        f"{_numeral(seeds)} seeds each ({marks})."
     )
+
+
+def _outcome(rows: pd.DataFrame) -> str:
+    """What a family's modules do to the net: ``none of five modules beats, four fall behind``."""
+    gain, loss, same = (int((rows["reading"] == word).sum()) for word in ("gain", "loss", "within ±1 point"))
+    if len(rows) == 1:
+        return "the module beats" if gain else "the module falls behind" if loss else "the module does not beat"
+    if same == len(rows):
+        return f"all {_numeral(same)} modules read within ±1 point of"
+    beaten = f"{_numeral(gain) if gain else 'none'} of {_numeral(len(rows))} modules beat{'s' if gain < 2 else ''}"
+    behind = f", and {_numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
+    return beaten + behind
 
 
 STANDINGS = {
     "exploratory": "exploratory: the rules were registered after the first of these runs",
     "confirmed": "confirmed by runs made after the rules were registered",
-    "confirmatory": "confirmatory: all runs were made after the rules were registered",
+    "confirmatory": "confirmatory: run after the rules were registered",
 }
-
-
-def _listed_standings(rows: pd.DataFrame) -> str:
-    return "; ".join(words for name, words in STANDINGS.items() if name in set(rows["standing"]))
 
 
 def _start_sentence(read: pd.DataFrame, alike: pd.DataFrame) -> str:

@@ -5,7 +5,6 @@ most epochs there are. Accuracies and shares are percent, differences points, at
 with the recipe's test views where nothing else is said.
 """
 
-import json
 import math
 from collections.abc import Sequence
 
@@ -14,17 +13,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
-from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
-from fer_lib.data.dataset import votes_of
+from fer_lib.data.dataset import EIGHT_CLASSES, votes_of
 from fer_lib.data.facts import Facts, load_facts
 from fer_lib.data.ferplus import majority
 from fer_lib.metrics import expected_calibration_error, negative_log_likelihood, per_class, reliability
-from fer_lib.recipe import Recipe, list_recipes, paper_names
+from fer_lib.recipe import list_recipes, paper_names
 from fer_lib.selection import RULES
 from fer_lib.statistics import sample_sd
 from fer_lib.study.columns import Column, number, spread, table_of
 from fer_lib.study.gains import gain_table
-from fer_lib.study.groups import Group
+from fer_lib.study.groups import Group, training_but
 from fer_lib.study.results import Study
 
 
@@ -37,14 +35,12 @@ def rule_audit(study: Study) -> pd.DataFrame:
     """
     rows = []
     for group in study.longest.values():
-        by_rule = {rule: group.accuracies("test", rule) for rule in RULES}
-        one_view = _difference(*(group.accuracies("test", rule, "plain") for rule in ("test_best", "val_selected")))
-        rows.append(
-            _head(group)
-            | {rule: _mean(values) for rule, values in by_rule.items()}
-            | _mean_sd("worth", _difference(by_rule["test_best"], by_rule["val_selected"]))
-            | _mean_sd("worth_one_view", one_view)
+        by_rule, one_view = (
+            {rule: np.array(group.accuracies("test", rule, kind)) for rule in RULES} for kind in ("tta", "plain")
         )
+        worth, worth_one_view = (found["test_best"] - found["val_selected"] for found in (by_rule, one_view))
+        means = {rule: _mean(values) for rule, values in by_rule.items()}
+        rows.append(_head(group) | means | _mean_sd(worth=worth, worth_one_view=worth_one_view))
     return _table(rows, (*RULES, "worth", "worth_sd", "worth_one_view", "worth_one_view_sd"))
 
 
@@ -67,19 +63,12 @@ def leak_audit(study: Study) -> pd.DataFrame:
         everywhere, without, alone = correct.mean(1), correct[:, ~leaked].mean(1), correct[:, leaked].mean(1)
         of_class = [correct[:, ~leaked & (labels == label)].mean(1) for label in range(len(weights))]
         alike = weights @ np.array(of_class)
-        rows.append(
-            _head(group)
-            | _mean_sd("accuracy", everywhere)
-            | _mean_sd("without", without)
-            | _mean_sd("alone", alone)
-            | {"leaked": int(leaked.sum())}
-            | _mean_sd("raised", everywhere - without)
-            | _mean_sd("rest_alike", alike)
-            | _mean_sd("easier", alone - alike)
-        )
-    measured = ("accuracy", "without", "alone", "raised", "rest_alike", "easier")
-    names = (*(f"{name}{sd}" for name in measured for sd in ("", "_sd")), "leaked")
-    return _table(rows, names)
+        measured = _mean_sd(
+            accuracy=everywhere, without=without, alone=alone, raised=everywhere - without, rest_alike=alike,
+            easier=alone - alike,
+        )  # fmt: skip
+        rows.append(_head(group) | measured | {"leaked": int(leaked.sum())})
+    return _table(rows, (*_with_sd("accuracy", "without", "alone", "raised", "rest_alike", "easier"), "leaked"))
 
 
 def ferplus_audit(study: Study) -> pd.DataFrame:
@@ -96,15 +85,16 @@ def ferplus_audit(study: Study) -> pd.DataFrame:
     rows = []
     for group in _of_fer2013(study):
         answers = group.answers("test")
+        fer2013, ferplus = answers.correct, answers.predicted == votes
         rows.append(
             _head(group)
-            | _mean_sd("accuracy", answers.correct.mean(1))
-            | _mean_sd("by_ferplus", (answers.predicted == votes)[:, known].mean(1))
-            | {"ferplus_pictures": int(known.sum())}
-            | _mean_sd("undisputed", answers.correct[:, same].mean(1))
-            | {"undisputed_pictures": int(same.sum())}
-            | {"disputed_says_fer2013": _mean(answers.correct[:, disputed].mean(1))}
-            | {"disputed_says_ferplus": _mean((answers.predicted == votes)[:, disputed].mean(1))}
+            | _mean_sd(accuracy=fer2013.mean(1), by_ferplus=ferplus[:, known].mean(1))
+            | _mean_sd(undisputed=fer2013[:, same].mean(1))
+            | {"ferplus_pictures": int(known.sum()), "undisputed_pictures": int(same.sum())}
+            | {
+                "disputed_says_fer2013": _mean(fer2013[:, disputed]),
+                "disputed_says_ferplus": _mean(ferplus[:, disputed]),
+            }
         )
     names = (
         "accuracy", "accuracy_sd", "by_ferplus", "by_ferplus_sd", "ferplus_pictures", "undisputed", "undisputed_sd",
@@ -144,13 +134,12 @@ def ceiling_table(study: Study | None = None) -> pd.DataFrame:
             ("FER+ majority of more than half, one of the seven", (votes == truth)[known & clear]),
             ("one FER+ annotator, on average", single),
         ):
-            rows.append({"labeller": labeller, "split": split, "pictures": len(right), "accuracy": 100 * right.mean()})
+            rows.append((labeller, split, len(right), 100 * right.mean()))
     agree, pictures = _copies_agree(facts)
-    labels = {"two labels of one picture agree (exact copies)": agree}
-    labels["a label, as copies agree"] = _accuracy_of_label(agree, len(facts.faces.classes))
-    for labeller, share in labels.items():
-        rows.append({"labeller": labeller, "split": "all", "pictures": pictures, "accuracy": 100 * share})
-    return pd.DataFrame(rows)
+    label = _accuracy_of_label(agree, len(facts.faces.classes))
+    rows.append(("two labels of one picture agree (exact copies)", "all", pictures, 100 * agree))
+    rows.append(("a label, as copies agree", "all", pictures, 100 * label))
+    return pd.DataFrame(rows, columns=["labeller", "split", "pictures", "accuracy"])
 
 
 def cleaning_audit(study: Study) -> pd.DataFrame:
@@ -160,8 +149,8 @@ def cleaning_audit(study: Study) -> pd.DataFrame:
     tables = []
     for recipe in recipes.values():
         if recipe.leave_out:
-            kept = _key(recipe, "leave_out")
-            baseline = next(r.name for r in recipes.values() if not r.leave_out and _key(r) == kept)
+            kept = training_but(recipe.training(), "name", "leave_out")
+            baseline = next(name for name, r in recipes.items() if training_but(r.training(), "name") == kept)
             tables.append(gain_table(study, [recipe.name], baseline))
     return pd.concat(tables, ignore_index=True) if tables else gain_table(study, [], next(iter(recipes))).iloc[:0]
 
@@ -169,18 +158,18 @@ def cleaning_audit(study: Study) -> pd.DataFrame:
 def class_audit(study: Study) -> pd.DataFrame:
     """Macro means and the recall of every class of FER2013 and CK+, on the test part."""
     rows = []
-    recalls = [f"recall_{name}" for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))]
     for group in study.longest.values():
         seeds = group.classified("test")
         found = [per_class(labels, predicted, len(group.classes)) for labels, predicted in seeds]
-        row = _head(group) | _mean_sd("accuracy", [(labels == predicted).mean() for labels, predicted in seeds])
-        for name in ("precision", "recall", "f1"):
-            row |= _mean_sd(f"macro_{name}", [values[name].mean() for values in found])
-        for label, name in enumerate(group.classes):
-            row[f"recall_{name}"] = _mean([values["recall"][label] for values in found])
-        rows.append(row)
-    macro = [f"macro_{name}{sd}" for name in ("precision", "recall", "f1") for sd in ("", "_sd")]
-    return _table(rows, ("accuracy", "accuracy_sd", *macro, *recalls))
+        macro = {f"macro_{name}": [each[name].mean() for each in found] for name in ("precision", "recall", "f1")}
+        recall = np.mean([each["recall"] for each in found], axis=0)
+        rows.append(
+            _head(group)
+            | _mean_sd(accuracy=group.accuracies("test"), **macro)
+            | {f"recall_{name}": 100 * share for name, share in zip(group.classes, recall, strict=True)}
+        )
+    means = _with_sd("accuracy", "macro_precision", "macro_recall", "macro_f1")
+    return _table(rows, (*means, *(f"recall_{name}" for name in EIGHT_CLASSES)))
 
 
 def calibration_audit(study: Study) -> pd.DataFrame:
@@ -199,12 +188,13 @@ def calibration_audit(study: Study) -> pd.DataFrame:
         rows.append(
             _head(group)
             | {"accuracy": _mean(accuracy), "confidence": _mean(confidence)}
-            | _mean_sd("overconfidence", confidence - accuracy)
-            | _mean_sd("ece", [expected_calibration_error(truth, shares) for truth, shares in seeds])
+            | _mean_sd(
+                overconfidence=confidence - accuracy,
+                ece=[expected_calibration_error(truth, shares) for truth, shares in seeds],
+            )
             | {"nll": float(np.mean(likelihoods)), "nll_sd": sample_sd(likelihoods)}
         )
-    names = ("accuracy", "confidence", "overconfidence", "overconfidence_sd", "ece", "ece_sd", "nll", "nll_sd")
-    return _table(rows, names)
+    return _table(rows, ("accuracy", "confidence", *_with_sd("overconfidence", "ece", "nll")))
 
 
 def reliability_table(study: Study, bins: int = 10) -> pd.DataFrame:
@@ -285,7 +275,7 @@ CLASSES_SHOWN = (
     spread("macro precision, %", "macro_precision"),
     spread("macro recall, %", "macro_recall"),
     spread("macro F1, %", "macro_f1"),
-    *(number(f"{name}, %", f"recall_{name}") for name in dict.fromkeys((*FER2013_CLASSES, *CKPLUS_CLASSES))),
+    *(number(f"{name}, %", f"recall_{name}") for name in EIGHT_CLASSES),
 )
 CALIBRATION_SHOWN = (
     *_NET,
@@ -314,12 +304,9 @@ def _of_fer2013(study: Study) -> list[Group]:
 
 
 def _head(group: Group) -> dict[str, object]:
-    return _empty_head(list_recipes()[group.recipe]) | {"seeds": len(group.seeds), "epochs": group.epochs}
-
-
-def _empty_head(recipe: Recipe) -> dict[str, object]:
-    values = (recipe.name, recipe.title, recipe.dataset, recipe.protocol, 0, None, recipe.epochs)
-    return dict(zip(HEAD, values, strict=True))
+    recipe = list_recipes()[group.recipe]
+    values = (recipe.title, recipe.dataset, recipe.protocol, len(group.seeds), group.epochs, recipe.epochs)
+    return dict(zip(HEAD, (recipe.name, *values), strict=True))
 
 
 def _table(rows: list[dict[str, object]], names: Sequence[str]) -> pd.DataFrame:
@@ -332,13 +319,14 @@ def _mean(fractions: Sequence[float] | np.ndarray) -> float:
     return 100 * float(np.mean(fractions)) if len(fractions) else math.nan
 
 
-def _mean_sd(name: str, fractions: Sequence[float] | np.ndarray) -> dict[str, float]:
-    """Mean and sd over seeds, in percent or points."""
-    return {name: _mean(fractions), f"{name}_sd": 100 * sample_sd(fractions)}
+def _mean_sd(**fractions: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """Mean and sd of each over seeds, in percent or points."""
+    means = {name: _mean(values) for name, values in fractions.items()}
+    return means | {f"{name}_sd": 100 * sample_sd(values) for name, values in fractions.items()}
 
 
-def _difference(ours: Sequence[float], theirs: Sequence[float]) -> np.ndarray:
-    return np.array(ours) - np.array(theirs)
+def _with_sd(*names: str) -> list[str]:
+    return [f"{name}{sd}" for name in names for sd in ("", "_sd")]
 
 
 def _ferplus_labels(facts: Facts, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -351,23 +339,13 @@ def _ferplus_labels(facts: Facts, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _copies_agree(facts: Facts) -> tuple[float, int]:
     """The share of pairs of copies with equal labels, each picture with copies weighing one, and their number."""
-    by_picture: dict[int, list[int]] = {}
-    for picture, label in zip(facts.picture.tolist(), facts.faces.labels.tolist(), strict=True):
-        by_picture.setdefault(picture, []).append(label)
-    shares = []
-    for labels in by_picture.values():
-        if (n := len(labels)) > 1:
-            counts = np.bincount(labels)
-            shares.append((counts * (counts - 1)).sum() / (n * (n - 1)))
-    return float(np.mean(shares)), len(shares)
+    counts = pd.crosstab(facts.picture, facts.faces.labels).to_numpy()  # [pictures, classes]
+    counts = counts[counts.sum(1) > 1]
+    agree, pairs = ((of * (of - 1)).sum(1) for of in (counts, counts.sum(1, keepdims=True)))
+    return float((agree / pairs).mean()), len(counts)
 
 
 def _accuracy_of_label(agreement: float, classes: int) -> float:
     """The larger solution a of agreement = a² + (1 - a)² / (classes - 1)."""
     others = classes - 1
     return (1 + np.sqrt(1 - (1 + others) * (1 - others * agreement))) / (1 + others)
-
-
-def _key(recipe: Recipe, *without: str) -> str:
-    """All that defines a training but its name and these fields."""
-    return json.dumps({k: v for k, v in recipe.training().items() if k not in ("name", *without)}, sort_keys=True)

@@ -13,9 +13,10 @@ from fer_lib import plots
 from fer_lib.claims import NUMBERS as KINDS_OF_NUMBER
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import kind_of
 from fer_lib.metrics import summary
 from fer_lib.recipe import get_recipe, list_recipes, paper_names
-from fer_lib.statistics import fit, sample_sd
+from fer_lib.statistics import fit, one_more_fit, sample_sd
 from fer_lib.study.columns import Column, Row, readable, table_of
 from fer_lib.study.evidence import paper_finding
 from fer_lib.study.groups import CHOSEN, Group, Measure
@@ -122,11 +123,11 @@ def _level(claim: Claim, study: Study) -> dict[str, Any]:
         return {}
     accuracy = claim.kind == "level" and LEVELS[claim.metric] == "accuracy"
     spread = study.fit(name, _measure(claim), False) if accuracy else fit({name: values})
-    interval = None
+    interval, pictures = None, study.own_pictures(name)
     if not group.chance:
-        interval = (values[0], values[0])
+        interval = one_more_fit(values[0], pictures)
     elif spread and len(values) >= MIN_SEEDS:
-        interval = spread.one_more(values, study.own_pictures(name))
+        interval = spread.one_more(values, pictures)
     verdict = judge_level(claim.number, interval, claim.fidelity or "", claim.metric.endswith("upper bound"))
     return _beside(values, interval, verdict, [group])
 
@@ -139,7 +140,8 @@ def _gain(claim: Claim, study: Study) -> dict[str, Any]:
     with_it, without = ([float(scores.mean()) for scores in group.scores(measure)] for group in (ours, baseline))
     interval, fitted = None, study.fit(ours.recipe, measure)
     if fitted and min(len(with_it), len(without)) >= MIN_SEEDS:
-        interval = fitted.one_more_pair(with_it, without)
+        pictures = study.own_pictures_of_gain(ours.recipe, baseline.recipe, measure)
+        interval = fitted.one_more_pair(with_it, without, pictures)
     verdict = judge_gain(claim.number, interval, claim.fidelity or "")
     return _beside([float(np.mean(with_it) - np.mean(without))], interval, verdict, [ours, baseline])
 
@@ -187,20 +189,16 @@ def _exceeding(claim: Claim, study: Study) -> str:
     recipe = list_recipes().get(claim.recipe or "")
     if recipe is None or not claim.metric.startswith("accuracy") or claim.split == "val":
         return ""
-    stand_in = claim.fidelity == STAND_IN
+    official, stand_in = recipe.protocol == "official", claim.fidelity == STAND_IN
+    split = (recipe.dataset, "official" if official else f"{kind_of(recipe.protocol)}_drawn")
     most = np.nan_to_num(study.parameters(recipe))
     candidates = []
-    for group in study.longest.values():
-        other = get_recipe(group.recipe)
+    for name, group in study.longest.items():
+        other = get_recipe(name)
         weights = np.nan_to_num(study.parameters(other))
-        wanted = "official" if recipe.protocol == "official" else f"{recipe.protocol.removesuffix('_drawn')}_drawn"
-        if (
-            other.dataset == recipe.dataset
-            and other.protocol == wanted
-            and (weights < most or recipe.name == other.name or stand_in)
-        ):
+        if (other.dataset, other.protocol) == split and (weights < most or name == recipe.name or stand_in):
             candidates.append((weights, group))
-    if recipe.protocol == "official":
+    if official:
         candidates = sorted(candidates, key=lambda found: -np.mean(found[1].accuracies("val") or [0]))[:1]
     for weights, group in sorted(candidates, key=lambda found: found[0]):
         low = study.least_of_one_more(group)

@@ -20,6 +20,7 @@ from fer_lib.recipe import get_recipe, paper_names
 from fer_lib.texts import formatted, signed, spreadsheet_cell
 
 DASH = "–"
+ZERO = 1e-11
 Row = Mapping[str, Any]
 
 
@@ -63,11 +64,11 @@ def spread(title: str, key: str) -> Column:
     return Column(title, f"{{{key}:.2f}}[ ± {{{key}_sd:.2f}}]", DASH)
 
 
-def table_of(rows: Iterable[Row], columns: Sequence[str], numbers: Iterable[str] = ()) -> pd.DataFrame:
-    """A table of rows that need not have every column.
+def table_of(rows: Iterable[Row | Sequence[Any]], columns: Sequence[str], numbers: Iterable[str] = ()) -> pd.DataFrame:
+    """A table of rows, which need not have every column.
 
     Args:
-        rows: values by column; None for no value.
+        rows: values by column, or of all columns in their order; None for no value.
         columns: all columns, in their order.
         numbers: those that hold numbers, or nothing yet.
     """
@@ -91,9 +92,17 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV with a header, six significant digits; what a spreadsheet would execute is quoted."""
-    safe = table.map(lambda cell: spreadsheet_cell(cell) if isinstance(cell, str) else cell)
-    return safe.to_csv(index=False, float_format="%.6g")
+    """A table as CSV with a header, six significant digits; what a spreadsheet would execute is quoted.
+
+    A number below :data:`ZERO` is written as 0: it is what rounding left of a difference, other on every processor.
+    """
+    return table.map(_csv_cell).to_csv(index=False, float_format="%.6g")
+
+
+def _csv_cell(cell: object) -> object:
+    if isinstance(cell, str):
+        return spreadsheet_cell(cell)
+    return 0.0 if isinstance(cell, float) and abs(cell) < ZERO else cell
 
 
 class _Words(Formatter):

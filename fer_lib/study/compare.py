@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from fer_lib import plots
 from fer_lib.data import load_dataset
@@ -19,7 +20,7 @@ from fer_lib.errors import UserError, unknown
 from fer_lib.models.grammar import MODULES
 from fer_lib.models.registry import register_file
 from fer_lib.nets import BLOCKS, parse
-from fer_lib.paths import write_atomically
+from fer_lib.paths import shipped, write_atomically
 from fer_lib.plugins import look_up
 from fer_lib.queue.plan import matrix
 from fer_lib.recipe import Recipe, RunSpec, add_recipe, get_recipe, with_changes
@@ -61,6 +62,11 @@ class Comparison(NamedTuple):
     def specs(self) -> list[RunSpec]:
         """The runs, seed by seed."""
         return matrix([self.baseline, *self.modules], self.seeds)
+
+    def own(self, records: Iterable[RunRecord]) -> list[RunRecord]:
+        """Those of some records that are its runs."""
+        wanted = {spec.run_id for spec in self.specs}
+        return [record for record in records if record.id in wanted]
 
     @property
     def name(self) -> str:
@@ -163,6 +169,9 @@ def power_words(comparison: Comparison, recorded: Study) -> str:
         return f"{seeds} seed{'s' * (seeds > 1)} of each: a reading needs {MIN_SEEDS}"
     fitted = recorded.fit(base.name, HELD_OUT)
     if not fitted or not fitted.sd:
+        family = _family(_study_gains(recorded), base.name)
+        if words := family_sentences(family):
+            return f"recorded, with {family['seeds'].max()} seeds of each: {words}"
         return f"no spread of seeds is recorded for {base.name}: the table will say what gain could be seen"
     theirs = _recorded(comparison, recorded)
     pictures = [
@@ -171,10 +180,13 @@ def power_words(comparison: Comparison, recorded: Study) -> str:
     smallest = smallest_gain(fitted.sd, seeds, len(comparison.modules), sum(pictures) / len(pictures))
     words = (
         f"a seed of {base.title} on {dataset_title(base.dataset)} has a standard deviation of {100 * fitted.sd:.2f} "
+        f"points: with {seeds} seeds of each, a gain of {100 * smallest:.1f} points would be found in 80 of 100 such "
+        "comparisons"
     )
-    words += f"points: with {seeds} seeds of each, a gain of {100 * smallest:.1f} points would be found in 80 of 100 "
-    words += "such comparisons"
-    if comparison.baseline.training() | {"name": base.name} != base.training():
+    recipe = comparison.baseline
+    if recipe.dataset != base.dataset:
+        words += f"; on {dataset_title(recipe.dataset)} the spread is not known yet"
+    elif recipe.training() | {"name": base.name} != base.training():
         words += "; of the changed recipe the spread is not known yet"
     return words
 
@@ -207,25 +219,39 @@ def outcome(comparison: Comparison, records: Iterable[RunRecord], recorded: Stud
         records: of its results folder; those of other comparisons do no harm.
         recorded: the study's results.
     """
-    wanted = {spec.run_id for spec in comparison.specs}
-    ours = Study(record for record in records if record.id in wanted)
-    yours = gain_table(ours, [recipe.name for recipe in comparison.modules], comparison.baseline.name)
+    yours = gain_table(
+        Study(comparison.own(records)), [recipe.name for recipe in comparison.modules], comparison.baseline.name
+    )
     yours["standing"] = yours["standing"].where(yours["standing"] == "", "yours")
     return Outcome(yours, _recorded(comparison, recorded))
 
 
 def _recorded(comparison: Comparison, recorded: Study) -> pd.DataFrame:
     """The recorded modules over the recipe that a comparison starts from, else those of the study's chief family."""
+    table = _study_gains(recorded)
+    own = _family(table, comparison.base.name)
+    if len(own):
+        return own
+    chief, _ = module_gains(table)
+    return own if chief.empty else _family(table, chief["baseline"].iloc[0])
+
+
+def _study_gains(recorded: Study) -> pd.DataFrame:
+    """The study's own comparisons; where no record of theirs is at hand, as after the installation of a wheel, by the
+    table that the library brings."""
     table = ablation_table(recorded, claimed=False)
-    known = table[table["gain"].notna()]
-    chosen = comparison.base.name
-    if chosen not in set(known["baseline"]):
-        chief, _ = module_gains(table)
-        if chief.empty:
-            return known.drop(columns="paper")
-        chosen = chief["baseline"].iloc[0]
-    plain = table[(table["recipe"] == chosen) & (table["baseline"] == "")][:1]
-    return pd.concat([plain, known[known["baseline"] == chosen]]).drop(columns="paper")
+    brought = shipped("results/tables") / "control.csv"
+    if table["gain"].notna().any() or not brought.exists():
+        return table
+    table = pd.read_csv(brought)
+    return table.fillna({name: "" for name in table if not is_numeric_dtype(table[name])})
+
+
+def _family(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """A baseline's row and those of what has a gain over it; empty without any."""
+    gains = table[(table["baseline"] == baseline) & table["gain"].notna()]
+    plain = table[(table["recipe"] == baseline) & (table["baseline"] == "")][: min(1, len(gains))]
+    return pd.concat([plain, gains]).drop(columns="paper")
 
 
 def sentences(found: Outcome) -> list[str]:
@@ -233,11 +259,9 @@ def sentences(found: Outcome) -> list[str]:
     lines = []
     title = found.yours["system"].iloc[0]
     for _, row in found.yours[found.yours["baseline"] != ""].iterrows():
-        name = module_name(row, title)
-        if pd.isna(row["gain"]):
-            lines.append(f"{name}: {row['reading']}.")
-        else:
-            lines.append(f"{name}: {_gain(row)} points over the same net without it, {row['reading']}.")
+        over = f"points over the same net without it on {dataset_title(row['dataset'])}, "
+        gain = "" if pd.isna(row["gain"]) else f"{_gain(row)} {over}"
+        lines.append(f"{module_name(row, title)}: {gain}{row['reading']}.")
     theirs = found.recorded[found.recorded["baseline"] != ""]
     if len(theirs):
         plain = found.recorded["system"].iloc[0]
@@ -280,10 +304,11 @@ def write_outcome(comparison: Comparison, found: Outcome, results: Path) -> list
     folder = results / "compare" / comparison.name
     folder.mkdir(parents=True, exist_ok=True)
     text = "\n".join(f"- {line}" for line in (*sentences(found), *cautions(comparison, found)))
+    shown = readable_gains(found.table).rename(columns={"PrivateTest, chosen epoch": "test part, chosen epoch"})
     figure = plots.gains(found.table)
     files = {
         "table.csv": csv_text(found.table).encode(),
-        "table.md": f"{markdown(readable_gains(found.table))}\n{text}\n".encode(),
+        "table.md": f"{markdown(shown)}\n{text}\n".encode(),
         "gains.svg": plots.svg(figure),
         "gains.png": plots.png(figure),
     }

@@ -42,12 +42,12 @@ def cost_table(study: Study) -> pd.DataFrame:
             devices.setdefault(record.content["environment"]["device"], []).append(record.content["time"])
         for device, times in devices.items():
             latencies = [t["milliseconds_per_picture"] for t in times if t.get("milliseconds_per_picture") is not None]
-            values = (
+            row = (
                 recipe.name, recipe.title, recipe.model, *sizes, group.epochs, recipe.epochs,
                 len(times), _mean([t["seconds"] / 60 for t in times]),
                 _mean([t["train_images_per_second"] for t in times]), _mean(latencies), device,
             )  # fmt: skip
-            rows.append(dict(zip(COLUMNS, values, strict=True)))
+            rows.append(row)
     return table_of(rows, COLUMNS, ("parameters", "pixels", "macs", "milliseconds"))
 
 

@@ -1,12 +1,12 @@
 """Nets that vote: an ensemble of the ``best`` family, chosen on PublicTest alone and reported on PrivateTest."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from fer_lib.recipe import list_recipes
+from fer_lib.recipe import Recipe, list_recipes
 from fer_lib.statistics import fit, picture_variance, sample_sd
 from fer_lib.study.columns import DASH, Column, number, table_of
 from fer_lib.study.groups import Group, check_same_pictures
@@ -46,25 +46,23 @@ def ensemble_table(study: Study) -> pd.DataFrame:
         seeds), sd (points, on test), gain (test points over the member best on PublicTest) with its interval low to
         high, epochs, recipe_epochs, note, runs.
     """
-    recipes = [recipe for name, recipe in list_recipes().items() if name.startswith(f"{FAMILY}/")]
-    names = [recipe.name for recipe in recipes]
-    groups = {name: group for name, group in study.longest.items() if name in names and group.has("val")}
+    recipes = {name: recipe for name, recipe in list_recipes().items() if name.startswith(f"{FAMILY}/")}
+    groups = {name: group for name, group in study.longest.items() if name in recipes and group.has("val")}
     seeds = tuple(sorted(set.intersection(*(set(group.seeds) for group in groups.values())))) if groups else ()
-    rows = [_member_row(recipe.name, recipe.title, groups.get(recipe.name)) for recipe in recipes]
+    rows = [_member_row(recipe, groups.get(name)) for name, recipe in recipes.items()]
     if len(groups) > 1 and seeds:
         rows += _ensemble_rows(list(groups.values()), seeds)
     return table_of(rows, COLUMNS)
 
 
-def _member_row(name: str, title: str, group: Group | None) -> dict[str, object]:
-    recipe_epochs = list_recipes()[name].epochs
+def _member_row(recipe: Recipe, group: Group | None) -> dict[str, object]:
     if group is None:
-        return {"system": title, "nets": 1, "seeds": 0, "recipe_epochs": recipe_epochs, "note": "no run yet"}
-    val, test = (group.answers(part).correct for part in ("val", "test"))
+        return {"system": recipe.title, "nets": 1, "seeds": 0, "recipe_epochs": recipe.epochs, "note": "no run yet"}
+    right = [group.answers(part).correct for part in ("val", "test")]
     note = "" if len(group.seeds) >= MIN_SEEDS else f"{len(group.seeds)} of {MIN_SEEDS} seeds"
-    if group.epochs < recipe_epochs:
-        note = f"{group.epochs} of {recipe_epochs} epochs"
-    return _row(title, 1, val, test, [group], note) | {"runs": group.run_ids()}
+    if group.epochs < recipe.epochs:
+        note = f"{group.epochs} of {recipe.epochs} epochs"
+    return _row(recipe.title, 1, right, [group], group.seeds, note)
 
 
 def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str, object]]:
@@ -85,15 +83,12 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
     best = max(everyone, key=lambda member: answers["val"][member].correct.mean())
     rows = []
     for label, members in (("chosen on PublicTest", chosen), ("all members", everyone)):
-        val, test = (correct(part, members) for part in ("val", "test"))
+        right = [correct(part, members) for part in ("val", "test")]
         used = [groups[m] for m in members]
         note = f"{', '.join(_title(group) for group in used)}; gain over {_title(groups[best])}"
-        row = _row(f"ensemble, {label}", len(members), val, test, used, note)
-        single, runs = answers["test"][best].correct, " ".join(group.run_ids(seeds) for group in used)
-        row |= {
-            "gain": 100 * float(test.mean() - single.mean()),
-            "runs": runs,
-        }
+        row = _row(f"ensemble, {label}", len(members), right, used, seeds, note)
+        test, single = right[1], answers["test"][best].correct
+        row["gain"] = 100 * float(test.mean() - single.mean())
         # An ensemble holds the nets of its own seed, so that the two are compared seed by seed.
         by_seed = [(seed,) for seed in seeds]
         means = fit({"ensemble": test.mean(1), "best": single.mean(1)}, {"ensemble": by_seed, "best": by_seed})
@@ -103,16 +98,17 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         rows.append(row)
     if len(seeds) > 1:
         shares = {part: np.mean([votes[part][m] for m in chosen], (0, 1)) for part in ("val", "test")}
-        val, test = ((shares[part].argmax(-1) == answers[part][0].labels)[None] for part in ("val", "test"))
+        right = [(shares[part].argmax(-1) == answers[part][0].labels)[None] for part in ("val", "test")]
         used = [groups[m] for m in chosen]
-        row = _row("ensemble, chosen, all seeds in one", len(chosen) * len(seeds), val, test, used, "one ensemble")
-        rows.append(row | {"runs": " ".join(group.run_ids(seeds) for group in used)})
+        system, nets = "ensemble, chosen, all seeds in one", len(chosen) * len(seeds)
+        rows.append(_row(system, nets, right, used, seeds, "one ensemble"))
     return rows
 
 
 def _row(
-    system: str, nets: int, val: np.ndarray, test: np.ndarray, groups: Sequence[Group], note: str
+    system: str, nets: int, right: Sequence[np.ndarray], groups: Sequence[Group], seeds: Container[int], note: str
 ) -> dict[str, object]:
+    val, test = right
     shortest = min(groups, key=lambda group: group.epochs / group.recipe_epochs)
     return {
         "system": system,
@@ -124,6 +120,7 @@ def _row(
         "epochs": shortest.epochs,
         "recipe_epochs": shortest.recipe_epochs,
         "note": note,
+        "runs": " ".join(group.run_ids(seeds) for group in groups),
     }
 
 

@@ -85,8 +85,8 @@ def _levels(paper: str) -> list[Claim]:
 
 def _rows(claim: Claim, recipe: str | None) -> list[Claim]:
     """The rows of a paper's tables that one recipe tests, on the data of a claim."""
-    rows = [row for row in _levels(claim.paper) if row.recipe == recipe]
-    return [row for row in rows if (row.dataset, row.split) == (claim.dataset, claim.split)]
+    wanted = (recipe, claim.dataset, claim.split)
+    return [row for row in _levels(claim.paper) if (row.recipe, row.dataset, row.split) == wanted]
 
 
 def _against_its_table(claim: Claim) -> Finding | None:
@@ -279,7 +279,7 @@ def evidence_table(study: Study, paper: str | None = None) -> pd.DataFrame:
     if (measured := disagreement(study)) is not None:
         calculation = f"two nets of ours, with and without attention, disagree on {100 * measured:.1f} % of PrivateTest"
         rows.append(("hu", "our runs", "", "measured", calculation, ""))  # what hu's gains are held against
-    return table_of([dict(zip(COLUMNS, row, strict=True)) for row in rows if paper in (None, row[0])], COLUMNS)
+    return table_of([row for row in rows if paper in (None, row[0])], COLUMNS)
 
 
 Row = tuple[str, str, str, str, str, str]
@@ -303,8 +303,8 @@ def _of_baselines() -> Iterator[Row]:
     for claim in list_claims():
         if claim.kind != "gain" or claim.number <= 0 or _against_its_table(claim):
             continue
-        ours = max(_rows(claim, claim.recipe), key=_value, default=None)
-        best = max(_rows(claim, claim.baseline), key=_value, default=None)
+        sides = (_rows(claim, recipe) for recipe in (claim.recipe, claim.baseline))
+        ours, best = (max(rows, key=lambda row: row.number, default=None) for rows in sides)
         if ours and best and best.number > ours.number:
             difference = formatted(ours.exact - best.exact, "+")
             sentence = f"{best.place}, has {best.exact} without it: {difference} in place of a gain"
@@ -314,16 +314,14 @@ def _of_baselines() -> Iterator[Row]:
 
 def _of_tables() -> Iterator[Row]:
     """Paper by paper and dataset by dataset: on which test sets the tables' accuracies are possible together."""
-    families: dict[tuple[str, str], list[Claim]] = {}
-    stated_by: dict[tuple[str, str], int] = {}
+    families: dict[tuple[str, str], tuple[int, list[Claim]]] = {}
     for paper in load_papers():
         for claim in _levels(paper):
             if sizes := stated_sizes(claim):
-                families.setdefault((paper, claim.dataset), []).append(claim)
-                stated_by.setdefault((paper, claim.dataset), sizes[len(sizes) // 2])
-    for (paper, dataset), claims in families.items():
+                _, claims = families.setdefault((paper, claim.dataset), (sizes[len(sizes) // 2], []))
+                claims.append(claim)
+    for (paper, dataset), (stated, claims) in families.items():
         printed = [claim.exact for claim in claims]
-        stated = stated_by[paper, dataset]
         tried = [stated]
         if dataset == "ckplus":  # a third of CK+48, all of it, and all of the paper's own pictures
             here = len(load_facts(dataset).faces)
@@ -352,7 +350,3 @@ def _of_counts() -> Iterator[Row]:
     for claim, row in zip(counts, table.itertuples(), strict=True):
         word = "counted right" if row.agree == "yes" else "counted otherwise"
         yield claim.paper, claim.place, f"{row.data}: {row.printed}", word, f"the data have {row.here}", claim.id
-
-
-def _value(claim: Claim) -> float:
-    return claim.number

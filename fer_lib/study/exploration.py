@@ -9,6 +9,7 @@ from fer_lib.claims import Claim, list_claims
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.data.catalog import MissingData
 from fer_lib.recipe import paper_names
+from fer_lib.study.columns import DASH
 from fer_lib.study.films import check_films
 
 
@@ -40,15 +41,16 @@ def count_table(datasets: Sequence[FaceDataset]) -> pd.DataFrame:
                     "paper": paper_names().get(claim.paper, claim.paper),
                     "data": claim.system,
                     "place": claim.place,
-                    "printed": _listed(claim.values),
-                    "here": "–" if here is None else _listed(here),
-                    "agree": "–" if here is None else "yes" if here == claim.values else "no",
+                    "printed": counts_in_words(claim.values),
+                    "here": DASH if here is None else counts_in_words(here),
+                    "agree": DASH if here is None else "yes" if here == claim.values else "no",
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _listed(counts: Sequence[int]) -> str:
+def counts_in_words(counts: Sequence[int]) -> str:
+    """``28,709 / 3,589 / 3,589``."""
     return " / ".join(f"{count:,}" for count in counts)
 
 

@@ -1,5 +1,6 @@
 """Persons, films and frames of CK+: what the splits of its pictures share, and what they test."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -77,16 +78,12 @@ def film_distances(dataset: FaceDataset) -> pd.DataFrame:
     np.fill_diagonal(far, np.inf)
     film, person = sequence[:, None] == sequence, subject[:, None] == subject
     kinds = {"the same film": film, "the same person, another film": person & ~film, "another person": ~person}
-    nearest = {name: np.where(mask, far, np.inf).min(1) for name, mask in kinds.items()}
-    first = np.argmin(list(nearest.values()), axis=0)
-    rows = {
-        name: {
-            "median difference, grey levels": float(np.median(at[np.isfinite(at)])),
-            "is the nearest of all, %": 100 * float((first == number).mean()),
-        }
-        for number, (name, at) in enumerate(nearest.items())
+    nearest = np.array([np.where(mask, far, np.inf).min(1) for mask in kinds.values()])  # [kinds, N]
+    columns = {
+        "median difference, grey levels": [np.median(at[np.isfinite(at)]) for at in nearest],
+        "is the nearest of all, %": 100 * np.bincount(nearest.argmin(0), minlength=len(kinds)) / len(dataset),
     }
-    return pd.DataFrame.from_dict(rows, orient="index").round(1)
+    return pd.DataFrame(columns, index=list(kinds)).round(1)
 
 
 def check_films(dataset: FaceDataset) -> tuple[np.ndarray, np.ndarray]:
@@ -117,20 +114,19 @@ def ckplus_protocol_table(dataset: FaceDataset) -> pd.DataFrame:
     for protocol, folds in PROTOCOLS.items():
         if protocol == "official":
             continue
-        draws = DRAWS if is_drawn(protocol) else 1
-        found = [tested(dataset, protocol, seed) for seed in range(draws)]
+        draws = [tested(dataset, protocol, seed) for seed in range(DRAWS if is_drawn(protocol) else 1)]
         rows.append(
             {
                 "split": PROTOCOL_WORDS[kind_of(protocol)],
                 "drawn": "by the seed" if is_drawn(protocol) else "once",
                 "folds": folds,
-                "draws": draws,
-                "test pictures": len(found[0].pictures),
-                "same sequence, %": round(100 * float(np.mean([draw.same_sequence for draw in found])), 1),
-                "same subject, %": round(100 * float(np.mean([draw.same_subject for draw in found])), 1),
+                "draws": len(draws),
+                "test pictures": len(draws[0].pictures),
+                **met_in_training(draws),
             }
         )
-    return pd.DataFrame(rows)
+    shares = {"same_sequence": "same sequence, %", "same_subject": "same subject, %"}
+    return pd.DataFrame(rows).rename(columns=shares).round(1)
 
 
 class Tested(NamedTuple):
@@ -147,6 +143,12 @@ class Tested(NamedTuple):
     same_subject: float
 
 
+def met_in_training(draws: Sequence[Tested]) -> dict[str, float]:
+    """The means over draws of ``same_sequence`` and ``same_subject``, in percent."""
+    names = ("same_sequence", "same_subject")
+    return {name: 100 * float(np.mean([getattr(draw, name) for draw in draws])) for name in names}
+
+
 def tested(dataset: FaceDataset, protocol: str, seed: int) -> Tested:
     """What a protocol tests of a dataset with subjects and sequences."""
     parts = run_parts(dataset, protocol, None, seed)
@@ -155,9 +157,13 @@ def tested(dataset: FaceDataset, protocol: str, seed: int) -> Tested:
     return Tested(np.concatenate([part.test for part in parts]), of_sequence, of_subject)
 
 
-@cache
 def tested_of_ckplus(protocol: str, seed: int) -> Tested:
     """The same of CK+, from its committed facts."""
+    return _tested_of_ckplus(protocol, seed if is_drawn(protocol) else 0)
+
+
+@cache
+def _tested_of_ckplus(protocol: str, seed: int) -> Tested:
     return tested(load_facts("ckplus").faces, protocol, seed)
 
 
@@ -171,9 +177,25 @@ def answers_by_person(group: Group) -> ByPerson:
     shown, right = [], []
     protocol = get_recipe(group.recipe).protocol
     for seed, (labels, predicted) in zip(group.seeds, group.classified("test"), strict=True):
-        pictures = tested_of_ckplus(protocol, seed if is_drawn(protocol) else 0).pictures
+        pictures = tested_of_ckplus(protocol, seed).pictures
         if not np.array_equal(faces.labels[pictures], labels):
             raise UserError(f"{group.recipe}, seed {seed}: its test labels are not CK+'s; see fer study verify")
         shown.append(person[pictures])
         right.append(labels == predicted)
     return by_person(np.concatenate(shown), np.concatenate(right), len(names))
+
+
+def scores_by_person(protocol: str, scores: Sequence[np.ndarray]) -> np.ndarray:
+    """What runs score above their mean on the pictures of each person of CK+, who takes the place of a picture.
+
+    Args:
+        protocol: one whose split is fixed.
+        scores: of every run on the protocol's test pictures, in their order, [N] each.
+
+    Returns:
+        float64 [runs, persons], whose mean over persons varies with the choice of persons as a run's mean score does.
+    """
+    faces = load_facts("ckplus").faces
+    names, person = np.unique(check_films(faces)[0][tested_of_ckplus(protocol, 0).pictures], return_inverse=True)
+    sums = [np.bincount(person, of_run - of_run.mean()) for of_run in scores]
+    return np.stack(sums) * len(names) / len(person)

@@ -90,13 +90,14 @@ def ablation_table(study: Study, paper: str | None = None, claimed: bool = True,
     chosen = [
         p for p, content in load_papers().items() if (p == paper if paper else bool(content.get("claim")) == claimed)
     ]
-    tables = [pd.DataFrame(columns=("paper", *COLUMNS))]
-    for name in chosen:
-        for ablation in list_ablations(name, question):
-            table = _table(study, ablation)
-            table.insert(0, "paper", name)
-            tables.append(table)
-    return pd.concat(tables[1:] or tables, ignore_index=True)
+    tables = [
+        _table(study, ablation).assign(paper=name) for name in chosen for ablation in list_ablations(name, question)
+    ]
+    columns = ["paper", *COLUMNS]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    # Families that follow each other with one baseline have its row once.
+    return pd.concat(tables)[columns].drop_duplicates(["recipe", "baseline"], ignore_index=True)
 
 
 def list_ablations(paper: str, question: str = "") -> list[Ablation]:
@@ -211,13 +212,13 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
     reading = ("undecided" if baseline else "baseline") if group else "not run"
     if baseline and group and not study.full(baseline):
         reading = "too few: no run of the baseline"
-    return dict.fromkeys(NUMBERS) | {
+    row: dict[str, object] = {
         "recipe": name,
         "baseline": baseline,
         "system": recipe.title,
         "dataset": recipe.dataset,
         "seeds": len(values),
-        "precision": _counted(group.precisions) if group else "",
+        "precision": counted(group.precisions) if group else "",
         "accuracy": 100 * float(np.mean(values)) if values else math.nan,
         "sd": 100 * sample_sd(values),
         "values": " ".join(f"{100 * value:.2f}" for value in values),
@@ -226,34 +227,27 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
         "reading": reading,
         "standing": "",
         "runs": group.run_ids() if group else "",
-        **_spread(study, name),
     }
-
-
-def _spread(study: Study, recipe: str) -> dict[str, object]:
-    fitted = study.fit(recipe, HELD_OUT)
-    if fitted is None:
-        return {}
-    return {
-        "seed_sd": None if fitted.sd is None else 100 * fitted.sd,
-        "freedom": fitted.freedom,
-        "equal_p": fitted.equal_p,
-    }
+    if fitted := study.fit(name, HELD_OUT):
+        sd = None if fitted.sd is None else 100 * fitted.sd
+        row |= {"seed_sd": sd, "freedom": fitted.freedom, "equal_p": fitted.equal_p}
+    return row
 
 
 def in_points(gain: Gain) -> dict[str, float]:
     """A comparison as the columns of a table."""
-    return {
-        "gain": 100 * gain.gain,
-        "low": 100 * gain.low,
-        "high": 100 * gain.high,
-        "low_90": 100 * gain.low_sameness,
-        "high_90": 100 * gain.high_sameness,
-        "low_single": 100 * gain.low_single,
-        "high_single": 100 * gain.high_single,
-        "p": gain.p,
-        "smallest": 100 * gain.smallest,
+    points = {
+        "gain": gain.gain,
+        "low": gain.low,
+        "high": gain.high,
+        "low_90": gain.low_sameness,
+        "high_90": gain.high_sameness,
+        "low_single": gain.low_single,
+        "high_single": gain.high_single,
+        "smallest": gain.smallest,
     }
+    # What least squares leave of nothing differs from machine to machine: a gain of 4e-14 is none.
+    return {name: round(100 * value, 9) + 0.0 for name, value in points.items()} | {"p": gain.p}
 
 
 def _numbers(measured: dict[Measure, Gain]) -> dict[str, float]:
@@ -265,7 +259,7 @@ def _numbers(measured: dict[Measure, Gain]) -> dict[str, float]:
     return row
 
 
-def _counted(names: Sequence[str]) -> str:
+def counted(names: Sequence[str]) -> str:
     """``bfloat16 ×3, float32 ×2``."""
     return ", ".join(f"{name} ×{count}" for name, count in sorted(Counter(names).items()))
 
@@ -310,7 +304,8 @@ def family_sentences(table: pd.DataFrame) -> str:
         table: as :func:`gain_table` makes them, of one family or many.
 
     Returns:
-        A sentence for each baseline that has runs, and one that counts the comparisons without any.
+        A sentence for each baseline that has runs, one that counts readings that the family's first keeps back, and one
+        that counts the comparisons without any.
     """
     found = []
     for _, row in table[(table["baseline"] == "") & table[["seed_sd", "accuracy"]].notna().all(axis=1)].iterrows():
@@ -325,6 +320,12 @@ def family_sentences(table: pd.DataFrame) -> str:
             sizes = least if least == most else f"{least} to {most}"
             sentence += f"; a gain of {sizes} points would be found in 80 of 100 such studies"
         found.append(f"{sentence}.")
+    shut = int(((table["reading"] == "undecided") & ((table["low"] > 0) | (table["high"] < 0))).sum())
+    if shut:
+        intervals = f"{shut} intervals without zero are" if shut > 1 else "1 interval without zero is"
+        found.append(
+            f"{intervals} read as undecided: the proposed net is tested first, and is neither a gain nor a loss."
+        )
     missing = int(((table["baseline"] != "") & (table["reading"] == "not run")).sum())
     if missing:
         found.append(f"{missing} comparison{'s have' * (missing > 1) or ' has'} no run of full length yet.")

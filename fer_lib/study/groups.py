@@ -2,11 +2,11 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -241,12 +241,14 @@ def as_published(record: RunRecord, but: Sequence[str] = ()) -> bool:
         but: parts of the recipe that may differ.
     """
     recipe, spec = list_recipes()[record.recipe], record.spec
-    trained, published = (
-        {key: value for key, value in training.items() if key not in ("epochs", *but)}
-        for training in (spec["recipe"], recipe.training())
-    )
+    trained, published = (training_but(of, "epochs", *but) for of in (spec["recipe"], recipe.training()))
     whole = spec["limit_train"] is None and "limit_test" not in spec
     return whole and trained == published and record.epochs <= recipe.epochs
+
+
+def training_but(training: Mapping[str, Any], *fields: str) -> dict[str, Any]:
+    """All that defines a training (:meth:`fer_lib.recipe.Recipe.training`) but some fields."""
+    return {key: value for key, value in training.items() if key not in fields}
 
 
 def group_records(records: Iterable[RunRecord]) -> list[Group]:
@@ -259,18 +261,11 @@ def group_records(records: Iterable[RunRecord]) -> list[Group]:
     for record in records:
         if record.recipe in recipes:
             same = as_published(record)
-            key = (
-                record.recipe,
-                same,
-                repr(record.spec["recipe"]),
-                record.spec["limit_train"],
-                record.spec.get("limit_test"),
-                record.spec.get("limits"),
-            )
-            found[key].append(record)
+            scale = [record.spec.get(name) for name in ("recipe", "limit_train", "limit_test", "limits")]
+            found[record.recipe, same, repr(scale)].append(record)
     groups = [
         Group(recipe, same, tuple(sorted(members, key=lambda r: (r.spec["seed"], r.spec["fold"] or 0))))
-        for (recipe, same, *_), members in found.items()
+        for (recipe, same, _), members in found.items()
     ]
     order = list(recipes)
     return sorted(groups, key=lambda g: (order.index(g.recipe), not g.as_published, -g.epochs, g.records[0].id))

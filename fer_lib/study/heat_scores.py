@@ -178,8 +178,7 @@ def scores(
     say(f"{record.id}: scoring its heat maps")
     table = _score(load_trained(record), show(record, dataset, pictures), road_pictures)
     columns = {name: _compact(table[name]) for name in table}
-    data = npz_bytes(columns)
-    write_atomically(path, data)
+    write_atomically(path, npz_bytes(columns))
     return pd.DataFrame(columns)  # to the last digit what the next call reads
 
 

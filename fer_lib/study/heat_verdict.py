@@ -31,6 +31,7 @@ from fer_lib.models.base import Classifier
 from fer_lib.recipe import called
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, picture_variance
+from fer_lib.study.columns import DASH
 from fer_lib.study.heat_scores import MEASURES
 from fer_lib.texts import formatted, signed
 
@@ -112,13 +113,13 @@ def comparison_table(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
     """The comparisons as text, in percent and points."""
     rows = {}
     for name, found in comparisons.items():
-        interval = "–"
+        interval = DASH
         if found.low is not None and found.high is not None:
             interval = f"{signed(100 * found.low)} to {signed(100 * found.high)}"
         rows[called(name)] = {
             "pairs of seeds": found.seeds,
-            "heat in the region without it, %": f"{100 * found.without:.1f}" if found.seeds else "–",
-            "with it, %": f"{100 * found.with_:.1f}" if found.seeds else "–",
+            "heat in the region without it, %": f"{100 * found.without:.1f}" if found.seeds else DASH,
+            "with it, %": f"{100 * found.with_:.1f}" if found.seeds else DASH,
             "gain of each seed, points": ", ".join(signed(100 * gain) for gain in found.gains),
             "95 % interval": interval,
             "verdict": found.verdict,
@@ -142,7 +143,7 @@ def measure_table(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _with_interval(values: np.ndarray) -> str:
     if len(values) < 2:
-        return "–"
+        return DASH
     mean = values.mean()
     if np.ptp(values) == 0:
         return formatted(mean, ".2f")
@@ -180,14 +181,12 @@ def accuracy_table(records: Mapping[str, Mapping[int, RunRecord]]) -> pd.DataFra
     Args:
         records: runs by model and seed.
     """
-    seeds = sorted({seed for runs in records.values() for seed in runs})
     rows = {
-        called(model): {
-            f"seed {seed}": f"{runs[seed].accuracy(kind='plain'):.1%}" if seed in runs else "–" for seed in seeds
-        }
+        called(model): {seed: f"{run.accuracy(kind='plain'):.1%}" for seed, run in runs.items()}
         for model, runs in records.items()
     }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    table = pd.DataFrame.from_dict(rows, orient="index").sort_index(axis=1)
+    return table.rename(columns="seed {}".format).fillna(DASH)
 
 
 def map_sizes(models: Mapping[str, int]) -> pd.DataFrame:

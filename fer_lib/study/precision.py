@@ -99,7 +99,8 @@ def readable_precision(table: pd.DataFrame) -> pd.DataFrame:
 
 def _difference(fitted: Fit, ours: Hashable, reference: Hashable, seeds: int) -> dict[str, object]:
     """The columns of a comparison."""
-    row: dict[str, object] = {"reading": f"too few: {seeds} of {MIN_SEEDS} seeds" if seeds < MIN_SEEDS else "undecided"}
+    few = f"too few: {seeds} of {MIN_SEEDS} seeds"
+    row: dict[str, object] = {"reading": few if seeds < MIN_SEEDS else "no split in both"}
     if fitted.sd is not None and fitted.comparable(ours, reference):
         gain = fitted.gains([ours], reference)[0]
         numbers = in_points(gain)  # of a family of one, whose simultaneous interval is its own

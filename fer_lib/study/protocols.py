@@ -21,8 +21,9 @@ from fer_lib.models.classical import build_classical
 from fer_lib.recipe import Recipe, get_recipe, list_recipes, paper_names
 from fer_lib.statistics import sample_sd
 from fer_lib.study.columns import Column, readable, table_of
-from fer_lib.study.films import DRAWS, answers_by_person, check_films, tested, tested_of_ckplus
-from fer_lib.study.groups import Group
+from fer_lib.study.films import DRAWS, answers_by_person, check_films, met_in_training, tested, tested_of_ckplus
+from fer_lib.study.gains import counted
+from fer_lib.study.groups import Group, training_but
 from fer_lib.study.results import Study, once
 
 REACH = (
@@ -34,7 +35,8 @@ WORDS = {kind: words for kind, words in PROTOCOL_WORDS.items() if kind != "offic
 """The protocols of CK+ in words."""
 
 HEAD = (
-    "recipe", "system", "family", "split", "protocol", "epochs", "recipe_epochs", "seeds", "folds", "test_pictures",
+    "recipe", "system", "family", "split", "protocol", "epochs", "recipe_epochs", "seeds", "precision", "folds",
+    "test_pictures",
 )  # fmt: skip
 NUMBERS = (
     "same_sequence", "same_subject", "accuracy", "accuracy_sd", "lowest", "highest", "low", "high", "inflation",
@@ -50,12 +52,12 @@ def protocol_audit(study: Study) -> pd.DataFrame:
     """CK+ under several protocols: how much of an accuracy is the protocol's.
 
     Returns:
-        One row per system and protocol, of systems for which the study has several: family (its first recipe), split
-        (a key of WORDS), seeds (draws where the split is drawn), folds, test pictures of a seed, the shares of them of
-        whose sequence and subject training has another picture; accuracy (mean over seeds, the recipe's test views),
-        its sd, lowest and highest seed; low and high, the 95 % interval of the mean by bootstrap over persons; and
-        ``inflation``, the accuracy minus that of the same system on subject-independent folds split alike (fixed or
-        drawn), with its interval. Percent and points.
+        One row per system and protocol, of systems for which the study has several: family (its first recipe), split (a
+        key of WORDS), seeds (draws where the split is drawn), precision (how many in which), folds, test pictures of a
+        seed, the shares of them of whose sequence and subject training has another picture; accuracy (mean over seeds,
+        the recipe's test views), its sd, lowest and highest seed; low and high, the 95 % interval of the mean by
+        bootstrap over persons; and ``inflation``, the accuracy minus that of the same system on subject-independent
+        folds split alike (fixed or drawn), with its interval. Percent and points.
     """
     groups = study.longest
     rows = []
@@ -70,6 +72,7 @@ def protocol_audit(study: Study) -> pd.DataFrame:
                 "protocol": recipe.protocol,
                 "recipe_epochs": recipe.epochs,
                 "seeds": 0,
+                "precision": "",
                 "folds": PROTOCOLS[recipe.protocol],
                 "test_pictures": len(tested_of_ckplus(recipe.protocol, 0).pictures),
             }
@@ -80,28 +83,24 @@ def protocol_audit(study: Study) -> pd.DataFrame:
 
 def _measured(recipe: Recipe, group: Group | None, honest: Group | None) -> dict[str, object]:
     seeds = group.seeds if group else range(DRAWS if is_drawn(recipe.protocol) else 1)
-    draws = [tested_of_ckplus(recipe.protocol, seed if is_drawn(recipe.protocol) else 0) for seed in seeds]
-    row: dict[str, object] = {
-        "same_sequence": 100 * float(np.mean([draw.same_sequence for draw in draws])),
-        "same_subject": 100 * float(np.mean([draw.same_subject for draw in draws])),
-    }
+    row: dict[str, object] = {**met_in_training([tested_of_ckplus(recipe.protocol, seed) for seed in seeds])}
     if group is None:
         return row
     found, values = answers_by_person(group), 100 * np.array(group.accuracies())
     row |= {
         "seeds": len(group.seeds),
+        "precision": counted(group.precisions),
         "epochs": group.epochs,
         "accuracy": float(values.mean()),
         "accuracy_sd": sample_sd(values),
         "lowest": float(values.min()),
         "highest": float(values.max()),
     }
-    row |= dict(zip(("low", "high"), (100 * end for end in found.interval), strict=True))
+    row["low"], row["high"] = (100 * end for end in found.interval)
     if honest and honest is not group and honest.epochs == group.epochs:
-        by_persons = answers_by_person(honest)
-        ends = difference_interval(found, by_persons)
+        ends = difference_interval(found, answers_by_person(honest))
         row["inflation"] = float(values.mean() - 100 * np.mean(honest.accuracies()))
-        row |= dict(zip(("inflation_low", "inflation_high"), (100 * end for end in ends), strict=True))
+        row["inflation_low"], row["inflation_high"] = (100 * end for end in ends)
     return row
 
 
@@ -110,18 +109,14 @@ def _systems() -> list[list[Recipe]]:
     families: dict[str, list[Recipe]] = {}
     for recipe in list_recipes().values():
         if recipe.dataset == "ckplus":
-            families.setdefault(_key(recipe), []).append(recipe)
+            alike = json.dumps(training_but(recipe.training(), "name", "protocol"), sort_keys=True)
+            families.setdefault(alike, []).append(recipe)
     order = list(WORDS)
     return [
         sorted(variants, key=lambda recipe: (order.index(kind_of(recipe.protocol)), is_drawn(recipe.protocol)))
         for variants in families.values()
         if len(variants) > 1
     ]
-
-
-def _key(recipe: Recipe) -> str:
-    """All that defines a training but its name and protocol."""
-    return json.dumps({k: v for k, v in recipe.training().items() if k not in ("name", "protocol")}, sort_keys=True)
 
 
 def _is_honest_for(candidate: Recipe, recipe: Recipe) -> bool:
@@ -136,6 +131,7 @@ SHOWN = (
     Column("split", "{protocol:split}"),
     Column("drawn", lambda row: "by the seed" if is_drawn(row["protocol"]) else "once"),
     Column("seeds", "{seeds}"),
+    Column("precision", "{precision}"),
     Column("same film, %", "{same_sequence:.0f}"),
     Column("same person, %", "{same_subject:.0f}"),
     Column("accuracy ± sd, %", "{accuracy:.1f}[ ± {accuracy_sd:.1f}]"),
@@ -164,15 +160,7 @@ def printed_accuracies() -> pd.DataFrame:
             # zhang section IV.A: "10-fold cross-validation", kind unstated.
             splits = [split for split in WORDS if split.endswith("10fold")] if kind.endswith("10fold") else [kind]
             rows += [
-                {
-                    "claim": claim.id,
-                    "paper": claim.paper,
-                    "system": claim.system,
-                    "split": split,
-                    "value": 100 * claim.number,
-                    "headline": claim.headline,
-                }
-                for split in splits
+                (claim.id, claim.paper, claim.system, split, 100 * claim.number, claim.headline) for split in splits
             ]
     columns = ["claim", "paper", "system", "split", "value", "headline"]
     return pd.DataFrame(rows, columns=columns).astype({"headline": bool})
@@ -186,38 +174,19 @@ def reach_table(study: Study) -> pd.DataFrame:
         printed_system, headline, split, printed, recipe, system, seeds, reached (seeds that reach it), accuracy (mean),
         lowest and highest. Percent.
     """
-    groups = study.longest
-    ours = (recipe for variants in _systems() for recipe in variants if _is_ours(recipe))
-    found = [groups[recipe.name] for recipe in ours if recipe.name in groups]
     rows = []
-    for printed in printed_accuracies().to_dict("records"):
-        for group in found:
-            recipe = get_recipe(group.recipe)
-            if kind_of(recipe.protocol) == printed["split"]:
-                values = 100 * np.array(group.accuracies())
-                rows.append(
-                    {
-                        "claim": printed["claim"],
-                        "paper": printed["paper"],
-                        "printed_system": printed["system"],
-                        "headline": printed["headline"],
-                        "split": printed["split"],
-                        "printed": printed["value"],
-                        "recipe": recipe.name,
-                        "system": recipe.title.split(",")[0],
-                        "seeds": len(values),
-                        "reached": int((values.round(2) >= round(printed["value"], 2)).sum()),
-                        "accuracy": float(values.mean()),
-                        "lowest": float(values.min()),
-                        "highest": float(values.max()),
-                    }
-                )
-    return pd.DataFrame(rows, columns=REACH)
-
-
-def _is_ours(recipe: Recipe) -> bool:
-    """Whether a recipe is of this study's own files on CK+, whose splits are drawn where they have a draw."""
-    return recipe.name.split("/")[0] in ("ckplus", "ckplus_classical")
+    for recipe in (recipe for variants in _systems() for recipe in variants):
+        # This study's own files on CK+, whose splits are drawn where they have a draw.
+        if recipe.name.split("/")[0] in ("ckplus", "ckplus_classical") and recipe.name in study.longest:
+            values = 100 * np.array(study.longest[recipe.name].accuracies())
+            system, split = recipe.title.split(",")[0], kind_of(recipe.protocol)
+            rows.append((recipe.name, system, split, len(values), values.mean(), values.min(), values.max(), values))
+    columns = ["recipe", "system", "split", "seeds", "accuracy", "lowest", "highest", "values"]
+    printed = printed_accuracies().rename(columns={"system": "printed_system", "value": "printed"})
+    table = printed.merge(pd.DataFrame(rows, columns=columns), on="split")
+    goals = zip(table["values"], table["printed"].round(2), strict=True)
+    table["reached"] = [int((values.round(2) >= goal).sum()) for values, goal in goals]
+    return table[list(REACH)]
 
 
 def readable_reach(table: pd.DataFrame) -> pd.DataFrame:
@@ -296,8 +265,7 @@ def measure(dataset: FaceDataset, models: Sequence[str] = ("pixels_nn",), draws:
                 {
                     "model": name,
                     "protocol": protocol,
-                    "same_sequence": 100 * float(np.mean([draw.same_sequence for draw in drawn])),
-                    "same_subject": 100 * float(np.mean([draw.same_subject for draw in drawn])),
+                    **met_in_training(drawn),
                     "accuracy": float(np.mean(accuracies)),
                     "accuracy_sd": sample_sd(accuracies),
                     "low": 100 * low,

@@ -15,7 +15,7 @@ from fer_lib.paths import results_dir
 from fer_lib.recipe import Recipe, get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import Fit, fit, picture_variance
-from fer_lib.study.films import answers_by_person
+from fer_lib.study.films import answers_by_person, scores_by_person
 from fer_lib.study.groups import Group, Measure, check_same_pictures, group_records, is_confirmatory
 from fer_lib.study.verify import sound_records
 
@@ -142,14 +142,16 @@ class Study:
     def own_pictures(self, recipe: str) -> float:
         """What the choice of pictures adds to one accuracy where a paper's split is not ours: 0 but on a fixed split of
         CK+, whose pictures are of few persons. A split drawn with the seed has it in the spread of its seeds."""
-        chosen = get_recipe(recipe)
-        if chosen.dataset != "ckplus" or is_drawn(chosen.protocol):
-            return 0.0
-        group = self.full(recipe)
+        group = self.full(recipe) if _is_of_few_persons(recipe) else None
         return answers_by_person(group).variance if group else 0.0
 
+    def own_pictures_of_gain(self, recipe: str, baseline: str, measure: Measure) -> float:
+        """The same of the difference of two nets."""
+        return self.picture_variance(recipe, baseline, measure) if _is_of_few_persons(recipe) else 0.0
+
     def _picture_variance(self, recipe: str, baseline: str, measure: Measure) -> float:
-        """See :func:`fer_lib.statistics.picture_variance`; 0 where every seed draws pictures of its own.
+        """See :func:`fer_lib.statistics.picture_variance`; 0 where every seed draws pictures of its own. Of CK+ whole
+        persons are chosen.
 
         Raises:
             UserError: one has no run of full length, or the two were tested on other pictures.
@@ -163,7 +165,17 @@ class Study:
             first = one.labels(measure)[0]
             for record, labels in zip(other.first_records, other.labels(measure), strict=True):
                 check_same_pictures(one.records[0], first, record, labels)
-        return picture_variance(ours.scores(measure), theirs.scores(measure))
+        sides = [group.scores(measure) for group in (ours, theirs)]
+        if _is_of_few_persons(recipe):
+            protocol = get_recipe(recipe).protocol
+            return picture_variance(*(scores_by_person(protocol, side) for side in sides))
+        return picture_variance(*sides)
+
+
+def _is_of_few_persons(recipe: str) -> bool:
+    """Whether a recipe is tested on a fixed split of CK+, whose pictures of one person are not independent."""
+    chosen = get_recipe(recipe)
+    return chosen.dataset == "ckplus" and not is_drawn(chosen.protocol)
 
 
 def _kin(recipe: Recipe) -> tuple[str, ...]:

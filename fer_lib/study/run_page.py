@@ -19,6 +19,7 @@ from fer_lib.queue.plan import run_status
 from fer_lib.queue.train import find_run, train_run
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
 from fer_lib.runs import RunRecord
+from fer_lib.study.columns import DASH
 from fer_lib.study.groups import answers_of, longest_runs
 from fer_lib.study.tables import rule_table
 from fer_lib.training import Interrupted, Stop, choose_device, device_name, usable_gpus
@@ -105,7 +106,11 @@ def open_run(
     minutes = expected_minutes(spec, results, records, device)
     if train_missing and (minutes is None or minutes <= LONG or ask(f"{_takes(minutes, device)}. Train it now?")):
         return _trained(spec, results, device, minutes, say)
-    command = "TRAIN_MISSING = True" if width or blocks else _command(spec, settings)
+    options = {
+        "seed": seed, "fold": spec.fold, "dataset": dataset or None, "epochs": epochs or None,
+        "limit_train": spec.limit_train, "limit_test": spec.limit_test,
+    }  # fmt: skip
+    command = "TRAIN_MISSING = True" if width or blocks else train_command(recipe, settings, **options)
     say(
         f"{spec.run_id} ({changed.epochs} epochs) is not recorded, so nothing is shown of it. To train it, "
         f"{_takes(minutes, device)}:\n    {command}"
@@ -149,19 +154,16 @@ def _takes(minutes: float | None, device: str) -> str:
     return f"about {minutes:,.0f} minutes on this device ({where})" if minutes >= 1 else f"less than a minute ({where})"
 
 
-def _command(spec: RunSpec, settings: Sequence[str]) -> str:
-    """What trains a run at a terminal."""
-    recipe, own = spec.recipe, get_recipe(spec.recipe.name)
-    options = {
-        "seed": spec.seed,
-        "fold": spec.fold,
-        "dataset": recipe.dataset if recipe.dataset != own.dataset else None,
-        "epochs": recipe.epochs if recipe.epochs != own.epochs else None,
-        "limit-train": spec.limit_train,
-        "limit-test": spec.limit_test,
-    }
-    given = [f"--{name} {value}" for name, value in options.items() if value is not None]
-    return " ".join(["fer train", recipe.name, *given, *(f"--set {setting}" for setting in settings)])
+def train_command(recipe: str, settings: Sequence[str] = (), **options: str | int | None) -> str:
+    """What trains a run at a terminal.
+
+    Args:
+        recipe: its name.
+        settings: see :func:`fer_lib.recipe.with_changes`.
+        **options: of ``fer train``, with underscores; None for one that is not given.
+    """
+    given = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value is not None]
+    return " ".join(["fer train", recipe, *given, *(f"--set {setting}" for setting in settings)])
 
 
 def _in_notebook_words(text: str) -> str:
@@ -174,16 +176,21 @@ def _in_notebook_words(text: str) -> str:
     return re.sub(r"--([a-z][a-z-]*)(?: (None|-?\d+))?", parameter, text)
 
 
+def epochs_in_words(record: RunRecord) -> str:
+    """How long a run was trained, ``60 of the recipe's 200``; the number alone of a recipe that is no more."""
+    recipe = list_recipes().get(record.recipe)
+    return f"{record.epochs} of the recipe's {recipe.epochs}" if recipe else str(record.epochs)
+
+
 def summary(record: RunRecord) -> pd.DataFrame:
     """What was trained, on what, for how long."""
     data, time, environment = (record.content[key] for key in ("data", "time", "environment"))
-    recipe = list_recipes().get(record.recipe)
     fold = record.spec["fold"]
     facts = {
         "run": record.id,
         "seed": record.spec["seed"],
-        "fold": "–" if fold is None else fold,
-        "epochs": f"{record.epochs} of the recipe's {recipe.epochs}" if recipe else record.epochs,
+        "fold": DASH if fold is None else fold,
+        "epochs": epochs_in_words(record),
         "data": data["name"],
         "pictures: training, validation, test": ", ".join(f"{data['counts'][p]:,}" for p in ("train", "val", "test")),
         "minutes": f"{time['seconds'] / 60:.1f}",
@@ -251,7 +258,7 @@ def text(record: RunRecord) -> str:
     return "\n\n".join(
         [
             summary(record).to_string(header=False),
-            "accuracy, %\n" + rule_table(record).to_string(index=False, na_rep="–"),
+            "accuracy, %\n" + rule_table(record).to_string(index=False, na_rep=DASH),
             f"test part at the epoch that validation chose, test views: {record.spec['recipe']['test_views']}\n"
             f"{macro}, calibration error {100 * chosen['ece']:.1f} %, negative log-likelihood {chosen['nll']:.3f}",
             class_table(record).reset_index().to_string(index=False),

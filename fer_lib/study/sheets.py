@@ -113,13 +113,11 @@ def ckplus_sheet(dataset: FaceDataset, each: int = 2) -> Figure:
         dataset: CK+, with subjects and sequences.
         each: subjects per expression.
     """
-    last_frames: dict[tuple[int, str], int] = {}
     subject = np.full(len(dataset), "") if dataset.subject is None else dataset.subject
-    for index in np.flatnonzero(np.isin(subject, PUBLISHABLE_SUBJECTS)):
-        last_frames[int(dataset.labels[index]), str(subject[index])] = int(index)
-    picks = []
-    for label in range(len(dataset.classes)):
-        picks += [index for (of, _), index in sorted(last_frames.items()) if of == label][:each]
+    may = np.flatnonzero(np.isin(subject, PUBLISHABLE_SUBJECTS))
+    frames = pd.DataFrame({"label": dataset.labels[may], "subject": subject[may], "index": may})
+    last = frames.groupby(["label", "subject"])["index"].last()
+    picks = last.groupby("label").head(each).tolist()
     figure = plots.pictures(dataset.images[picks], [dataset.classes[dataset.labels[index]] for index in picks])
     figure.supxlabel(NOTICE, fontsize=8)
     return figure
@@ -191,17 +189,10 @@ def augmentation_sheet(recipe: str, dataset: FaceDataset, seed: int = 0, rows: i
     side = images.shape[-1]
     repeated = images.repeat_interleave(draws, 0)
     augmented = augmentation.apply(repeated, augmentation.draw(len(repeated), side, generator))
-    drawn = ((augmented * STD + MEAN) * 255).clamp(0, 255)[:, 0].numpy()
-    sheet = []
-    for original, versions in zip(images.numpy(), drawn.reshape(-1, draws, *drawn.shape[1:]), strict=True):
-        sheet += [original, *(_framed(version, side) for version in versions)]
+    drawn = ((augmented * STD + MEAN) * 255).clamp(0, 255)[:, 0].numpy().astype(float)
+    margin = side - drawn.shape[-1]  # a smaller picture stands in the middle of a white one, so that one scale holds
+    frame = (margin // 2, margin - margin // 2)
+    framed = np.pad(drawn, ((0, 0), frame, frame), constant_values=255)
+    sheet = np.insert(framed, np.arange(0, len(framed), draws), images.numpy(), axis=0)
     titles = ["as it is", *[f"draw {i + 1}" for i in range(draws)]] * len(chosen)
-    return plots.pictures(np.stack(sheet), titles, columns=draws + 1)
-
-
-def _framed(picture: np.ndarray, side: int) -> np.ndarray:
-    """A smaller picture in the middle of a white one, so that all show at one scale."""
-    framed = np.full((side, side), 255.0)
-    start = (side - picture.shape[0]) // 2
-    framed[start : start + picture.shape[0], start : start + picture.shape[1]] = picture
-    return framed
+    return plots.pictures(sheet, titles, columns=draws + 1)

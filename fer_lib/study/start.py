@@ -16,9 +16,9 @@ from fer_lib.data import synthetic
 from fer_lib.models import create_model
 from fer_lib.models.resnet import BasicBlock, Bottleneck
 from fer_lib.nets import parse
-from fer_lib.recipe import get_recipe, load_papers
+from fer_lib.recipe import get_recipe
 from fer_lib.study.columns import Column, readable
-from fer_lib.study.gains import COLUMNS, SHOWN, ablation_table
+from fer_lib.study.gains import SHOWN, ablation_table
 from fer_lib.study.results import Study
 
 PICTURES, PIXELS = 64, 44
@@ -36,10 +36,7 @@ def start_table(study: Study, paper: str = "narrow") -> pd.DataFrame:
         each family with its own correction, the plain net once; with ``attention`` (whether the net has a module)
         and ``branch_size`` (:func:`branch_size`).
     """
-    if paper in load_papers():
-        table = pd.concat([ablation_table(study, paper, question=question) for question in ("", "start")])
-    else:
-        table = pd.DataFrame(columns=("paper", *COLUMNS))
+    table = pd.concat([ablation_table(study, paper, question=question) for question in ("", "start")])
     table = table.drop_duplicates("recipe", ignore_index=True)
     recipes = [get_recipe(name) for name in table["recipe"]]
     table.insert(4, "attention", [bool(parse(recipe.model)[1]) for recipe in recipes])

@@ -224,9 +224,9 @@ def statement_table(study: Study, paper: str | None = None) -> pd.DataFrame:
     for claim in list_claims(paper):
         if claim.kind == "statement":
             found = statement_finding(claim, study)
-            values = (
+            row = (
                 claim.paper, claim.place, claim.statement, claim.fidelity or "", found.word, found.sentence,
                 claim.check or "", claim.id, " ".join(found.runs),
             )  # fmt: skip
-            rows.append(dict(zip(COLUMNS, values, strict=True)))
+            rows.append(row)
     return table_of(rows, COLUMNS)

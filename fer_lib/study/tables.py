@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fer_lib import plots
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.errors import UserError, unknown
-from fer_lib.paths import ROOT, own_papers, results_dir, write_atomically
+from fer_lib.paths import ROOT, own_papers, refresh, results_dir
 from fer_lib.progress import track
 from fer_lib.recipe import called, get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
@@ -65,7 +66,8 @@ def run_table(study: Study) -> pd.DataFrame:
     """One row per run: what was trained, on what, and its test accuracy (percent) under the three selection rules."""
     rows = []
     for record in study.records:
-        recipe, data, time = record.spec["recipe"], record.content["data"], record.content["time"]
+        recipe, published = record.spec["recipe"], list_recipes().get(record.recipe)
+        data, time, environment = (record.content[key] for key in ("data", "time", "environment"))
         row = {
             "run": record.id,
             "recipe": record.recipe,
@@ -74,19 +76,14 @@ def run_table(study: Study) -> pd.DataFrame:
             "dataset": data["name"],
             "train_pictures": data["counts"]["train"],
             "epochs": record.epochs,
-            "recipe_epochs": list_recipes()[record.recipe].epochs if record.recipe in list_recipes() else None,
+            "recipe_epochs": published and published.epochs,
             "views": recipe["test_views"],
             "val_accuracy": 100 * record.accuracy("val"),
-        }
-        for rule in RULES:
-            row[f"test_{rule}"] = 100 * record.accuracy("test", rule)
-        row |= {
+            **{f"test_{rule}": 100 * record.accuracy("test", rule) for rule in RULES},
             "selected_epoch": record.content["metrics"]["val_selected"]["epoch"],
             "minutes": time["seconds"] / 60,
             "images_per_second": time["train_images_per_second"],
-            "device": record.content["environment"]["device"],
-            "precision": record.content["environment"]["precision"],
-            "torch": record.content["environment"]["torch"],
+            **{key: environment[key] for key in ("device", "precision", "torch")},
             "commit": record.content["code"]["commit"],
             "fingerprint": data["fingerprint"][:12],
         }
@@ -133,33 +130,29 @@ TABLES: dict[str, Callable[[Study], pd.DataFrame]] = {
 }
 """Every table by name: from the results to the numbers."""
 
-PAGES: dict[str, Callable[[pd.DataFrame], str]] = {
-    "claims": lambda table: markdown(readable_claims(table, runs_page="runs.md")),
-    "control": lambda table: markdown(readable_gains(table)),
-    "start": lambda table: markdown(readable_start(table)),
-    "alike": lambda table: markdown(readable_gains(table)),
-    "ablations": lambda table: markdown(readable_gains(table)),
-    "cleaning": lambda table: markdown(readable_gains(table)),
-    "precision": lambda table: markdown(readable_precision(table)),
-    "protocols": lambda table: markdown(readable_protocols(table)),
-    "reach": lambda table: markdown(readable_reach(table)),
-    "cost": lambda table: markdown(readable_costs(table)),
-    "runs": _runs_page,
-}
-"""How a table reads in Markdown, where it is not all its rows under the columns of :data:`SHOWN`."""
-
-SHOWN: dict[str, Sequence[Column]] = {
+SHOWN: dict[str, Sequence[Column] | Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "claims": partial(readable_claims, runs_page="runs.md"),
     "evidence": evidence.SHOWN,
     "statements": statements.SHOWN,
+    "control": readable_gains,
+    "start": readable_start,
+    "alike": readable_gains,
+    "ablations": readable_gains,
+    "precision": readable_precision,
     "ensemble": ensemble.SHOWN,
     "rules": audits.RULES_SHOWN,
     "leaks": audits.LEAKS_SHOWN,
     "ferplus": audits.FERPLUS_SHOWN,
     "ceiling": audits.CEILING_SHOWN,
+    "protocols": readable_protocols,
+    "reach": readable_reach,
+    "cleaning": readable_gains,
     "classes": audits.CLASSES_SHOWN,
     "calibration": audits.CALIBRATION_SHOWN,
     "reliability": audits.RELIABILITY_SHOWN,
+    "cost": readable_costs,
 }
+"""How a table reads: all its rows under these columns, or what makes it readable; that of the runs is many tables."""
 
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "claims": ("claims", claim_figure),
@@ -176,7 +169,10 @@ FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
 
 def page(name: str, table: pd.DataFrame) -> str:
     """A table of :data:`TABLES` as Markdown."""
-    return PAGES[name](table) if name in PAGES else markdown(readable(table, SHOWN[name]))
+    if name == "runs":
+        return _runs_page(table)
+    shown = SHOWN[name]
+    return markdown(shown(table) if callable(shown) else readable(table, shown))
 
 
 def build_table(name: str, results: Path | None = None, warn: Callable[[str], None] = print) -> pd.DataFrame:
@@ -225,10 +221,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(study) + "\n")
         written[readme] = _replace_section(text, "claims", headline).encode()
     for path, content in written.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # An unchanged file keeps its time, so that nothing downstream is rebuilt.
-        if not path.exists() or path.read_bytes() != content:
-            write_atomically(path, content)
+        refresh(path, content)
     return list(written)
 
 
@@ -286,11 +279,10 @@ def _inner(value: Any) -> str:
 
 def rule_table(record: RunRecord) -> pd.DataFrame:
     """One run's accuracy (percent) under the three selection rules, with and without test-time views."""
-    rows = []
-    for rule in RULES:
-        row: dict[str, object] = {"rule": rule, "epoch": record.content["metrics"][rule]["epoch"]}
-        for part in ("val", "test"):
-            for kind in KINDS:
-                row[f"{part}, {kind}"] = round(100 * record.accuracy(part, rule, kind), 2)
-        rows.append(row)
+    kinds = [(part, kind) for part in ("val", "test") for kind in KINDS]
+    rows = [
+        {"rule": rule, "epoch": record.content["metrics"][rule]["epoch"]}
+        | {f"{part}, {kind}": round(100 * record.accuracy(part, rule, kind), 2) for part, kind in kinds}
+        for rule in RULES
+    ]
     return pd.DataFrame(rows)

@@ -5,8 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import safetensors
-
 from fer_lib.augment import MEAN, STD, Augmentation
 from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
 from fer_lib.data import FACE_SIDE
@@ -14,7 +12,7 @@ from fer_lib.errors import UserError
 from fer_lib.models.base import Classifier
 from fer_lib.models.export import export_onnx
 from fer_lib.models.registry import net_from_file
-from fer_lib.models.weights import weight_files, weights_dir
+from fer_lib.models.weights import read_header, weight_files
 from fer_lib.nets import is_classical
 from fer_lib.runs import RunRecord
 
@@ -118,12 +116,12 @@ def _export(
 
 
 def trained_models() -> dict[str, list[str]]:
-    """Name of a model to the names of its weight files in ``results/checkpoints``, of whatever options.
+    """Name of a model to the names of its weight files, of whatever options: those of ``list_models(pretrained=True)``.
 
     A file that is none is left out; who asks for it by name is told.
     """
     found: dict[str, list[str]] = {}
-    for path in weight_files(weights_dir()).values():
-        with suppress(OSError, safetensors.SafetensorError), safetensors.safe_open(path, "pt") as file:
-            found.setdefault((file.metadata() or {}).get("model", ""), []).append(path.stem)
+    for name, path in weight_files().items():
+        with suppress(UserError):
+            found.setdefault(read_header(path)["recipe"]["model"], []).append(name)
     return found

@@ -265,3 +265,19 @@ def test_what_is_passed_over_is_said_and_no_failure(fer, album):
     (album / "notes.txt").write_text("none")
     status, _, err = fer("album", "--detector", "none", "--views", "one")
     assert (status, err) == (0, "fer: album: passed over 1 that is no pictures or videos: notes.txt\n")
+
+
+def test_of_several_pictures_in_a_file_the_first_is_read_and_that_is_said(fer, album, tmp_path):
+    first, *others = (Image.fromarray(np.roll(example_picture(), 40 * turn, 1)) for turn in range(3))
+    for name in ("moving.gif", "moving.webp", "pages.tif"):
+        first.save(tmp_path / name, save_all=True, append_images=others)
+    first.save(tmp_path / "still.gif")
+    first.save(tmp_path / "depth.jpg", format="MPO", save_all=True, append_images=others)  # one photo, of two lenses
+    names = ("depth.jpg", "moving.gif", "moving.webp", "pages.tif", "still.gif")
+    status, out, err = fer(*names, "--detector", "none", "--views", "one")
+    assert status == 0
+    assert [json.loads(line)["file"] for line in out.splitlines()] == list(names)
+    assert err == "".join(
+        f"fer: {name}: holds several pictures and the first is read; a video, such as an .mp4, is read whole\n"
+        for name in ("moving.gif", "moving.webp", "pages.tif")
+    )

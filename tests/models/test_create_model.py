@@ -34,6 +34,9 @@ def test_lists_what_it_can_build():
         assert name in names
     assert "hog_svm" in list_models(classical=True)
     assert "hog_svm" not in names
+    assert list_models("resnet34*") == ["resnet34", "resnet34_cbam", "resnet34_cbam_ends"]
+    assert list_models("hog*") == []
+    assert list_models("hog*", classical=True) == ["hog_svm", "hog_knn", "hog_pca_svm"]
 
 
 BUILT = [*list_models(), *list_models(classical=True), "resnet50_hybrid", "resnet50_channel"]

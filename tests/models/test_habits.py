@@ -11,11 +11,13 @@ from fer_lib.checkpoints import load_net, read_checkpoint
 from fer_lib.errors import UserError
 from fer_lib.models import attn_layer, create_model, list_models, register_block
 from fer_lib.models.grammar import MODULES
-from fer_lib.nets import BLOCKS
+from fer_lib.models.registry import BUILDERS
+from fer_lib.nets import BLOCKS, STUDIED
 from fer_lib.predict import Predictor
 
 SHIPPED = "narrow_resnet18"
-SMALL = {"width": 16, "layers": (1, 1, 1, 1)}
+SHORT = {"layers": (1, 1, 1, 1)}
+SMALL = {"width": 16, **SHORT}
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +122,25 @@ def test_torch_fx_takes_a_net_apart(net):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block not in ("psa", "sc", "spd")])
+@pytest.mark.parametrize("block", BLOCKS)
 def test_torch_fx_takes_every_block(block):
-    net = create_model(f"resnet50_{block}", **SMALL).eval()
+    options = SMALL | ({"width": 64} if block == "psa" else {})  # a multiple of 64, as its shared layer asks
+    net = create_model(f"resnet50_{block}", **options).eval()
     x = torch.randn(2, 1, 32, 32)
     traced = create_feature_extractor(net, {"layer4": "map"})
     torch.testing.assert_close(traced(x)["map"], net.forward_features(x))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [*STUDIED, *sorted(set(BUILDERS) - set(STUDIED))])
+def test_torch_fx_takes_every_net(name):
+    """Of shapes alone, so that the largest net costs nothing: whatever the number of pictures and their size."""
+    with torch.device("meta"):
+        net = create_model(name, **SHORT if name.startswith("resnet") else {}).eval()
+        traced = torch.fx.symbolic_trace(net)
+        least = net.input_size or net.size_multiple * (64 // net.size_multiple)
+        for count, side in ((1, least), (3, least if net.fixed_size else 2 * least)):
+            assert traced(torch.zeros(count, 1, side, side)).shape == (count, 7)
 
 
 def test_maps_of_every_resolution():

@@ -43,7 +43,7 @@ def test_every_recipe_has_its_seeds_and_every_seed_its_folds(whole):
     found = Counter((spec.recipe.name, spec.seed) for spec in whole)
     for name, recipe in list_recipes().items():
         seeds = {seed for recipe_name, seed in found if recipe_name == name}
-        usual = 5 if name in headlines() or name.startswith("control/") else 3 if recipe.optimizer else 1
+        usual = 5 if name in headlines() or name.startswith(("control/", "narrow/")) else 3 if recipe.optimizer else 1
         assert seeds == set(range(recipe.seeds or usual))
         # A pipeline's whole cross-validation is one run where it is drawn anew with every seed.
         whole_run = not recipe.optimizer and recipe.protocol.endswith("_drawn")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fer_lib.paths import ROOT, results_dir
-from fer_lib.report import pages, run_pages
+from fer_lib.report import front, pages, run_pages
 from fer_lib.report.notebooks import NOTEBOOKS, git_blob, list_notebooks, runs_digest
 from fer_lib.runs import read_record
 from fer_lib.study.results import Study
@@ -167,6 +167,12 @@ def test_a_further_run_writes_its_own_page_and_leaves_those_of_the_others(tmp_pa
         times.append({path.name: path.stat().st_mtime_ns for path in site.pages})
     assert len(times[1]) == 3
     assert times[0].items() < times[1].items()
+
+
+def test_a_papers_card_counts_the_numbers_that_have_a_verdict():
+    counts = pd.Series({"not run": 4, "not testable": 3, "undecided": 2})
+    assert front._card_verdict(["not run", "undecided"], counts, "") == "Not run yet; undecided; 2 of 9 numbers judged"
+    assert front._card_verdict(["undecided"], counts[2:], "").endswith("; 2 of 2 numbers judged")
 
 
 def test_numbers_stand_to_the_right_where_their_column_has_nothing_else():

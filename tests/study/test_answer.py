@@ -8,7 +8,16 @@ from mini_study import MINI, demo_paper
 
 from fer_lib.claims import list_claims
 from fer_lib.runs import read_records
-from fer_lib.study.answer import Progress, answer, module_name, printed_numbers, signed, verdict_words, without_links
+from fer_lib.study.answer import (
+    Progress,
+    answer,
+    attention_sentences,
+    module_name,
+    printed_numbers,
+    signed,
+    verdict_words,
+    without_links,
+)
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.results import Study
 
@@ -80,3 +89,41 @@ def test_points_have_a_true_minus_and_zero_has_no_sign():
 def test_a_module_is_named_without_its_net():
     assert module_name(pd.Series({"system": "ResNet18 + SE"}), "ResNet18") == "SE"
     assert module_name(pd.Series({"system": "ResNet18, wide"}), "ResNet18") == "wide"
+
+
+def test_the_first_family_is_told_whole_and_further_ones_by_their_ends():
+    told = {"reading": "undecided", "standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3}
+    effects = {"narrow": {"se": 0.1, "eca": -0.5, "simam": 0.4}, "ladder": {"coord": -0.2, "simam": 0.6, "none": 0.3}}
+    plain = pd.DataFrame(
+        [
+            {"recipe": f"{paper}/{module}", "paper": paper, "system": f"N + {module}", "gain": gain, **told}
+            for paper, gains in effects.items()
+            for module, gain in gains.items()
+        ]
+    ).assign(
+        baseline=lambda rows: rows["paper"].map({"narrow": "narrow/none/fer2013", "ladder": "ladder/w8_none/fer2013"})
+    )
+    text = without_links(attention_sentences(plain, plain.iloc[:0], NONE)).replace("\N{MINUS SIGN}", "-")
+    assert "simam +0.4 (-1.0 to +1.0), se +0.1 (-1.0 to +1.0), eca -0.5 (-1.0 to +1.0) points" in text
+    assert "none of three modules beats the same net without it: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
+    assert "none +0.3" not in text
+
+
+@pytest.mark.parametrize(
+    ("readings", "words"),
+    [
+        (["within ±1 point"] * 2, "all two modules read within ±1 point of the same net without it"),
+        (["undecided", "loss", "loss"], "none of three modules beats, and two fall behind, the same net without it"),
+        (["gain", "loss", "within ±1 point"], "one of three modules beats, and one falls behind, the same net"),
+        (["gain", "gain", "undecided"], "two of three modules beat the same net without it"),
+        (["loss"], "the module falls behind the same net without it"),
+    ],
+)
+def test_a_family_is_told_by_its_readings(readings, words):
+    rows = [
+        {"recipe": f"narrow/{n}", "system": f"N + {n}", "gain": 0.0, "reading": reading}
+        for n, reading in enumerate(readings)
+    ]
+    told = {"paper": "narrow", "baseline": "narrow/none/fer2013", "standing": "confirmatory", "seeds": 3}
+    plain = pd.DataFrame(rows).assign(low=-1.0, high=1.0, **told)
+    assert words in without_links(attention_sentences(plain, plain.iloc[:0], NONE))

@@ -10,9 +10,11 @@ from sklearn.metrics import f1_score, recall_score
 from tiny import write_run
 
 from fer_lib.claims import NUMBERS, list_claims
+from fer_lib.paths import ROOT
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes
 from fer_lib.runs import read_records
 from fer_lib.study.claim_table import BRIEF, anchor, claim_table, headline_claims, readable_claims
+from fer_lib.study.films import answers_by_person
 from fer_lib.study.results import Study
 
 
@@ -86,6 +88,15 @@ def test_a_fitted_pipeline_is_judged_by_one_run(tmp_path):
             table = claim_table(Study(read_records(tmp_path)[0])).set_index("claim")
     assert table["verdict"]["demo/synthetic/good"] == "consistent"  # 30 of 40 are the printed 75 %
     assert pd.isna(table["sd"]["demo/synthetic/good"])
+
+
+def test_a_pipeline_on_a_fixed_split_of_ckplus_may_meet_other_persons():
+    study = Study.load(ROOT / "results", "zhang/gabor_svm/ckplus")
+    row = claim_table(study, "zhang").set_index("claim").loc["zhang/ckplus/gps"]
+    low, high = answers_by_person(study.full("zhang/gabor_svm/ckplus")).interval
+    # Ours and theirs are of other persons each, so that the interval is wider by the root of two.
+    assert row["high"] - row["low"] == pytest.approx(100 * np.sqrt(2) * (high - low), rel=0.05)
+    assert (row["low"] + row["high"]) / 2 == pytest.approx(row["ours"])
 
 
 def test_links_lead_to_the_headings_of_the_page_of_runs():

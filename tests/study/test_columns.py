@@ -48,3 +48,7 @@ def test_text_and_files():
     shown = readable(table, [number("A, %", "a_b"), Column("c", "{c}")])
     assert markdown(shown) == "| A, % | c |\n|---|---|\n| 1.23 | =1+1 |\n| – | x |\n"
     assert csv_text(table) == "a_b,c\n1.23457,'=1+1\n,x\n"
+
+
+def test_what_rounding_left_is_zero_on_every_processor():
+    assert csv_text(pd.DataFrame({"difference": [4.4e-14, -1.1e-14, 2.9e-7]})) == "difference\n0\n0\n2.9e-07\n"

@@ -7,6 +7,7 @@ import pytest
 from tiny import write_run
 
 from fer_lib.errors import UserError
+from fer_lib.paths import ROOT
 from fer_lib.recipe import RunSpec, get_recipe, list_recipes
 from fer_lib.report.compare_page import write_page
 from fer_lib.runs import read_records
@@ -90,18 +91,25 @@ def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):
     assert "yours" not in set(found.recorded["standing"])
     first, second = sentences(found)
     assert first.startswith("SE: +9.1 (")
+    assert first.endswith(") points over the same net without it on drawn faces, gain.")
     assert second.startswith("Recorded, over narrow ResNet18 on FER2013: ECA")
     assert "says nothing about faces" in cautions(planned, found)[0]
-    assert all(path.stat().st_size for path in write_outcome(planned, found, tmp_path))
+    files = {path.name: path.read_bytes() for path in write_outcome(planned, found, tmp_path)}
+    assert all(files.values())
+    assert b"| test part, chosen epoch |" in files["table.md"]  # FER2013 alone has a PrivateTest
     page = write_page(planned, found, own.records, tmp_path).read_text(encoding="utf-8")
     for shown in (
         "SE beside the recorded modules",
         "says nothing about faces",
         "+9.09",
         "narrow ResNet18 + ECA",
+        "6 epochs on drawn faces, their own split",
+        "over narrow ResNet18 on FER2013",
+        "width = 16, layers = [1, 1, 1, 1]",
         "<svg",
     ):
         assert shown in page
+    assert page.index("Read with care") < page.index("Yours")
     assert "http" not in re.sub(r"http://www.w3.org/\S+|http://purl.org/\S+|http://creativecommons.org/\S+", "", page)
 
 
@@ -118,6 +126,21 @@ def test_power_is_told_before_the_first_run(written):
     words = power_words(planned, study)
     assert "a standard deviation of 0.91 points" in words  # of 50, 51, 52 and 45, 46, 47 of 110, in points
     assert np.std([50, 51, 52], ddof=1) / 1.1 == pytest.approx(0.91, abs=0.005)
-    assert "of the changed recipe the spread is not known" in words
+    assert words.endswith("such comparisons; on drawn faces the spread is not known yet")
+    shorter = plan_comparison(["se"], seeds=3, changes={"epochs": 1})
+    assert power_words(shorter, study).endswith("; of the changed recipe the spread is not known yet")
     assert power_words(planned._replace(seeds=2), study) == "2 seeds of each: a reading needs 3"
-    assert "no spread of seeds is recorded" in power_words(planned, Study())
+    unknown = plan_comparison(["se"], "li/resnet18/fer2013", changes=DRAWN)
+    assert "no spread of seeds is recorded" in power_words(unknown, Study())
+
+
+def test_without_records_the_gains_that_the_library_brings_stand_beside_yours(written):
+    planned, own, _ = written
+    everything = Study.load(ROOT / "results")
+    ours, theirs = (outcome(planned, own.records, study).recorded for study in (Study(), everything))
+    assert list(ours["recipe"]) == list(theirs["recipe"])
+    assert len(ours) > 5
+    np.testing.assert_allclose(ours["gain"].astype(float), theirs["gain"].astype(float), rtol=1e-5)
+    assert sentences(outcome(planned, own.records, Study())) == sentences(outcome(planned, own.records, everything))
+    words = power_words(planned, Study())
+    assert words.startswith("recorded, with 3 seeds of each: narrow ResNet18: a seed has a standard deviation of 0.")

@@ -14,7 +14,7 @@ from fer_lib.errors import UserError
 from fer_lib.paths import ROOT
 from fer_lib.recipe import RunSpec, get_recipe, load_papers
 from fer_lib.runs import read_records
-from fer_lib.study.gains import ablation_table, gain_table, list_ablations, readable_gains
+from fer_lib.study.gains import ablation_table, family_sentences, gain_table, list_ablations, readable_gains
 from fer_lib.study.groups import is_confirmatory
 from fer_lib.study.results import Study
 
@@ -111,9 +111,14 @@ def test_the_first_of_a_family_opens_or_shuts_the_rest(demo, tmp_path, monkeypat
     table = {"baseline": "none/synthetic", "recipes": ["se/synthetic", "eca/synthetic"], "first": "se/synthetic"}
     monkeypatch.setitem(load_papers()["control"], "ablation", [table])
     records = records_of(tmp_path / "open", {NONE: BASELINE, SE: far, ECA: far})
-    assert ablation_table(Study(records), "control")["reading"].tolist() == ["baseline", "gain", "gain"]
+    opened = ablation_table(Study(records), "control")
+    assert opened["reading"].tolist() == ["baseline", "gain", "gain"]
+    assert "read as undecided" not in family_sentences(opened)
     records = records_of(tmp_path / "shut", {NONE: BASELINE, SE: near, ECA: far})
-    assert ablation_table(Study(records), "control")["reading"].tolist() == ["baseline", "undecided", "undecided"]
+    shut = ablation_table(Study(records), "control")
+    assert shut["reading"].tolist() == ["baseline", "undecided", "undecided"]
+    assert shut["low"][2] > 0
+    assert "1 interval without zero is read as undecided: the proposed net is tested first" in family_sentences(shut)
     monkeypatch.setitem(table, "first", "bam/synthetic")
     with pytest.raises(UserError, match="first, bam/synthetic, is none of its recipes"):
         list_ablations("control")

@@ -36,12 +36,26 @@ def test_on_one_test_set_the_interval_is_the_two_sample_t_test_s(tmp_path):
     assert (row["sd"], row["float32_sd"]) == pytest.approx((a.std(ddof=1), b.std(ddof=1)))
 
 
+def test_means_that_are_equal_differ_by_nothing_on_every_machine(tmp_path):
+    records = trained(tmp_path, DRAWN, "float32", FLOAT, chosen=False) + trained(
+        tmp_path, DRAWN, "bfloat16", FLOAT[::-1]
+    )
+    assert str(precision_table(Study(records)).iloc[0]["difference"]) == "0.0"
+
+
 def test_splits_drawn_by_the_seed_are_compared_seed_by_seed(tmp_path):
     records = trained(tmp_path, DRAWN, "float32", FLOAT, chosen=False) + trained(tmp_path, DRAWN, "bfloat16", SHORT)
     row = precision_table(Study(records)).iloc[0]
     expected = stats.ttest_rel(np.array(SHORT) / 4, np.array(FLOAT) / 4).confidence_interval(0.95)
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
     assert (row["seeds"], row["float32_seeds"], row["reading"]) == (3, 3, "undecided")
+
+
+def test_types_that_saw_different_splits_are_not_compared(tmp_path):
+    later = trained(tmp_path, DRAWN, "bfloat16", SHORT * 2)[3:]
+    row = precision_table(Study(trained(tmp_path, DRAWN, "float32", FLOAT, chosen=False) + later)).iloc[0]
+    assert row["reading"] == "no split in both"
+    assert np.isnan(row["difference"])
 
 
 def test_the_spread_of_a_seed_is_pooled_over_recipes(tmp_path):

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from many_runs import write_fake
 
+from fer_lib.clusters import by_person, difference_interval
 from fer_lib.data import split_indices, synthetic, synthetic_films
 from fer_lib.data.facts import load_facts
 from fer_lib.errors import UserError
 from fer_lib.recipe import RunSpec, get_recipe
+from fer_lib.statistics import picture_variance
 from fer_lib.study import protocols
-from fer_lib.study.films import answers_by_person, film_counts, film_distances
-from fer_lib.study.groups import group_records
+from fer_lib.study.films import answers_by_person, film_counts, film_distances, scores_by_person
+from fer_lib.study.films import tested as draw_of
+from fer_lib.study.groups import HELD_OUT, Group, group_records
 from fer_lib.study.protocols import (
     WORDS,
     measure,
@@ -64,6 +67,7 @@ def test_inflation_is_over_the_subject_independent_folds(fixed):
     assert rows["same_subject"].round(1).tolist() == [0, 63.3, 100, 100]
     row = table.loc["control/none_picture_2to1/ckplus"]
     assert (row["test_pictures"], row["seeds"]) == (327, 2)
+    assert row["precision"] == "float32 ×2"
     assert row["accuracy"] == pytest.approx(100 * hits(split).mean())
     assert row["inflation"] == pytest.approx(100 * (hits(split).mean() - hits(honest).mean()))
     assert 1 < row["inflation_low"] < row["inflation"] < row["inflation_high"]
@@ -95,6 +99,29 @@ def test_other_persons_count_for_a_fixed_split_and_are_in_the_spread_of_a_drawn_
     assert np.sqrt(found) == pytest.approx((high - low) / 3.92, rel=0.1)
     assert study.own_pictures("ckplus/w8_picture_2to1/ckplus") == 0
     assert study.own_pictures("control/none/fer2013") == 0
+
+
+def test_a_gain_on_a_fixed_split_is_as_sure_as_persons_make_it(fixed, tmp_path, monkeypatch):
+    better = write(tmp_path, "control/se/ckplus", skill=3.4)
+    groups = group_records([*fixed[0], *better])
+    assert [group.recipe for group in groups] == ["control/none/ckplus", "control/se/ckplus"]
+    scores = [np.stack(group.scores(HELD_OUT)) for group in groups]
+    # Nets that answer alike at every seed: the bootstrap over persons has nothing but persons to draw.
+    names, person = np.unique(FACES.subject, return_inverse=True)
+    shown = person[draw_of(FACES, "subject_10fold", 0).pictures]
+    sides = [scores_by_person("subject_10fold", [side[0]] * 2) for side in scores]
+    low, high = difference_interval(*(by_person(shown, side[0], len(names)) for side in scores))
+    assert np.sqrt(picture_variance(*sides)) == pytest.approx((high - low) / 3.92, rel=0.05)
+    # Frames that one person answers alike are one answer.
+    alike = np.random.default_rng(0).random(len(names))[shown]
+    none = np.zeros(len(shown))
+    by_persons = picture_variance(*(scores_by_person("subject_10fold", [side] * 2) for side in (alike, none)))
+    assert by_persons > 4 * picture_variance([alike] * 2, [none] * 2)
+    study = Study([*fixed[0], *better])
+    answers = {"control/none/ckplus": none, "control/se/ckplus": alike}
+    monkeypatch.setattr(Group, "scores", lambda group, _: [answers[group.recipe]] * 2)
+    assert study.own_pictures_of_gain("control/se/ckplus", "control/none/ckplus", HELD_OUT) == by_persons
+    assert study.own_pictures_of_gain("control/se/fer2013", "control/none/fer2013", HELD_OUT) == 0
 
 
 def test_a_drawn_split_is_held_against_drawn_folds_and_shows_its_draws(drawn, fixed):

@@ -1,6 +1,7 @@
 """Trained nets come back from their weight file, and leave as ONNX with all that is needed to use them."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -12,10 +13,16 @@ from tiny import tiny_dataset, tiny_recipe
 from fer_lib.augment import test_views as views_of
 from fer_lib.checkpoints import load_net, read_checkpoint
 from fer_lib.cli import main
+from fer_lib.demo.faces import create_detector
+from fer_lib.demo.service import Service
 from fer_lib.errors import UserError
+from fer_lib.models import list_models
+from fer_lib.predict import Predictor
 from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
 from fer_lib.study.weights import export_run, load_trained, trained_models, weight_file
+
+SHIPPED = "narrow_resnet18"
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +107,26 @@ def test_missing_or_foreign_weights_are_named(record, tmp_path, monkeypatch):
         path.write_bytes(content)
 
 
-def test_models_with_shipped_weights_are_known_by_name(record, tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_RESULTS", str(tmp_path))
-    assert trained_models() == {}
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "x.safetensors").write_bytes(weight_file(record).read_bytes())
-    (tmp_path / "checkpoints" / "y.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    assert trained_models() == {"resnet18": ["x"]}
+def test_models_with_trained_weights_are_known_by_name(weight_files, tmp_path, monkeypatch, capsys):
+    """Those that the library brings and those of one's own, the same wherever trained nets are listed."""
+    monkeypatch.setenv("FER_RESULTS", str(tmp_path))  # as an installed library stands: no results of the repository's
+    assert trained_models() == {"resnet18": [SHIPPED]}
+    own = shutil.copytree(weight_files, tmp_path / "checkpoints")
+    (own / "y.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert trained_models() == {"resnet18": [SHIPPED, "tiny"]}
+    assert list_models(pretrained=True) == [SHIPPED, "tiny", "y"]  # which is told what it is when it is asked for
+    assert [net["name"] for net in Service(create_detector("none"), tmp_path).models()] == [SHIPPED, "tiny", "y"]
+    with pytest.raises(SystemExit):
+        main(["models", "resnet18", "--device", "cpu"])
+    assert f"{SHIPPED} tiny  li Table 2" in capsys.readouterr().out
+
+
+def test_a_weight_file_of_a_run_of_papers_of_ones_own_is_found_beside_the_studys(record, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FER_PAPERS", str(tmp_path))
+    runs = tmp_path / "results" / "runs"
+    shutil.copytree(record.path, runs / record.id)
+    with pytest.raises(SystemExit):
+        main(["checkpoint", record.id, "--name", "mine"])
+    assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "results" / "checkpoints" / "mine.safetensors")
+    assert {SHIPPED, "mine"} <= set(list_models(pretrained=True))
+    assert Predictor("mine", "cpu").classes == record.classes
