@@ -185,15 +185,15 @@ class SpaceToDepth(nn.Module):
 
 
 class Focus(nn.Module):
-    """A stem that halves the picture without losing a pixel: space-to-depth, 1x1 convolution, BN, SiLU.
+    """A stem that halves the picture without losing a pixel: space-to-depth, convolution, BN, SiLU.
 
     LabSAINT/SPD-Conv, and hu's interval-sampling module SC as we read it.
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1):
         super().__init__()
         self.space_to_depth = SpaceToDepth()
-        self.conv = conv(4 * in_channels, out_channels, 1)
+        self.conv = conv(4 * in_channels, out_channels, kernel_size)
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
