@@ -206,52 +206,47 @@ def _halve(value: Tensor) -> Tensor:
 
 def _card(record: RunRecord, name: str, content: dict[str, Any], checksum: str, size: int) -> str:
     recipe, data, metrics = content["recipe"], content["data"], record.content["metrics"]["val_selected"]
-    rows = [
+    rows = "\n".join(
         f"| {PARTS[part]} | {data['counts'][part]:,} | {values['plain']:.2%} | {values['tta']:.2%} |"
         for part, values in content["accuracy"].items()
-    ]
-    recall = metrics["test"]["tta"]["per_class_recall"]
-    by_class = [f"| {label} | {share:.1%} |" for label, share in zip(record.classes, recall, strict=True)]
-    return "\n".join(
-        [
-            "---",
-            f"name: {name}",
-            "license: MIT",
-            f"sha256: {checksum}",
-            "---",
-            f"# {name}",
-            "",
-            f"{recipe['model']} after the recipe `{recipe['name']}`, run `{record.id}`, epoch {metrics['epoch']} of"
-            f" {record.epochs}, chosen on the validation part. {size / 1e6:.1f} MB, float16.",
-            "",
-            "## Data",
-            "",
-            f"Trained on {data['counts']['train']:,} pictures of {data['name']} (fingerprint"
-            f" `{data['fingerprint'][:12]}`): grey, {FACE_SIDE} x {FACE_SIDE} pixels, one face each."
-            f" Classes: {', '.join(record.classes)}.",
-            "",
-            "## Accuracy",
-            "",
-            f"| part | pictures | one view | {recipe['test_views']} views |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            "| class | recall on the test part |",
-            "|---|---|",
-            *by_class,
-            "",
-            "These are figures of cropped pictures. In the demo a detector crops the face, which costs accuracy.",
-            "",
-            "## Limits",
-            "",
-            "The net names the expression that a picture shows, as annotators of the data would; it does not know what"
-            " a person feels. It errs more on rare expressions, on profiles, on covered or badly lit faces and on"
-            " people unlike those of the data, whose age, sex and origin were not balanced. Base no decision about a"
-            " person on it.",
-            "",
-            "## Licence",
-            "",
-            "MIT for what is ours. " + dataset_terms(data["name"]),
-            "",
-        ]
     )
+    recall = metrics["test"]["tta"]["per_class_recall"]
+    by_class = "\n".join(f"| {label} | {share:.1%} |" for label, share in zip(record.classes, recall, strict=True))
+    return f"""\
+---
+name: {name}
+license: MIT
+sha256: {checksum}
+---
+# {name}
+
+{recipe["model"]} after the recipe `{recipe["name"]}`, run `{record.id}`, epoch {metrics["epoch"]} of {record.epochs}, \
+chosen on the validation part. {size / 1e6:.1f} MB, float16.
+
+## Data
+
+Trained on {data["counts"]["train"]:,} pictures of {data["name"]} (fingerprint `{data["fingerprint"][:12]}`): grey, \
+{FACE_SIDE} x {FACE_SIDE} pixels, one face each. Classes: {", ".join(record.classes)}.
+
+## Accuracy
+
+| part | pictures | one view | {recipe["test_views"]} views |
+|---|---|---|---|
+{rows}
+
+| class | recall on the test part |
+|---|---|
+{by_class}
+
+These are figures of cropped pictures. In the demo a detector crops the face, which costs accuracy.
+
+## Limits
+
+The net names the expression that a picture shows, as annotators of the data would; it does not know what a person \
+feels. It errs more on rare expressions, on profiles, on covered or badly lit faces and on people unlike those of the \
+data, whose age, sex and origin were not balanced. Base no decision about a person on it.
+
+## Licence
+
+MIT for what is ours. {dataset_terms(data["name"])}
+"""

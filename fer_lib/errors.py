@@ -60,6 +60,12 @@ def check_least(option: str, value: int | None, least: int = 1) -> None:
         raise UserError(f"{option} {value}: must be {least} or more")
 
 
+def check_count(argument: str, value: int, at_least: int = 1) -> None:
+    """Raise a UserError naming the argument unless it is an integer of at least ``at_least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise UserError(f"{argument} must be an integer of at least {at_least}: got {value!r}")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is exhausted, in whichever of the ways that Python, NumPy and PyTorch have."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):

@@ -140,11 +140,9 @@ def _opened(file: Path) -> "Iterator[InputContainer]":
             container = av.open(content, "r", format=stream, options=options)
             with container:
                 yield container
-    except OSError as error:  # PyAV's own errors are of this kind as well
-        raise UserError(f"{file}: {_why_unread(file, error)}") from None
-    except ValueError as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:  # PyAV's own errors are of these kinds as well
         raise UserError(f"{file}: {_why_unread(file, error)}") from None
 
 
@@ -153,8 +151,8 @@ def _why_unread(file: Path, error: Exception) -> str:
         return getattr(error, "strerror", None) or str(error)
     if foreign := what_it_is(beginning_of(file)):
         return foreign
-    kind = "not a readable video" if file.suffix.lower() in VIDEO_SUFFIXES else "neither a picture nor a readable video"
-    return kind
+    is_video = file.suffix.lower() in VIDEO_SUFFIXES
+    return "not a readable video" if is_video else "neither a picture nor a readable video"
 
 
 def _read_video(file: Path, every: int) -> Iterator[Frame]:

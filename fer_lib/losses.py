@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_lib import parts
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_count, unknown
 from fer_lib.plugins import default_name, look_up, options_of, register
 from fer_lib.schema import check_named
 
@@ -31,8 +31,7 @@ class Loss(nn.Module):
 
     def __init__(self, num_classes: int):
         super().__init__()
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
-            raise UserError(f"num_classes must be an integer of at least 2: got {num_classes!r}")
+        check_count("num_classes", num_classes, at_least=2)
         self.num_classes = num_classes
 
     def update_centers(self, features: Tensor, targets: Tensor) -> None:
@@ -175,8 +174,7 @@ class CenterTerm(Loss):
         center_update: str = "published",
     ):
         super().__init__(num_classes)
-        if isinstance(feature_dim, bool) or not isinstance(feature_dim, int) or feature_dim < 1:
-            raise UserError(f"feature_dim must be the net's num_features, an integer >= 1: got {feature_dim!r}")
+        check_count("feature_dim, the net's num_features,", feature_dim)
         self.reduction, self.center_rate = reduction, center_rate
         self.published = center_update == "published"
         centers = torch.zeros(num_classes, feature_dim)

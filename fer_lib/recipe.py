@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fer_lib.data import FACE_SIDE, PROTOCOLS, is_drawn
+from fer_lib.data import FACE_SIDE, PROTOCOLS, FaceDataset, Parts, is_drawn, run_parts
 from fer_lib.data.catalog import KNOWN, classes_of, known_dataset
 from fer_lib.data.ferplus import FERPLUS_CLASSES
 from fer_lib.data.folds import COPIES
@@ -232,6 +232,11 @@ class RunSpec:
         check_least("--seed", self.seed, 0)
         check_least("--limit-train", self.limit_train)
         check_least("--limit-test", self.limit_test)
+
+    def parts(self, dataset: FaceDataset) -> list[Parts]:
+        """The pictures that it trains and is tested on, see :func:`fer_lib.data.run_parts`."""
+        recipe, limits = self.recipe, (self.limit_train, self.limit_test)
+        return run_parts(dataset, recipe.protocol, self.fold, self.seed, recipe.leave_out, *limits)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values: what ``run.json`` keeps and what the identity hashes."""

@@ -33,6 +33,8 @@ from fer_lib.selection import RULES
 
 SCHEMA = 1
 KINDS = ("plain", "tta")
+PREDICTED = ("last", "val_selected")
+"""The rules whose predictions are kept."""
 HISTORY, PREDICTIONS = "history.csv.gz", "predictions.npz"
 Measured = Annotated[float, Meta(ge=0, le=1e9)]
 """Seconds, or pictures a second: up to 30 years, or to what no device does."""
@@ -187,7 +189,7 @@ class RunRecord:
         ``val_selected``; ``{part}/probabilities`` is uint8 [N, C], 255 times the test-time-augmented probabilities
         under ``val_selected``. Rows follow the dataset's order within the part.
         """
-        with np.load(self.path / "predictions.npz", allow_pickle=False) as file:
+        with np.load(self.path / PREDICTIONS, allow_pickle=False) as file:
             return _unpacked(dict(file))
 
 
@@ -206,7 +208,7 @@ def predictions_of(
     arrays: dict[str, np.ndarray] = {}
     for part, truth in labels.items():
         arrays[f"{part}/labels"] = truth.astype(np.uint8)
-        for rule in ("last", "val_selected"):
+        for rule in PREDICTED:
             for kind in KINDS:
                 arrays[f"{part}/{rule}/{kind}"] = probabilities[rule][part][kind].argmax(1).astype(np.uint8)
         shown = probabilities["val_selected"][part]["tta"]
@@ -260,20 +262,19 @@ def metrics_of(arrays: dict[str, np.ndarray], num_classes: int) -> dict[str, dic
         also ``ece`` and ``nll``, computed from the 8-bit probabilities.
     """
     parts = [name.removesuffix("/labels") for name in arrays if name.endswith("/labels")]
-    metrics: dict[str, dict[str, Any]] = {}
-    for rule in ("last", "val_selected"):
-        metrics[rule] = {}
-        for part in parts:
-            truth = arrays[f"{part}/labels"].astype(np.int64)
-            metrics[rule][part] = {
-                kind: summary(truth, arrays[f"{part}/{rule}/{kind}"].astype(np.int64), num_classes) for kind in KINDS
-            }
+    truth = {part: arrays[f"{part}/labels"] for part in parts}
+    metrics: dict[str, dict[str, Any]] = {
+        rule: {
+            part: {kind: summary(truth[part], arrays[f"{part}/{rule}/{kind}"], num_classes) for kind in KINDS}
+            for part in parts
+        }
+        for rule in PREDICTED
+    }
     for part in parts:
         probabilities = restore_probabilities(arrays[f"{part}/probabilities"])
-        truth = arrays[f"{part}/labels"].astype(np.int64)
         metrics["val_selected"][part]["tta"] |= {
-            "ece": float(expected_calibration_error(truth, probabilities)),
-            "nll": float(negative_log_likelihood(truth, probabilities)),
+            "ece": expected_calibration_error(truth[part], probabilities),
+            "nll": negative_log_likelihood(truth[part], probabilities),
         }
     return metrics
 

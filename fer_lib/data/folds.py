@@ -178,14 +178,20 @@ def check_classes(dataset: FaceDataset, parts: Parts) -> None:
             )
 
 
+def joined(parts: Iterable[Parts]) -> Parts:
+    """The pictures of each part, of one fold after the other."""
+    return Parts(*map(np.concatenate, zip(*parts, strict=True)))
+
+
 def picture_digests(parts: Iterable[Parts]) -> dict[str, str]:
     """SHA-256, hexadecimal, of the positions of each part's pictures, of one fold after the other.
 
     With the dataset's fingerprint they say which pictures a run was trained and tested on.
     """
-    folds = list(parts)
-    joined = {name: np.concatenate([getattr(part, name) for part in folds]) for name in Parts._fields}
-    return {name: hashlib.sha256(positions.astype("<i8").data).hexdigest() for name, positions in joined.items()}
+    return {
+        name: hashlib.sha256(positions.astype("<i8").data).hexdigest()
+        for name, positions in joined(parts)._asdict().items()
+    }
 
 
 def protocol_digest(dataset: FaceDataset, protocol: str) -> str:

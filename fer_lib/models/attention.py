@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, check_count
 from fer_lib.models import maximum
-from fer_lib.models.base import check_count, check_odd
+from fer_lib.models.base import check_odd
 
 
 def hidden_width(channels: int, reduction: int, block: str) -> int:

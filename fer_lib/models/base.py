@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, check_count
 
 
 class Classifier(nn.Module):
@@ -129,23 +129,11 @@ def check_pictures(x: Tensor, channels: int, only: int | None, least: int, multi
         raise UserError(f"x must be float {expected}: its type is {x.dtype}; scale it first")
 
 
-def check_count(argument: str, value: int, at_least: int = 1) -> None:
-    """Raise a UserError naming the argument unless it is an integer of at least ``at_least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise UserError(f"{argument} must be an integer of at least {at_least}: got {value!r}")
-
-
 def check_odd(argument: str, value: int) -> None:
     """Raise a UserError naming the argument unless it is an odd integer of at least 1, as centred kernels are."""
     check_count(argument, value)
     if value % 2 == 0:
         raise UserError(f"{argument} must be odd: got {value}")
-
-
-def check_share(argument: str, value: float) -> None:
-    """Raise a UserError naming the argument unless it lies in [0, 1)."""
-    if not 0 <= value < 1:
-        raise UserError(f"{argument} must lie in [0, 1): got {value!r}")
 
 
 @contextmanager

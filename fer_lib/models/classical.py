@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, check_count
 from fer_lib.extras import from_extra
-from fer_lib.models.base import check_count
 
 CELL = 8
 PATTERNS = 59  # uniform ones of 8 neighbours, all others counting as one

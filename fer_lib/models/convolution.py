@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, check_count
 from fer_lib.models.attention import SE
-from fer_lib.models.base import check_count, check_odd
+from fer_lib.models.base import check_odd
 
 
 def conv(inputs: int, outputs: int, kernel_size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:

@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import structs
 from torch import nn
 
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_count, unknown
 from fer_lib.models import paper_nets, published, small
-from fer_lib.models.base import Classifier, check_count
+from fer_lib.models.base import Classifier
 from fer_lib.models.classical import build_classical
 from fer_lib.models.features import FeatureMaps
 from fer_lib.models.grammar import MODULES, build_resnet

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fer_lib.errors import UserError, unknown
-from fer_lib.models.base import Classifier, check_count, check_share
+from fer_lib.errors import UserError
+from fer_lib.models.base import Classifier
 from fer_lib.models.convolution import Focus, SpaceToDepth, conv
-from fer_lib.nets import STEMS
 
 Factory = Callable[[int], nn.Module]
 
@@ -154,7 +153,7 @@ def _join(fusion: nn.Module | None, branch: Tensor, shortcut: Tensor) -> Tensor:
 
 
 class ResNet(Classifier):
-    """A residual net of four stages.
+    """A residual net of four stages, whose options :func:`fer_lib.nets.check_net` has passed.
 
     Args:
         block: kind of block.
@@ -194,14 +193,6 @@ class ResNet(Classifier):
     ):
         slots = slots or Slots()
         super().__init__(num_classes, in_channels, 8 * width * block.expansion)
-        check_count("width", width, at_least=8)
-        check_share("dropout", dropout)
-        if stem not in STEMS:
-            raise unknown("stem", stem, STEMS)
-        if pool is not None:
-            check_count("pool", pool)
-        if not isinstance(layers, Sequence) or len(layers) != 4:
-            raise UserError(f"layers must be four numbers of blocks: got {layers!r}")
         self.pool = pool
         self._build_stem(stem, in_channels, width)
         self.attention1 = slots.after_stem(width) if slots.after_stem else nn.Identity()
@@ -211,7 +202,6 @@ class ResNet(Classifier):
             self.size_multiple *= 2
         inputs = width
         for stage, blocks in enumerate(layers, start=1):
-            check_count(f"layers[{stage - 1}]", blocks)
             planes = width * 2 ** (stage - 1)
             modules: list[nn.Module] = []
             for index in range(blocks):
@@ -228,8 +218,6 @@ class ResNet(Classifier):
             self._scale_branches(branch_scale)
 
     def _scale_branches(self, scale: float) -> None:
-        if not scale >= 0:
-            raise UserError(f"branch_scale must be 0 or more: got {scale!r}")
         for module in self.modules():
             if isinstance(module, BasicBlock | Bottleneck):
                 last = module.bn2 if isinstance(module, BasicBlock) else module.bn3

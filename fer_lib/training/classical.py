@@ -13,7 +13,8 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
+from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests
+from fer_lib.data.folds import joined
 from fer_lib.errors import UserError
 from fer_lib.models import create_model
 from fer_lib.models.classical import ClassicalModel
@@ -22,7 +23,6 @@ from fer_lib.selection import RULES
 from fer_lib.training.loop import Outcome
 from fer_lib.training.stop import Interrupted, Stop
 
-PARTS = Parts._fields
 CHUNK = 2000  # pictures between two lines of progress
 
 
@@ -49,10 +49,9 @@ def fit_classical(
         Interrupted: stopped early.
     """
     recipe = spec.recipe
-    parts = run_parts(
-        dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
-    )
-    sizes = {name: sum(len(getattr(part, name)) for part in parts) for name in PARTS}
+    parts = spec.parts(dataset)
+    every = joined(parts)._asdict()
+    sizes = {name: len(positions) for name, positions in every.items()}
     if not all(len(part.train) and len(part.test) for part in parts):
         raise UserError(f"dataset {dataset.name}: no training pictures or no test pictures")
     for part in parts:
@@ -62,9 +61,9 @@ def fit_classical(
     started = time.monotonic()
     model = create_model(recipe.model, num_classes=len(dataset.classes), **recipe.model_options)
     assert isinstance(model, ClassicalModel), "nets are trained elsewhere"
-    wanted = np.unique(np.concatenate([indices for part in parts for indices in part]))
+    wanted = np.unique(np.concatenate([*every.values()]))
     features = _features(model, dataset, wanted, stop or Stop(), say)
-    probabilities: dict[str, list[np.ndarray]] = {name: [] for name in PARTS}
+    probabilities: dict[str, list[np.ndarray]] = {name: [] for name in every}
     train_seconds = 0.0
     say(
         f"fitting {recipe.model} to {sizes['train']} x {features.shape[1]} features"
@@ -78,24 +77,22 @@ def fit_classical(
         except UserError as error:
             raise UserError(f"dataset {dataset.name}, training part: {error}") from None
         train_seconds += time.monotonic() - begun
-        for name in PARTS:
-            if len(getattr(at, name)):
-                probabilities[name].append(model.probabilities(features[getattr(at, name)]))
+        for name, positions in at._asdict().items():
+            if len(positions):
+                probabilities[name].append(model.probabilities(features[positions]))
     say(f"fitted after {time.monotonic() - started:.0f} s")
 
-    labels = {
-        name: dataset.labels[np.concatenate([getattr(part, name) for part in parts])] for name in PARTS if sizes[name]
-    }
-    joined = {name: np.concatenate(probabilities[name]) for name in labels}
+    labels = {name: dataset.labels[positions] for name, positions in every.items() if len(positions)}
+    found = {name: np.concatenate(probabilities[name]) for name in labels}
     row: dict[str, float] = {"epoch": 1}
     for name in ("train", "val"):
         row |= {f"{name}_loss": math.nan, f"{name}_accuracy": math.nan}
         if name in labels:
-            row |= _scores(name, joined[name], labels[name])
-    row["test_accuracy"] = _scores("test", joined["test"], labels["test"])["test_accuracy"]
+            row |= _scores(name, found[name], labels[name])
+    row["test_accuracy"] = _scores("test", found["test"], labels["test"])["test_accuracy"]
     row |= {"lr": 0.0, "seconds": time.monotonic() - started}
     # One view only: plain and test-time-augmented predictions are the same.
-    evaluated = {name: dict.fromkeys(("plain", "tta"), joined[name]) for name in labels if name != "train"}
+    evaluated = {name: dict.fromkeys(("plain", "tta"), found[name]) for name in labels if name != "train"}
     return Outcome(
         history=[row],
         epochs=dict.fromkeys(RULES, 1),

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from fer_lib.augment import Augmentation
-from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests, run_parts
+from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests
 from fer_lib.errors import UserError, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
@@ -179,9 +179,7 @@ class _Trainer:
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device, recipe.precision)
-        (parts,) = run_parts(
-            dataset, recipe.protocol, spec.fold, spec.seed, recipe.leave_out, spec.limit_train, spec.limit_test
-        )
+        (parts,) = spec.parts(dataset)
         train = parts.train
         if len(train) < 2 or not len(parts.test):
             raise UserError(
