@@ -11,9 +11,10 @@ from fer_lib.data.catalog import dataset_title
 from fer_lib.queue.plan import choose_recipes, matrix
 from fer_lib.recipe import get_recipe, headlines
 from fer_lib.study.claim_table import claim_table
-from fer_lib.study.evidence import evidence_table
+from fer_lib.study.evidence import UNDECIDABLE, evidence_table
 from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.results import MIN_SEEDS, Study, once
+from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 from fer_lib.texts import signed
 
@@ -51,7 +52,8 @@ def answer(study: Study, links: bool = False) -> str:
     attention = attention_sentences(
         ablation_table(study, claimed=False), ablation_table(study, claimed=False, question="alike"), progress(study)
     )
-    text = f"{attention}\n\n{printed_sentences(claim_table(study), evidence_table(study))}"
+    printed = printed_sentences(claim_table(study), evidence_table(study), statement_table(study))
+    text = f"{attention}\n\n{printed}"
     return text if links else without_links(text)
 
 
@@ -202,12 +204,13 @@ def _number_key(claim: Claim) -> tuple[Any, ...]:
     return claim.paper, claim.dataset, claim.split, claim.kind, claim.metric, claim.class_name, system, claim.value
 
 
-def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame) -> str:
-    """How many printed numbers have which verdict.
+def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame, statements: pd.DataFrame) -> str:
+    """How many printed numbers have which verdict, and what the papers' own numbers say of the rest.
 
     Args:
         claims: of :func:`fer_lib.study.claim_table.claim_table`.
         evidence: of :func:`fer_lib.study.evidence.evidence_table`.
+        statements: of :func:`fer_lib.study.statements.statement_table`.
     """
     numbers = printed_numbers(claims)
     verdicts = numbers["verdict"].value_counts()
@@ -215,6 +218,9 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame) -> str:
     free = _counted(verdicts, [word for word in verdicts.index if word not in (*FROM_RUNS, NOT_RUN, NOT_TESTABLE)])
     counts = evidence.loc[evidence["finding"].str.startswith("counted "), "finding"]
     right, counted = (counts == "counted right").sum(), len(counts)
+    contradicted = statements["finding"].str.startswith("contradicted").sum()
+    held = statements["finding"].str.startswith("holds").sum()
+    alike = (evidence["finding"] == UNDECIDABLE).sum()
     sentences = [
         f"The {_numeral(numbers['paper'].nunique())} papers print {len(numbers)} different accuracies, recalls and "
         "gains."
@@ -229,7 +235,10 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame) -> str:
     sentences.append(
         f"{verdicts.get(NOT_TESTABLE, 0)} cannot be tested, as their pictures are unpublished; "
         f"{verdicts.get(NOT_RUN, 0)} wait for runs of the papers' length. "
-        f"Of {counted} printed counts of pictures [{right} agree](evidence.html#counts) with the data."
+        f"Of {counted} printed counts of pictures [{right} agree](evidence.html#counts) with the data. "
+        f"Of {len(statements)} [statements in words](evidence.html#statements) {contradicted} are contradicted and "
+        f"{held} hold, at least in part. None of the {alike} gains that rows of one paper's tables form can be told "
+        "from zero on its own pictures."
     )
     return " ".join(sentences)
 

@@ -225,7 +225,7 @@ def _notes(claim: Claim) -> list[str]:
 
 # ---------------------------------------------------------------- for a reader
 
-BRIEF = ("paper", "system", "data", "printed, %", "ours, %", "verdict")
+BRIEF = ("paper", "system", "data", "printed, %", "ours, %", "fidelity", "verdict")
 """Columns of the readable table where there is little room."""
 
 

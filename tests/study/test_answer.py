@@ -127,3 +127,11 @@ def test_a_family_is_told_by_its_readings(readings, words):
     told = {"paper": "narrow", "baseline": "narrow/none/fer2013", "standing": "confirmatory", "seeds": 3}
     plain = pd.DataFrame(rows).assign(low=-1.0, high=1.0, **told)
     assert words in without_links(attention_sentences(plain, plain.iloc[:0], NONE))
+
+
+def test_statements_and_formed_gains_are_counted(study):
+    # By hand from statements.md without runs: two readings of parameters, one of multiply-accumulates, one of memory,
+    # two "best" that are not; one "best" that is, three that hold for some of the nets.
+    text = answer(study)
+    assert "Of 22 statements in words 6 are contradicted and 4 hold, at least in part." in text
+    assert "None of the 10 gains that rows of one paper's tables form" in text  # Hu et al.'s, on 378 pictures
