@@ -15,7 +15,7 @@ from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import kind_of
 from fer_lib.metrics import summary
-from fer_lib.recipe import get_recipe, list_recipes, paper_names
+from fer_lib.recipe import Recipe, get_recipe, list_recipes, paper_names
 from fer_lib.statistics import fit, one_more_fit, sample_sd
 from fer_lib.study.columns import Column, Row, readable, table_of
 from fer_lib.study.evidence import paper_finding
@@ -99,7 +99,7 @@ def _row(claim: Claim, study: Study) -> dict[str, object]:
         "recipe_epochs": recipe and recipe.epochs,
         "verdict": verdict,
         "finding": finding.sentence if finding else "",
-        "note": "; ".join(filter(None, [note, *_notes(claim)])),
+        "note": "; ".join(filter(None, [note, *_notes(claim, study)])),
         "recipe": claim.recipe or "",
     }
 
@@ -208,9 +208,12 @@ def _measure_in_words(claim: Claim) -> str:
     return claim.metric if claim.metric.startswith("accuracy") else f"{claim.metric}, mean of classes"
 
 
-def _notes(claim: Claim) -> list[str]:
+def _notes(claim: Claim, study: Study) -> list[str]:
     """What a reader must know beside the numbers."""
     notes = []
+    if claim.split == "10-fold" and claim.kind == "level":
+        by_picture = _by_picture(get_recipe(claim.recipe or ""), study)
+        notes.append(f"the paper does not say what its folds keep apart; ours keep persons apart{by_picture}")
     if claim.dataset == "own" and claim.kind == "gain":
         dataset = get_recipe(claim.recipe or "").dataset
         notes.append(f"ours on {dataset_title(dataset)}, the paper's pictures are not public")
@@ -221,6 +224,16 @@ def _notes(claim: Claim) -> list[str]:
     if claim.fidelity == STAND_IN:
         notes.append("our test is a stand-in, which excludes nothing")
     return notes
+
+
+def _by_picture(recipe: Recipe, study: Study) -> str:
+    """What the same model has where the folds are drawn by picture."""
+    for name, group in study.longest.items():
+        other = get_recipe(name)
+        alike = (other.model, other.dataset, other.epochs) == (recipe.model, recipe.dataset, recipe.epochs)
+        if alike and kind_of(other.protocol) == "picture_10fold":
+            return f", and by picture the same has {100 * np.mean(group.accuracies()):.1f} %"
+    return ""
 
 
 # ---------------------------------------------------------------- for a reader

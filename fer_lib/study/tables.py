@@ -23,6 +23,7 @@ from fer_lib.study.answer import answer
 from fer_lib.study.claim_table import BRIEF, claim_figure, claim_table, gain_figure, headline_claims, readable_claims
 from fer_lib.study.columns import DASH, Column, csv_text, markdown, number, readable, table_of
 from fer_lib.study.cost import cost_table, readable_costs
+from fer_lib.study.draws import draw_table, draws_page
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import module_figure
 from fer_lib.study.precision import precision_table, readable_precision
@@ -108,6 +109,7 @@ TABLES: dict[str, Callable[[Study], pd.DataFrame]] = {
     "ceiling": audits.ceiling_table,
     "protocols": protocol_audit,
     "reach": reach_table,
+    "draws": draw_table,
     "cleaning": audits.cleaning_audit,
     "classes": audits.class_audit,
     "calibration": audits.calibration_audit,
@@ -139,7 +141,10 @@ SHOWN: dict[str, Sequence[Column] | Callable[[pd.DataFrame], pd.DataFrame]] = {
     "reliability": audits.RELIABILITY_SHOWN,
     "cost": readable_costs,
 }
-"""How a table reads: all its rows under these columns, or what makes it readable; that of the runs is many tables."""
+"""How a table reads: all its rows under these columns, or what makes it readable."""
+
+PAGES: dict[str, Callable[[pd.DataFrame], str]] = {"runs": _runs_page, "draws": draws_page}
+"""How a table reads that becomes many."""
 
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "claims": ("claims", claim_figure),
@@ -156,8 +161,8 @@ FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
 
 def page(name: str, table: pd.DataFrame) -> str:
     """A table of :data:`TABLES` as Markdown."""
-    if name == "runs":
-        return _runs_page(table)
+    if name in PAGES:
+        return PAGES[name](table)
     shown = SHOWN[name]
     return markdown(shown(table) if callable(shown) else readable(table, shown))
 

@@ -44,6 +44,15 @@ def test_levels_on_unpublished_pictures_are_not_testable_and_gains_are(without_r
     assert set(others.index) == {"not run", "contradicted by its own table", "impossible on that test set"}
 
 
+def test_where_a_paper_does_not_say_how_its_folds_are_drawn_both_figures_are_told(without_runs, tmp_path):
+    untold = without_runs[(without_runs["paper"] == "zhang") & (without_runs["dataset"] == "ckplus")]
+    assert all(untold["note"].str.startswith("the paper does not say what its folds keep apart"))
+    by_picture = RunSpec(get_recipe("ckplus_classical/gabor_svm_picture_folds/ckplus"))
+    record = write_run(tmp_path, by_picture, correct=970, test=981, val=0)
+    notes = claim_table(Study([record])).set_index("claim")["note"]
+    assert "persons apart, and by picture the same has 98.9 %" in notes["zhang/ckplus/gps"]
+
+
 def test_the_headlines_fit_where_there_is_little_room(without_runs):
     shown = readable_claims(headline_claims(without_runs))[list(BRIEF)]
     assert shown["ours, %"].eq("").all()
