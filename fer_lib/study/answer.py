@@ -18,7 +18,7 @@ from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 from fer_lib.texts import signed
 
-SHOWN = 3
+SHOWN = 4
 """Families that the answer tells; of further ones it counts the readings."""
 NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -91,7 +91,11 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
     else:
         sentences.append(f"Of the papers' {state.of_headlines} headline trainings {state.headlines} are complete")
     sentences[-1] += f": {state.done:,} of {state.planned:,} planned [runs](runs.html) are done."
-    return " ".join(filter(None, sentences))
+    text = " ".join(filter(None, sentences))
+    for word, meaning in STANDINGS.items():  # explained once
+        first, *later = text.split(meaning)
+        text = first + (meaning + word.join(later) if later else "")
+    return text
 
 
 def verdict_words(read: pd.DataFrame, state: Progress) -> str:

@@ -135,3 +135,21 @@ def test_statements_and_formed_gains_are_counted(study):
     text = answer(study)
     assert "Of 22 statements in words 6 are contradicted and 4 hold, at least in part." in text
     assert "None of the 10 gains that rows of one paper's tables form" in text  # Hu et al.'s, on 378 pictures
+
+
+def test_a_standing_is_explained_once():
+    told = {"reading": "undecided", "standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "gain": 0.1}
+    families = {
+        "narrow/none/fer2013": "narrow",
+        "ladder/w8_none/fer2013": "ladder",
+        "ladder/w16_none/fer2013": "ladder",
+    }
+    plain = pd.DataFrame(
+        [
+            {"recipe": f"{name}/se", "paper": paper, "system": "N + se", "baseline": name, **told}
+            for name, paper in families.items()
+        ]
+    )
+    text = attention_sentences(plain, plain.iloc[:0], NONE)
+    assert text.count("run after the rules were registered") == 1
+    assert text.count("three seeds each (confirmatory)") == 2
