@@ -217,7 +217,7 @@ class Site:
             cards.append({"href": f"{source.stem}.html", "title": title, "text": _first_sentence(lead)})
         behind: dict[str, Any] | None = None
         if study := self.study:
-            attention, printed = answer(study, links=True).split("\n\n")
+            attention, printed = answer(study, links=True).rsplit("\n\n", 1)
             behind = {
                 "answer": Markup(markdown2html_mistune(attention)), "printed": Markup(markdown2html_mistune(printed)),
                 "sure": {k: Markup(v) for k, v in front.how_sure(study).items()},

@@ -47,7 +47,7 @@ def answer(study: Study, links: bool = False) -> str:
         links: whether numbers link the report's pages.
 
     Returns:
-        Two paragraphs of Markdown.
+        Markdown: a paragraph with a list of the nets tried, and a paragraph on the papers' numbers.
     """
     attention = attention_sentences(
         ablation_table(study, claimed=False), ablation_table(study, claimed=False, question="alike"), progress(study)
@@ -74,24 +74,21 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
         state: of :func:`progress`.
     """
     read = plain[plain["reading"].isin(READINGS)]
-    sentences = [f"**{verdict_words(read, state)}**"]
     families = [rows for _, rows in read.groupby("baseline", sort=False)]
     families.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
-    told = [_family_sentence(rows, brief=number > 0) for number, rows in enumerate(families[:SHOWN])]
-    sentences += [*told[:1], _start_sentence(read, alike), *told[1:]]
+    found = [_family_sentence(rows, brief=number > 0) for number, rows in enumerate(families[:SHOWN])]
+    found[:1] = [" ".join(filter(None, [*found[:1], _start_sentence(read, alike)]))]
     if further := families[SHOWN:]:
         counts = pd.concat(further)["reading"].value_counts()
-        comparisons = sum(map(len, further))
-        sentences.append(
-            f"{_numeral(len(further)).capitalize()} further families of {comparisons} comparisons: "
+        found.append(
+            f"{_numeral(len(further)).capitalize()} further families of {sum(map(len, further))} comparisons: "
             f"[{_listed(_counted(counts, READINGS))}](gains.html)."
         )
-    if state.headlines == 0:
-        sentences.append("None of the papers' own nets has been trained to full length yet")
-    else:
-        sentences.append(f"Of the papers' {state.of_headlines} headline trainings {state.headlines} are complete")
-    sentences[-1] += f": {state.done:,} of {state.planned:,} planned [runs](runs.html) are done."
-    text = " ".join(filter(None, sentences))
+    trained = "None of the papers' own nets is fully trained yet"
+    if state.headlines:
+        trained = f"Of the papers' {state.of_headlines} headline trainings {state.headlines} are complete"
+    done = f"{state.done:,} of {state.planned:,} [runs](runs.html) are done"
+    text = "\n- ".join(filter(None, [f"**{verdict_words(read, state)}** {trained}: {done}.", *found]))
     for word, meaning in STANDINGS.items():  # explained once
         first, *later = text.split(meaning)
         text = first + (meaning + word.join(later) if later else "")
@@ -128,8 +125,9 @@ def _family_sentence(rows: pd.DataFrame, brief: bool) -> str:
     net, _, split = baseline.title.partition(", ")
     data = dataset_title(baseline.dataset) + (f" ({split})" if split else "")
     return (
-        f"In a {net} trained for {_numeral(baseline.epochs)} epochs on {data}, {_outcome(rows)} "
-        f"the same net without it: {listed} points{'' if brief else ' of accuracy, with 95 % intervals'}, "
+        f"{net[0].upper()}{net[1:]}, {_numeral(baseline.epochs)} epochs on {data}: {_outcome(rows)} "
+        f"{'the plain net' if brief else 'the same net without it'}: {listed}"
+        f"{'' if brief else ' points of accuracy, with 95 % intervals'}; "
         f"{_numeral(seeds)} seeds each ({marks})."
     )
 

@@ -274,5 +274,5 @@ def test_the_front_page_gives_the_answer_that_the_readme_gives():
     readme = (ROOT / "README.md").read_text()
     (answer,) = re.findall(r"<!-- answer: .*?-->\s+(.+?)\s+<!-- answer: end -->", readme, re.DOTALL)
     shown = re.sub(r"<[^>]+>", "", (REPORTS / "index.html").read_text())
-    for paragraph in answer.replace("**", "").split("\n\n"):
+    for paragraph in re.split(r"\n+(?:- )?", answer.replace("**", "")):
         assert paragraph in shown.replace("&#39;", "'")

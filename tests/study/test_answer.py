@@ -105,7 +105,7 @@ def test_the_first_family_is_told_whole_and_further_ones_by_their_ends():
     )
     text = without_links(attention_sentences(plain, plain.iloc[:0], NONE)).replace("\N{MINUS SIGN}", "-")
     assert "simam +0.4 (-1.0 to +1.0), se +0.1 (-1.0 to +1.0), eca -0.5 (-1.0 to +1.0) points" in text
-    assert "none of three modules beats the same net without it: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
+    assert "none of three modules beats the plain net: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
     assert "none +0.3" not in text
 
 
