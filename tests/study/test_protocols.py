@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from many_runs import write_fake
+from scipy import stats
 
 from fer_lib.clusters import by_person, difference_interval
 from fer_lib.data import split_indices, synthetic, synthetic_films
@@ -95,8 +96,12 @@ def test_answers_are_counted_for_the_persons_of_each_seeds_own_pictures(drawn):
 def test_other_persons_count_for_a_fixed_split_and_are_in_the_spread_of_a_drawn_one(drawn, fixed):
     study = Study([*fixed[1], *drawn[1]])
     found = study.own_pictures("control/none_picture_2to1/ckplus")
-    low, high = answers_by_person(group_records(fixed[1])[0]).interval
-    assert np.sqrt(found) == pytest.approx((high - low) / 3.92, rel=0.1)
+    persons = answers_by_person(group_records(fixed[1])[0])
+    drawn_again = stats.bootstrap(
+        (persons.right, persons.asked), lambda r, a, axis: r.sum(axis) / a.sum(axis), paired=True, vectorized=True,
+        method="percentile", rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert np.sqrt(found) == pytest.approx(drawn_again.standard_error, rel=0.05)
     assert study.own_pictures("ckplus/w8_picture_2to1/ckplus") == 0
     assert study.own_pictures("control/none/fer2013") == 0
 
@@ -196,7 +201,7 @@ def test_films_on_both_sides_inflate_an_accuracy(films):
     by_person, by_picture = table.loc["subject_10fold_drawn"], table.loc["picture_10fold_drawn"]
     assert by_picture["accuracy"] > 97
     assert by_person["accuracy"] < 35
-    assert by_picture["low"] > by_person["high"] + 50
+    assert by_picture["low"] > by_person["high"] + 40  # fourteen right persons may be all but 23 % of others
     assert (by_person["same_subject"], by_picture["same_sequence"] > 95) == (0, True)
     assert table.loc["picture_2to1_drawn", "accuracy"] > by_person["accuracy"] + 50
 
