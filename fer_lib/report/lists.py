@@ -24,6 +24,7 @@ ASKED = {
     "": "{net}: what modules add",
     "start": "{net}: what the start of the branches takes away",
     "alike": "{net}: modules beside a plain net that starts as they do",
+    "leak": "{net}: training without the copies of test pictures",
 }
 
 
