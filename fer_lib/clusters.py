@@ -50,9 +50,9 @@ class ByPerson:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval for other persons."""
-        accuracy, people = self.accuracy, np.count_nonzero(self.asked)
+        accuracy, variance, people = self.accuracy, self.variance, np.count_nonzero(self.asked)
         # Nothing varies where every answer is right: then a person counts as one picture.
-        alone = accuracy * (1 - accuracy) / self.variance if self.variance else people
+        alone = accuracy * (1 - accuracy) / variance if variance else people
         if people > 1:  # the variance is an estimate from so many persons
             alone *= (stats.norm.ppf(UPPER) / stats.t.ppf(UPPER, people - 1)) ** 2
         right = accuracy * alone

@@ -133,7 +133,7 @@ def _family_sentence(rows: pd.DataFrame, brief: bool) -> str:
 
 
 def _outcome(rows: pd.DataFrame) -> str:
-    """What a family's modules do to the net: ``none of five modules beats, four fall behind``."""
+    """What a family's modules do to the net: ``none of five modules beats, and four fall behind,``."""
     gain, loss, same = (int((rows["reading"] == word).sum()) for word in ("gain", "loss", "within ±1 point"))
     if len(rows) == 1:
         return "the module beats" if gain else "the module falls behind" if loss else "the module does not beat"
