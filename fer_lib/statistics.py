@@ -167,11 +167,17 @@ class Fit:
         """
         return self._around(float(np.mean(values)), 1 + 1 / len(values), sampling_variance)
 
-    def least_of_one_more(self, values: Sequence[float]) -> float | None:
-        """What one new run of a net stays above in 95 of 100 cases; None where the spread of the seeds is unknown."""
+    def least_of_one_more(self, values: Sequence[float], tried: int = 1) -> float | None:
+        """What one new run of a net stays above in 95 of 100 cases; None where the spread of the seeds is unknown.
+
+        Args:
+            values: ours of that net.
+            tried: how many nets it is one of; with more than one the bounds of all hold at once (Bonferroni).
+        """
         if not self.sd:
             return None
-        half = stats.t.ppf(CONFIDENCE, self.freedom) * self.sd * math.sqrt(1 + 1 / len(values))
+        quantile = stats.t.ppf(1 - (1 - CONFIDENCE) / tried, self.freedom)
+        half = quantile * self.sd * math.sqrt(1 + 1 / len(values))
         return float(np.mean(values) - half)
 
     def one_more_pair(

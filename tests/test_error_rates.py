@@ -168,3 +168,16 @@ def test_a_printed_accuracy_that_is_as_good_as_ours_is_exceeded_in_at_most_6_per
         missed += low <= printed - 0.03
     assert above(0.04) <= exceeded / STUDIES <= below(0.06)
     assert missed / STUDIES <= 0.08  # three points more than theirs are seen
+
+
+def test_the_best_of_twelve_that_are_as_good_exceeds_in_at_most_6_percent():
+    """On CK+ many systems of ours are tried; a paper's run on a split of its own is one more of any of them."""
+    rng, exceeded, missed, tried = np.random.default_rng(12), 0, 0, 12
+    for _ in range(STUDIES):
+        values = {k: rng.normal(0.97, 0.01, 10) for k in range(tried)}
+        model, printed = fit(values), rng.normal(0.97, 0.01)
+        bounds = [model.least_of_one_more(seeds, tried) for seeds in values.values()]
+        exceeded += max(bounds) > printed
+        missed += max(bounds) <= printed - 0.05
+    assert exceeded / STUDIES <= below(0.06)
+    assert missed / STUDIES <= 0.08  # five standard deviations are seen

@@ -171,7 +171,8 @@ def _exceeding(claim: Claim, study: Study) -> str:
 
     Simpler than the claim's net is a net with fewer weights, or none; the net itself, trained for fewer epochs, counts
     too, and where ours is a stand-in the net's size is unknown and is not compared. On FER2013 the candidate is
-    the one that PublicTest likes best, on CK+ they are tried by the number of their weights, on drawn splits.
+    the one that PublicTest likes best. On CK+, on drawn splits, they are tried by the number of their weights, with
+    bounds that hold for all of them at once.
     """
     recipe = list_recipes().get(claim.recipe or "")
     if recipe is None or not claim.metric.startswith("accuracy") or claim.split == "val":
@@ -188,7 +189,7 @@ def _exceeding(claim: Claim, study: Study) -> str:
     if official:
         candidates = sorted(candidates, key=lambda found: -np.mean(found[1].accuracies("val") or [0]))[:1]
     for weights, group in sorted(candidates, key=lambda found: found[0]):
-        low = study.least_of_one_more(group)
+        low = study.least_of_one_more(group, len(candidates))
         if low is not None and low > claim.number:
             size = f"{weights / 1e6:.2f} million weights, {group.epochs} epochs" if weights else "no net"
             mean, seeds = 100 * np.mean(group.accuracies()), len(group.seeds)

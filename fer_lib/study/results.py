@@ -129,8 +129,12 @@ class Study:
             },
         )
 
-    def least_of_one_more(self, group: Group) -> float | None:
+    def least_of_one_more(self, group: Group, tried: int = 1) -> float | None:
         """What one new run of a recipe stays above (95 %), by the spread of a seed in its paper's file.
+
+        Args:
+            group: the recipe's runs.
+            tried: of how many recipes the bounds are to hold at once.
 
         Returns:
             A fraction; None where the file has no recipe with two runs.
@@ -140,7 +144,7 @@ class Study:
         if not group.chance and not is_drawn(recipe.protocol):
             return values[0]
         kin = [g for name, g in self.longest.items() if _kin(get_recipe(name)) == _kin(recipe)]
-        return fit({g.recipe: g.accuracies() for g in kin}).least_of_one_more(values)
+        return fit({g.recipe: g.accuracies() for g in kin}).least_of_one_more(values, tried)
 
     def own_pictures(self, recipe: str) -> float:
         """What the choice of pictures adds to one accuracy where a paper's split is not ours: 0 but on a fixed split of
