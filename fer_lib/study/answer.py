@@ -19,7 +19,7 @@ from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
 from fer_lib.texts import signed
 
 SHOWN = 4
-"""Families that the answer tells; of further ones it counts the readings."""
+"""Studies of ours whose families the answer tells, a line each; of further ones it counts the readings."""
 NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -74,14 +74,15 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
         state: of :func:`progress`.
     """
     read = plain[plain["reading"].isin(READINGS)]
-    families = [rows for _, rows in read.groupby("baseline", sort=False)]
-    families.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
-    found = [_family_sentence(rows, brief=number > 0) for number, rows in enumerate(families[:SHOWN])]
+    studies = [rows for _, rows in read.groupby("paper", sort=False)]
+    studies.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
+    found = [_study_sentences(rows, brief=number > 0) for number, rows in enumerate(studies[:SHOWN])]
     found[:1] = [" ".join(filter(None, [*found[:1], _start_sentence(read, alike)]))]
-    if further := families[SHOWN:]:
-        counts = pd.concat(further)["reading"].value_counts()
+    if studies[SHOWN:]:
+        further = pd.concat(studies[SHOWN:])
+        counts = further["reading"].value_counts()
         found.append(
-            f"{_numeral(len(further)).capitalize()} further families of {sum(map(len, further))} comparisons: "
+            f"{_numeral(further['baseline'].nunique()).capitalize()} further families of {len(further)} comparisons: "
             f"[{_listed(_counted(counts, READINGS))}](gains.html)."
         )
     trained = "None of the papers' own nets is fully trained yet"
@@ -113,7 +114,28 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
     )
 
 
-def _family_sentence(rows: pd.DataFrame, brief: bool) -> str:
+def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:
+    """What the modules of a study add, a sentence a family; what families share with the one before is said once."""
+    families = [family for _, family in rows.groupby("baseline", sort=False)]
+    told = [_family_words(family, brief or number > 0) for number, family in enumerate(families)]
+    sentences = []
+    for words, before in zip(told, [None, *told], strict=False):
+        place = "" if before and before.place == words.place else f", {words.place}"
+        runs = "" if before and before.runs == words.runs else f"; {words.runs}"
+        sentences.append(f"{words.net}{place}: {words.outcome}{runs}.")
+    return " ".join(sentences)
+
+
+class FamilyWords(NamedTuple):
+    """The parts of the sentence on a family: which net, trained where and for how long, what came out of what runs."""
+
+    net: str
+    place: str
+    outcome: str
+    runs: str
+
+
+def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
     """What a family's modules add; in brief, the least and the most of it, since the figure beside shows every one."""
     baseline, seeds = get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
     effects = [
@@ -122,13 +144,14 @@ def _family_sentence(rows: pd.DataFrame, brief: bool) -> str:
     ]
     listed = f"{effects[-1]} to {effects[0]}" if brief and len(effects) > 2 else ", ".join(effects)
     marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
-    net, _, split = baseline.title.partition(", ")
+    net, _, split = baseline.title.removesuffix(f" for {baseline.epochs} epochs").partition(", ")
     data = dataset_title(baseline.dataset) + (f" ({split})" if split else "")
-    return (
-        f"{net[0].upper()}{net[1:]}, {_numeral(baseline.epochs)} epochs on {data}: {_outcome(rows)} "
-        f"{'the plain net' if brief else 'the same net without it'}: {listed}"
-        f"{'' if brief else ' points of accuracy, with 95 % intervals'}; "
-        f"{_numeral(seeds)} seeds each ({marks})."
+    return FamilyWords(
+        net=net[0].upper() + net[1:],
+        place=f"{_numeral(baseline.epochs)} epochs on {data}",
+        outcome=f"{_outcome(rows)} {'the plain net' if brief else 'the same net without it'}: {listed}"
+        f"{'' if brief else ' points of accuracy, with 95 % intervals'}",
+        runs=f"{_numeral(seeds)} seeds each ({marks})",
     )
 
 
