@@ -129,7 +129,7 @@ class Study:
             },
         )
 
-    def least_of_one_more(self, group: Group, tried: int = 1) -> float | None:
+    def least_of_one_more(self, group: Group, tried: int) -> float | None:
         """What one new run of a recipe stays above (95 %), by the spread of a seed in its paper's file.
 
         Args:
