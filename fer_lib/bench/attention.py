@@ -11,6 +11,7 @@ from fer_lib.models import attention, create_model, maximum
 from fer_lib.paths import results_dir
 from fer_lib.recipe import get_recipe
 from fer_lib.training import autocast_dtype, choose_device
+from fer_lib.training.forward import fast_forward
 
 MAPS = ((16, 44), (64, 11))
 """Channels and side of the first and the last maps but one of the narrow net."""
@@ -95,7 +96,7 @@ def _passes(net: nn.Module, shape: tuple[int, int], device: torch.device) -> Wor
         for _ in range(rounds):
             net.zero_grad()
             x.grad = None
-            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            with fast_forward(device, dtype):
                 out = net(x)
             out.float().sum().backward()
 

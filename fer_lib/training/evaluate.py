@@ -4,6 +4,7 @@ import torch
 
 from fer_lib.augment import test_views
 from fer_lib.parts import VIEWS
+from fer_lib.training.forward import fast_forward
 
 
 @torch.inference_mode()
@@ -37,7 +38,7 @@ def predict_probabilities(
     for batch in images.split(max(1, batch_size // VIEWS.get(views, 1))):
         shown = test_views(batch, views, size, resize)
         flat = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
+        with fast_forward(images.device, dtype):
             logits = model(flat)
         chunks.append(logits.float().softmax(1).unflatten(0, shown.shape[:2]).mean(0))
     model.train(was_training)

@@ -17,6 +17,7 @@ from fer_lib.losses import Loss
 from fer_lib.models.base import Classifier
 from fer_lib.recipe import Recipe
 from fer_lib.training.device import sum_dtype
+from fer_lib.training.forward import fast_forward
 from fer_lib.training.randomness import get_random, set_random
 
 ALIKE = 0.1
@@ -126,7 +127,7 @@ class TrainStep:
             one_hot = nn.functional.one_hot(targets, self.model.num_classes).float()
             inputs, wanted = mix(inputs, one_hot, draws)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        with fast_forward(self.device, self.dtype):
             features = self.model.embed(inputs)
             logits = self.model.classify(features)
         return self.loss(logits.float(), wanted, features.float()), features, logits
