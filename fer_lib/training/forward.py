@@ -70,6 +70,8 @@ def _product(
         [slice(tap * step, tap * step + (side - 1) * skip + 1, skip) for tap in range(taps)]
         for taps, step, side, skip in zip(weight.shape[2:], dilation, size, stride, strict=True)
     )
-    seen = [last[:, rows, columns] for rows in down for columns in right]
-    joined = torch.cat(seen, -1) if len(seen) > 1 else seen[0]
-    return F.linear(joined, weight.permute(0, 2, 3, 1).flatten(1), bias).permute(0, 3, 1, 2)
+    seen = [last[:, lines, columns] for lines in down for columns in right]
+    rows = (torch.cat(seen, -1) if len(seen) > 1 else seen[0]).flatten(0, 2)
+    # Of more dimensions than two PyTorch may make a product for each picture, with a copy of the weights for each.
+    product = F.linear(rows, weight.permute(0, 2, 3, 1).flatten(1), bias)
+    return product.unflatten(0, (len(images), *size)).permute(0, 3, 1, 2)

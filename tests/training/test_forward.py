@@ -51,25 +51,32 @@ def test_small_maps_are_convolved_as_pytorch_does(side, kernel, stride, padding,
         torch.testing.assert_close(ours, theirs)
 
 
-def convolutions(net, images):
-    """How often PyTorch's own convolution runs in a forward pass on a CPU."""
+def calls(net, images, operation="conv2d"):
+    """How often one of PyTorch's operations runs in a forward pass without gradients, by default its convolution."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities) as profile, torch.no_grad(), SmallMaps():
         net(images)
-    return sum(event.count for event in profile.key_averages() if event.key == "aten::conv2d")
+    return sum(event.count for event in profile.key_averages() if event.key == f"aten::{operation}")
 
 
 def test_only_small_maps_under_many_weights_are_taken_over():
     small, large = torch.randn(2, 256, 3, 3), torch.randn(2, 256, 4, 4)
     same = nn.Conv2d(256, 256, 3, padding=1)
-    assert convolutions(same, small) == 0
-    assert convolutions(nn.Conv2d(256, 1024, 1), small) == 0
-    assert convolutions(nn.Conv2d(256, 256, 3, 2, 1), large) == 0
-    assert convolutions(same, large) == 1
-    assert convolutions(nn.Conv2d(256, 64, 1), small) == 1
-    assert convolutions(nn.Conv2d(256, 1024, 3, padding=1, groups=2), small) == 1
-    assert convolutions(nn.Conv2d(256, 256, 3, padding="same"), small) == 1
-    assert convolutions(same, small[0]) == 1
+    assert calls(same, small) == 0
+    assert calls(nn.Conv2d(256, 1024, 1), small) == 0
+    assert calls(nn.Conv2d(256, 256, 3, 2, 1), large) == 0
+    assert calls(same, large) == 1
+    assert calls(nn.Conv2d(256, 64, 1), small) == 1
+    assert calls(nn.Conv2d(256, 1024, 3, padding=1, groups=2), small) == 1
+    assert calls(nn.Conv2d(256, 256, 3, padding="same"), small) == 1
+    assert calls(same, small[0]) == 1
+
+
+def test_all_pictures_are_in_one_product():
+    skipping = nn.Conv2d(256, 1024, 1, 2, bias=False).to(memory_format=torch.channels_last)
+    images = torch.randn(2, 256, 3, 3).contiguous(memory_format=torch.channels_last)
+    assert calls(skipping, images, "mm") == 1
+    assert calls(skipping, images, "bmm") == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -81,6 +88,6 @@ def test_a_net_keeps_its_logits(dtype):
         wanted = net(images)
     with torch.no_grad(), fast_forward(torch.device("cpu"), dtype):
         found = net(images)
-    assert convolutions(net, images) < sum(isinstance(module, nn.Conv2d) for module in net.modules())
+    assert calls(net, images) < sum(isinstance(module, nn.Conv2d) for module in net.modules())
     exact = dtype == torch.float32
     torch.testing.assert_close(found, wanted, rtol=1e-4 if exact else 0.02, atol=1e-4 if exact else 0.02)
