@@ -23,12 +23,11 @@ BENCHMARK_SIDE = 44
 """Side of the pictures of `fer bench train`."""
 PASSES = 3
 """A training step in forward passes: one forward, two for the gradients of the weights and of the inputs."""
-MACS_PER_VALUE, MACS_PER_PARAMETER = 61, 33
+MACS_PER_VALUE, MACS_PER_PARAMETER = 61, 5
 """What a written number and a weight cost beside a multiply-accumulate, in each pass of a picture.
 
-Fitted to the times of eleven nets that one CPU trained side by side, from ResNet18 of width 8 to ResNet50 on the
-smallest maps: all but MobileNetV2 and VGG16 (two thirds) come out within a fifth, where multiply-accumulates alone
-are too low by a factor of up to three.
+Fitted to the times of twenty recipes that one CPU trained, from ResNet18 of width 8 to ResNet50 on the smallest maps:
+all come out within a factor of 2.2, while their seconds per multiply-accumulate alone lie ten times apart.
 """
 FLOAT32 = 2.3
 """How much longer a CPU takes in float32 than one with bfloat16 takes in that."""

@@ -85,7 +85,7 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
             f"{_numeral(further['baseline'].nunique()).capitalize()} further families of {len(further)} comparisons: "
             f"[{_listed(_counted(counts, READINGS))}](gains.html)."
         )
-    trained = "None of the papers' own nets is fully trained yet"
+    trained = f"None of the papers' {state.of_headlines} headline trainings is complete yet"
     if state.headlines:
         trained = f"Of the papers' {state.of_headlines} headline trainings {state.headlines} are complete"
     done = f"{state.done:,} of {state.planned:,} [runs](runs.html) are done"
@@ -161,8 +161,9 @@ def _outcome(rows: pd.DataFrame) -> str:
     if len(rows) == 1:
         return "the module beats" if gain else "the module falls behind" if loss else "the module does not beat"
     if same == len(rows):
-        return f"all {_numeral(same)} modules read within ±1 point of"
-    beaten = f"{_numeral(gain) if gain else 'none'} of {_numeral(len(rows))} modules beat{'s' if gain < 2 else ''}"
+        return f"{'both' if same == 2 else f'all {_numeral(same)}'} modules read within ±1 point of"
+    none = "neither" if len(rows) == 2 else "none"
+    beaten = f"{_numeral(gain) if gain else none} of {_numeral(len(rows))} modules beat{'s' if gain < 2 else ''}"
     behind = f", and {_numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
     return beaten + behind
 

@@ -14,8 +14,12 @@ COLUMNS = ("family", "seed", "recipe", "net", "accuracy", "best")
 
 
 @once
-def draw_table(study: Study) -> pd.DataFrame:
+def draw_table(study: Study, paper: str | None = None) -> pd.DataFrame:
     """The nets of each family whose split is drawn with the seed, draw by draw.
+
+    Args:
+        study: the study's results.
+        paper: only families of this paper.
 
     Returns:
         One row per net and draw that all nets of the family with runs of full length have: family (the baseline's
@@ -23,11 +27,12 @@ def draw_table(study: Study) -> pd.DataFrame:
         views), best (whether no net of the family has more on that draw).
     """
     rows = []
-    for ablation in (found for paper in load_papers() for found in list_ablations(paper)):
+    papers = [paper] if paper else load_papers()
+    for ablation in (found for name in papers for found in list_ablations(name)):
         baseline = get_recipe(ablation.baseline)
         names = (ablation.baseline, *ablation.recipes)
         groups = {name: group for name in names if (group := study.full(name))}
-        if not is_drawn(baseline.protocol) or ablation.baseline not in groups:
+        if not is_drawn(baseline.protocol) or ablation.baseline not in groups or len(groups) < 2:
             continue
         found = {
             name: dict(zip(group.seeds, group.accuracies(rule="last"), strict=True)) for name, group in groups.items()
@@ -68,6 +73,8 @@ def draw_sentence(table: pd.DataFrame) -> str:
     wide = table.pivot(index="seed", columns="net", values="accuracy")
     spread, over_all = np.ptp(wide.to_numpy(), axis=1), np.ptp(wide.mean().to_numpy())
     best = table.loc[table["best"], "net"].nunique()
+    if len(wide) == 1:
+        return f"On the one draw that all {wide.shape[1]} nets have, best and worst differ by {over_all:.1f} points."
     return (
         f"On {len(wide)} draws of the split {best} of {wide.shape[1]} nets are the best at least once, alone or with "
         f"others. On one draw the best and the worst differ by {spread.min():.1f} to {spread.max():.1f} points, their "

@@ -221,10 +221,10 @@ def test_a_benchmark_speaks_where_no_run_does(tmp_path, spec, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "measured"),
-    [("gu/basic/ckplus", 56), ("gu/psa_joint/ckplus", 61), ("gu/cbam_joint/ckplus", 72), ("gu/aff_joint/ckplus", 79)],
+    [("gu/basic_stem_scratch/ckplus", 26), ("gu/psa_stem_scratch/ckplus", 56), ("ladder/w8_long_none/fer2013", 19)],
 )
-def test_small_maps_take_longer_than_their_arithmetic(name, measured, tmp_path):
-    """Core-minutes of one seed, measured on a CPU that takes 21 for a narrow net's run on FER2013."""
+def test_a_net_that_never_ran_is_estimated_within_a_factor_of_two(name, measured, tmp_path):
+    """Core-minutes of one seed, as a CPU took them that took 27 for a narrow net's run on FER2013."""
     cost, recipes = CostCounter(tmp_path / "costs.json"), list_recipes()
 
     def passes(recipe):
@@ -232,10 +232,11 @@ def test_small_maps_take_longer_than_their_arithmetic(name, measured, tmp_path):
         return recipe.epochs * (3 * train + evaluated)
 
     narrow, recipe = recipes["narrow/none/fer2013"], recipes[name]
-    share = passes(recipe) / passes(narrow)
+    share = 27 * passes(recipe) / passes(narrow)
     costs = [cost(r.training()) for r in (recipe, narrow)]
-    assert 21 * share * work(costs[0]) / work(costs[1]) == pytest.approx(measured, rel=0.35)
-    assert 21 * share * costs[0].macs / costs[1].macs < 0.6 * measured  # as it was estimated before
+    assert measured / 2 < share * work(costs[0]) / work(costs[1]) < 2 * measured
+    if name.startswith("ladder"):  # small layers cost more than their arithmetic
+        assert share * costs[0].macs / costs[1].macs < measured / 2
 
 
 def test_counts_are_kept(tmp_path, monkeypatch):

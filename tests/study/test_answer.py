@@ -46,7 +46,7 @@ def test_the_miniature_study_is_told():
 
 def test_without_runs_nothing_is_claimed(study):
     text = answer(study)
-    assert text.startswith("**Not known yet.** None of the papers' own nets")
+    assert text.startswith("**Not known yet.** None of the papers' 8 headline trainings is complete yet:")
     assert "Our runs" not in text
     assert "](" not in text
 
@@ -112,7 +112,9 @@ def test_the_first_family_is_told_whole_and_further_ones_by_their_ends():
 @pytest.mark.parametrize(
     ("readings", "words"),
     [
-        (["within ±1 point"] * 2, "all two modules read within ±1 point of the same net without it"),
+        (["within ±1 point"] * 2, "both modules read within ±1 point of the same net without it"),
+        (["within ±1 point"] * 3, "all three modules read within ±1 point of the same net without it"),
+        (["loss", "undecided"], "neither of two modules beats, and one falls behind, the same net without it"),
         (["undecided", "loss", "loss"], "none of three modules beats, and two fall behind, the same net without it"),
         (["gain", "loss", "within ±1 point"], "one of three modules beats, and one falls behind, the same net"),
         (["gain", "gain", "undecided"], "two of three modules beat the same net without it"),

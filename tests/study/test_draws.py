@@ -42,6 +42,30 @@ def test_a_reader_sees_who_is_the_best_on_each(table):
     assert draws_page(table).startswith("### ResNet18 of width 16, 2:1 by picture\n\n| draw |")
 
 
+def test_one_draw_alone_is_called_so(table):
+    assert (
+        draw_sentence(table[table["seed"] == 0])
+        == "On the one draw that all 3 nets have, best and worst differ by 2.1 points."
+    )
+
+
+def test_families_of_one_paper_can_be_asked_for(tmp_path):
+    small = {"ckplus/w16_picture_2to1/ckplus", "ckplus/w16_se_picture_2to1/ckplus"}
+    large = {"gu/basic_stem_scratch/ckplus", "gu/psa_stem_scratch/ckplus"}
+    records = [
+        write_run(tmp_path, RunSpec(get_recipe(name), 0), correct=300, test=327, val=0) for name in small | large
+    ]
+    study = Study(records)
+    assert set(draw_table(study, "ckplus")["recipe"]) == small
+    assert set(draw_table(study, "gu")["recipe"]) == large
+    assert set(draw_table(study)["recipe"]) == small | large
+
+
+def test_a_net_alone_has_nothing_to_be_ranked_with(tmp_path):
+    record = write_run(tmp_path, RunSpec(get_recipe("gu/basic_stem_scratch/ckplus"), 0), correct=300, test=327, val=0)
+    assert draw_table(Study([record])).empty
+
+
 def test_without_runs_or_on_a_fixed_split_there_is_nothing(tmp_path):
     record = write_run(tmp_path, RunSpec(get_recipe("narrow/none/fer2013"), 0), correct=10)
     assert draw_table(Study([record])).empty
