@@ -14,12 +14,11 @@ COLUMNS = ("family", "seed", "recipe", "net", "accuracy", "best")
 
 
 @once
-def draw_table(study: Study, paper: str | None = None) -> pd.DataFrame:
+def draw_table(study: Study) -> pd.DataFrame:
     """The nets of each family whose split is drawn with the seed, draw by draw.
 
     Args:
         study: the study's results.
-        paper: only families of this paper.
 
     Returns:
         One row per net and draw that all nets of the family with runs of full length have: family (the baseline's
@@ -27,8 +26,7 @@ def draw_table(study: Study, paper: str | None = None) -> pd.DataFrame:
         views), best (whether no net of the family has more on that draw).
     """
     rows = []
-    papers = [paper] if paper else load_papers()
-    for ablation in (found for name in papers for found in list_ablations(name)):
+    for ablation in (found for paper in load_papers() for found in list_ablations(paper)):
         baseline = get_recipe(ablation.baseline)
         names = (ablation.baseline, *ablation.recipes)
         groups = {name: group for name in names if (group := study.full(name))}
