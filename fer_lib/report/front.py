@@ -10,10 +10,9 @@ from fer_lib.data.facts import load_facts
 from fer_lib.queue.plan import HEADLINE_SEEDS
 from fer_lib.recipe import load_papers
 from fer_lib.report import words
-from fer_lib.study.answer import printed_numbers, progress
+from fer_lib.study.answer import module_comparisons, printed_numbers, progress
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import IMPOSSIBLE
-from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.protocols import protocol_audit
 from fer_lib.study.results import Study
 from fer_lib.study.verdicts import NOT_RUN, OPEN
@@ -42,12 +41,11 @@ def how_sure(study: Study) -> dict[str, str]:
     ]
     if inflation := _inflation(study):
         strong.append(inflation)
-    impossible = int((printed_numbers(claim_table(study))["verdict"] == IMPOSSIBLE).sum())
+    impossible = int((printed_numbers(claim_table(study))["settled"] == IMPOSSIBLE).sum())
     strong.append(
         f"<a href='evidence.html#impossible'>{impossible} printed accuracies</a> are no whole number of test pictures"
     )
-    plain = ablation_table(study, claimed=False)
-    read = plain[plain["reading"].isin(READINGS)]
+    read = module_comparisons(study)
     found = {"Strong": "; ".join(strong) + "."}
     if len(read):
         marks = ", ".join(f"{count} {name}" for name, count in read["standing"].value_counts().items())
@@ -55,7 +53,7 @@ def how_sure(study: Study) -> dict[str, str]:
         fewest, most = int(read["epochs"].min()), int(read["epochs"].max())
         epochs = f"{fewest} to {most}" if most > fewest else str(fewest)
         found["Weak"] = (
-            f"the <a href='gains.html'>comparison of modules</a>: {nets} small net{'s' if nets > 1 else ''}, "
+            f"the <a href='gains.html'>comparison of modules</a>: {nets} net{'s' if nets > 1 else ''}, "
             f"{epochs} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "
             f"such studies it would find a gain of {read['smallest'].min():.1f} points."
         )

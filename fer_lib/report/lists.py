@@ -110,7 +110,7 @@ def _family(title: str, whole: pd.DataFrame, known: pd.DataFrame, study: Study) 
 def evidence_context(study: Study) -> dict[str, Any]:
     """What the page of the papers' own numbers holds."""
     table = evidence_table(study)
-    verdicts = printed_numbers(claim_table(study))["verdict"].value_counts()
+    settled = printed_numbers(claim_table(study))["settled"].value_counts()
     leaked, tested = leaked_of("test")
     counts = table[table["finding"].str.startswith("counted ")]
     right = int((counts["finding"] == "counted right").sum())
@@ -131,8 +131,8 @@ def evidence_context(study: Study) -> dict[str, Any]:
         _statements(statement_table(study)),
     ]  # fmt: skip
     brief = [
-        f"{verdicts.get(IMPOSSIBLE, 0)} printed accuracies are impossible on their test sets.",
-        f"{verdicts.get(CONTRADICTED, 0)} printed gains are contradicted by the paper's own table; Gu & Jin's text has "
+        f"{settled.get(IMPOSSIBLE, 0)} printed accuracies are impossible on their test sets.",
+        f"{settled.get(CONTRADICTED, 0)} printed gains are contradicted by the paper's own table; Gu & Jin's text has "
         "those of FER2013 and CK+ the wrong way round.",
         "Zhang, Chen & Wei's conclusion calls a tie a win: 95.1 % on CK+, for their net and for Gabor filters.",
         f"{leaked} of FER2013's {tested:,} test pictures ({100 * leaked / tested:.0f} %) also occur in training.",

@@ -4,12 +4,14 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.queue.plan import choose_recipes, matrix
-from fer_lib.recipe import get_recipe, headlines
+from fer_lib.recipe import get_recipe, headlines, load_papers, paper_names
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import UNDECIDABLE, evidence_table
 from fer_lib.study.gains import READINGS, ablation_table
@@ -49,9 +51,8 @@ def answer(study: Study, links: bool = False) -> str:
     Returns:
         Markdown: a paragraph with a list of the nets tried, and a paragraph on the papers' numbers.
     """
-    attention = attention_sentences(
-        ablation_table(study, claimed=False), ablation_table(study, claimed=False, question="alike"), progress(study)
-    )
+    alike = ablation_table(study, claimed=False, question="alike")
+    attention = attention_sentences(module_comparisons(study), alike, progress(study))
     printed = printed_sentences(claim_table(study), evidence_table(study), statement_table(study))
     text = f"{attention}\n\n{printed}"
     return text if links else without_links(text)
@@ -65,19 +66,26 @@ def without_links(markdown: str) -> str:
 # ---------------------------------------------------------------- attention
 
 
+def module_comparisons(study: Study) -> pd.DataFrame:
+    """The comparisons that have a reading, ours and the papers' own, in which the net changes and its loss does not."""
+    table = ablation_table(study)
+    read = table[table["reading"].isin(READINGS)]
+    pairs = [(get_recipe(row["recipe"]), get_recipe(row["baseline"])) for _, row in read.iterrows()]
+    return read[np.array([ours.loss == theirs.loss for ours, theirs in pairs], dtype=bool)]
+
+
 def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progress) -> str:
     """What modules add, net by net: what holds in a small net need not hold in another.
 
     Args:
-        plain: our own comparisons, see :func:`fer_lib.study.gains.ablation_table`.
+        plain: of :func:`module_comparisons`.
         alike: those with plain nets that start as the modules leave theirs.
         state: of :func:`progress`.
     """
-    read = plain[plain["reading"].isin(READINGS)]
-    studies = [rows for _, rows in read.groupby("paper", sort=False)]
+    studies = [rows for _, rows in plain.groupby("paper", sort=False)]
     studies.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
     found = [_study_sentences(rows, brief=number > 0) for number, rows in enumerate(studies[:SHOWN])]
-    found[:1] = [" ".join(filter(None, [*found[:1], _start_sentence(read, alike)]))]
+    found[:1] = [" ".join(filter(None, [*found[:1], _start_sentence(plain, alike)]))]
     if studies[SHOWN:]:
         further = pd.concat(studies[SHOWN:])
         counts = further["reading"].value_counts()
@@ -89,7 +97,7 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
     if state.headlines:
         trained = f"Of the papers' {state.of_headlines} headline trainings {state.headlines} are complete"
     done = f"{state.done:,} of {state.planned:,} [runs](runs.html) are done"
-    text = "\n- ".join(filter(None, [f"**{verdict_words(read, state)}** {trained}: {done}.", *found]))
+    text = "\n- ".join(filter(None, [f"**{verdict_words(plain, state)}** {trained}: {done}.", *found]))
     for word, meaning in STANDINGS.items():  # explained once
         first, *later = text.split(meaning)
         text = first + (meaning + word.join(later) if later else "")
@@ -137,17 +145,19 @@ class FamilyWords(NamedTuple):
 
 def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
     """What a family's modules add; in brief, the least and the most of it, since the figure beside shows every one."""
-    baseline, seeds = get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
+    paper, baseline, seeds = rows["paper"].iloc[0], get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
     effects = [
         f"{module_name(row, baseline.title)} {linked_gain(row)} ({signed(row['low'])} to {signed(row['high'])})"
         for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
     listed = f"{effects[-1]} to {effects[0]}" if brief and len(effects) > 2 else ", ".join(effects)
     marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
-    net, _, split = baseline.title.removesuffix(f" for {baseline.epochs} epochs").partition(", ")
+    split = "" if baseline.protocol == "official" else PROTOCOL_WORDS[kind_of(baseline.protocol)].replace(",", "")
+    net = baseline.title.removesuffix(f" for {baseline.epochs} epochs").removesuffix(f", {split}")
+    owner = f"{paper_names()[paper]}'s " if load_papers()[paper].get("claim") else ""
     data = dataset_title(baseline.dataset) + (f" ({split})" if split else "")
     return FamilyWords(
-        net=net[0].upper() + net[1:],
+        net=owner + net[0].upper() + net[1:],
         place=f"{_numeral(baseline.epochs)} epochs on {data}",
         outcome=f"{_outcome(rows)} {'the plain net' if brief else 'the same net without it'}: {listed}"
         f"{'' if brief else ' points of accuracy, with 95 % intervals'}",
@@ -205,9 +215,10 @@ def comparison_anchor(recipe: str, baseline: str) -> str:
 
 def module_name(row: pd.Series, baseline: str) -> str:
     """What a net has that its baseline has not, from their titles."""
-    _, comma, shared = baseline.partition(", ")
+    net, comma, shared = baseline.partition(", ")
     name = str(row["system"]).removesuffix(comma + shared)
-    return (name.rsplit(" + ", 1)[-1] if " + " in name else name.removeprefix(baseline)).strip(" +,") or name
+    added = name.rsplit(" + ", 1)[-1] if " + " in name else re.sub(f"-?{re.escape(net)}", "", name, count=1)
+    return added.strip(" ,") or name
 
 
 # ---------------------------------------------------------------- printed numbers
@@ -241,7 +252,9 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame, statements: 
     numbers = printed_numbers(claims)
     verdicts = numbers["verdict"].value_counts()
     runs = _counted(verdicts, FROM_RUNS)
-    free = _counted(verdicts, [word for word in verdicts.index if word not in (*FROM_RUNS, NOT_RUN, NOT_TESTABLE)])
+    settled = numbers["settled"] != ""
+    free = numbers.loc[settled, "settled"].value_counts().to_dict()
+    both = int((settled & numbers["verdict"].isin(FROM_RUNS)).sum())
     counts = evidence.loc[evidence["finding"].str.startswith("counted "), "finding"]
     right, counted = (counts == "counted right").sum(), len(counts)
     contradicted = statements["finding"].str.startswith("contradicted").sum()
@@ -257,7 +270,8 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame, statements: 
             f"test sets ({_listed(free)})."
         )
     if runs:
-        sentences.append(f"Our runs have tested [{sum(runs.values())}](claims.html) ({_listed(runs)}).")
+        again = f", {_numeral(both)} of which {'is' if both == 1 else 'are'} settled without them" if both else ""
+        sentences.append(f"Our runs have tested [{sum(runs.values())}](claims.html) ({_listed(runs)}){again}.")
     sentences.append(
         f"{verdicts.get(NOT_TESTABLE, 0)} cannot be tested, as their pictures are unpublished; "
         f"{verdicts.get(NOT_RUN, 0)} wait for runs of the papers' length. "

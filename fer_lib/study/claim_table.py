@@ -25,8 +25,8 @@ from fer_lib.study.verdicts import EXCEEDED, FROM_RUNS, NOT_RUN, NOT_TESTABLE, O
 
 COLUMNS = (
     "claim", "paper", "system", "kind", "measure", "dataset", "split", "place", "fidelity", "printed", "ours", "sd",
-    "values", "seeds", "low", "high", "runs", "protocol", "epochs", "recipe_epochs", "verdict", "finding", "note",
-    "recipe",
+    "values", "seeds", "low", "high", "runs", "protocol", "epochs", "recipe_epochs", "verdict", "settled", "finding",
+    "note", "recipe",
 )  # fmt: skip
 NUMBERS = ("ours", "sd", "low", "high", "epochs", "recipe_epochs")
 """Columns of a claim table that stay empty until there are runs."""
@@ -57,8 +57,8 @@ def claim_table(study: Study, paper: str | None = None) -> pd.DataFrame:
         claim's), split, place, fidelity (of our test), printed and ours (percent, of a gain points; ours only from
         runs of the recipe's length, on the validation set where the claim is about it, else on the test set), sd
         (points), values (ours, seed by seed), seeds, low and high (ends of the interval for one new run or pair),
-        protocol (ours), epochs, recipe_epochs, verdict, finding (what the paper's own numbers say), note, recipe,
-        runs (their names, separated by spaces).
+        protocol (ours), epochs, recipe_epochs, verdict, settled (the verdict of the paper's own numbers, whatever runs
+        say; empty for none), finding (its calculation), note, recipe, runs (their names, separated by spaces).
     """
     judged = [claim for claim in list_claims(paper) if claim.kind in KINDS_OF_NUMBER]
     return table_of([_row(claim, study) for claim in judged], COLUMNS, NUMBERS)
@@ -98,6 +98,7 @@ def _row(claim: Claim, study: Study) -> dict[str, object]:
         "epochs": recipe.epochs if found and recipe else None,
         "recipe_epochs": recipe and recipe.epochs,
         "verdict": verdict,
+        "settled": finding.word if finding else "",
         "finding": finding.sentence if finding else "",
         "note": "; ".join(filter(None, [note, *_notes(claim, study)])),
         "recipe": claim.recipe or "",

@@ -78,17 +78,21 @@ def gain_table(study: Study, recipes: Sequence[str], baseline: str) -> pd.DataFr
 
 
 @once
-def ablation_table(study: Study, paper: str | None = None, claimed: bool = True, question: str = "") -> pd.DataFrame:
+def ablation_table(
+    study: Study, paper: str | None = None, claimed: bool | None = None, question: str = ""
+) -> pd.DataFrame:
     """Ablations of one paper or of many, as :func:`gain_table` with a column ``paper`` before.
 
     Args:
         study: the study's results.
         paper: of this paper alone.
-        claimed: without ``paper``: of the papers that claim something, else of our own comparisons, which do not.
+        claimed: of the papers that claim something; False for our own comparisons, None for both.
         question: the ablations that answer it, see :func:`list_ablations`.
     """
     chosen = [
-        p for p, content in load_papers().items() if (p == paper if paper else bool(content.get("claim")) == claimed)
+        name
+        for name, content in load_papers().items()
+        if paper in (None, name) and claimed in (None, bool(content.get("claim")))
     ]
     tables = [
         _table(study, ablation).assign(paper=name) for name in chosen for ablation in list_ablations(name, question)

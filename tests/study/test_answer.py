@@ -5,13 +5,17 @@ import re
 import pandas as pd
 import pytest
 from mini_study import MINI, demo_paper
+from tiny import write_run
 
 from fer_lib.claims import list_claims
+from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.runs import read_records
 from fer_lib.study.answer import (
+    NUMERALS,
     Progress,
     answer,
     attention_sentences,
+    module_comparisons,
     module_name,
     printed_numbers,
     signed,
@@ -32,6 +36,18 @@ def study():
 @pytest.fixture(scope="module")
 def claims(study):
     return claim_table(study)
+
+
+@pytest.fixture(scope="module")
+def with_gu(tmp_path_factory):
+    """Three made-up runs of each of Gu & Jin's nets from a random start: 319 to 321 of 327 right, with PSA 325."""
+    runs = tmp_path_factory.mktemp("runs")
+    right = {"basic": (319, 320, 321), "basic_joint": (320, 319, 321), "psa": (325,) * 3, "psa_joint": (325,) * 3}
+    return Study(
+        write_run(runs, RunSpec(get_recipe(f"gu/{net}_stem_scratch/ckplus"), seed), correct=count, test=327, val=0)
+        for net, counts in right.items()
+        for seed, count in enumerate(counts)
+    )
 
 
 def test_the_miniature_study_is_told():
@@ -68,6 +84,27 @@ def test_verdicts_of_printed_numbers_add_up(study):
     assert sum(counts) == 93
 
 
+def test_a_number_that_is_settled_and_tested_counts_once(with_gu):
+    text = answer(with_gu)
+    settled, tested, never, waiting = (
+        int(n) for n in re.findall(r"(\d+)\S* (?:are settled|\(\d+ exceeded|cannot be|wait for)", text)
+    )
+    assert settled == 21  # as without any run
+    both = re.search(r"exceeded\), (\w+) of which are settled without them", text)
+    assert settled + tested - NUMERALS.index(both[1]) + never + waiting == 93
+
+
+def test_a_papers_own_nets_are_told_by_what_differs_in_the_net(with_gu):
+    read = module_comparisons(with_gu)
+    assert read["recipe"].tolist() == ["gu/psa_stem_scratch/ckplus"]  # the others differ in their loss
+    first, *nets = answer(with_gu).split("\n\n")[0].split("\n- ")
+    assert first.startswith("**Yes, in every comparison so far.**")
+    assert nets[0].startswith(
+        "Gu & Jin's ResNet50, random start, the paper's stem, 200 epochs on CK+ (2:1 by picture): the module beats the "
+        "same net without it: PSA +1.5 ("
+    )
+
+
 @pytest.mark.parametrize(
     ("readings", "state", "words"),
     [
@@ -89,6 +126,8 @@ def test_points_have_a_true_minus_and_zero_has_no_sign():
 def test_a_module_is_named_without_its_net():
     assert module_name(pd.Series({"system": "ResNet18 + SE"}), "ResNet18") == "SE"
     assert module_name(pd.Series({"system": "ResNet18, wide"}), "ResNet18") == "wide"
+    assert module_name(pd.Series({"system": "PSA-ResNet50, joint loss, slow"}), "ResNet50, slow") == "PSA, joint loss"
+    assert module_name(pd.Series({"system": "ResNet50, joint loss, slow"}), "ResNet50, slow") == "joint loss"
 
 
 def test_the_first_family_is_told_whole_and_further_ones_by_their_ends():
