@@ -243,8 +243,8 @@ These are figures of cropped pictures. In the demo a detector crops the face, wh
 ## Limits
 
 The net names the expression that a picture shows, as annotators of the data would; it does not know what a person \
-feels. It errs more on rare expressions, on profiles, on covered or badly lit faces and on people unlike those of the \
-data, whose age, sex and origin were not balanced. Base no decision about a person on it.
+feels. It errs more on some expressions than on others, on profiles, on covered or badly lit faces and on people \
+unlike those of the data, whose age, sex and origin were not balanced. Base no decision about a person on it.
 
 ## Licence
 

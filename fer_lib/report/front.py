@@ -52,15 +52,17 @@ def how_sure(study: Study) -> dict[str, str]:
         nets = read["baseline"].nunique()
         fewest, most = int(read["epochs"].min()), int(read["epochs"].max())
         epochs = f"{fewest} to {most}" if most > fewest else str(fewest)
+        least, largest = f"{read['smallest'].min():.1f}", f"{read['smallest'].max():.1f}"
+        sizes = f"{least} to {largest}" if largest > least else least
         found["Weak"] = (
             f"the <a href='gains.html'>comparison of modules</a>: {nets} net{'s' if nets > 1 else ''}, "
             f"{epochs} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "
-            f"such studies it would find a gain of {read['smallest'].min():.1f} points."
+            f"such studies it would find a gain of {sizes} points."
         )
     state = progress(study)
     found["None"] = (
-        f"the papers' <a href='claims.html'>headline accuracies</a>: {state.headlines} of {state.of_headlines} have "
-        "three full trainings."
+        f"the papers' <a href='claims.html'>headline accuracies</a>: {state.headlines} of the {state.of_headlines} "
+        "trainings planned for them have three seeds."
     )
     return found
 

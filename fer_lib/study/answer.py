@@ -159,21 +159,27 @@ def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
     return FamilyWords(
         net=owner + net[0].upper() + net[1:],
         place=f"{_numeral(baseline.epochs)} epochs on {data}",
-        outcome=f"{_outcome(rows)} {'the plain net' if brief else 'the same net without it'}: {listed}"
+        outcome=f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
+        f"{'the plain net' if brief else 'the same net without it'}: {listed}"
         f"{'' if brief else ' points of accuracy, with 95 % intervals'}",
         runs=f"{_numeral(seeds)} seeds each ({marks})",
     )
 
 
-def _outcome(rows: pd.DataFrame) -> str:
-    """What a family's modules do to the net: ``none of five modules beats, and four fall behind,``."""
+def _outcome(rows: pd.DataFrame, modules: str) -> str:
+    """What a family's modules do to the net: ``none of five modules beats, and four fall behind,``.
+
+    Args:
+        rows: of one family.
+        modules: what its rows are called.
+    """
     gain, loss, same = (int((rows["reading"] == word).sum()) for word in ("gain", "loss", "within ±1 point"))
     if len(rows) == 1:
         return "the module beats" if gain else "the module falls behind" if loss else "the module does not beat"
     if same == len(rows):
-        return f"{'both' if same == 2 else f'all {_numeral(same)}'} modules read within ±1 point of"
+        return f"{'both' if same == 2 else f'all {_numeral(same)}'} {modules} read within ±1 point of"
     none = "neither" if len(rows) == 2 else "none"
-    beaten = f"{_numeral(gain) if gain else none} of {_numeral(len(rows))} modules beat{'s' if gain < 2 else ''}"
+    beaten = f"{_numeral(gain) if gain else none} of {_numeral(len(rows))} {modules} beat{'s' if gain < 2 else ''}"
     behind = f", and {_numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
     return beaten + behind
 
@@ -198,8 +204,8 @@ def _start_sentence(read: pd.DataFrame, alike: pd.DataFrame) -> str:
         f"{module_name(row, get_recipe(row['baseline']).title)} {linked_gain(row)}" for _, row in beside.iterrows()
     ]
     return (
-        f"{share} of that loss goes with how small a module makes the residual branches start: beside plain nets that "
-        f"start as small, {', '.join(found)}."
+        f"{share} of that loss goes with the small initial scale of the residual branches: over plain nets of the same "
+        f"scale, {', '.join(found)}."
     )
 
 
@@ -277,8 +283,8 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame, statements: 
         f"{verdicts.get(NOT_RUN, 0)} wait for runs of the papers' length. "
         f"Of {counted} printed counts of pictures [{right} agree](evidence.html#counts) with the data. "
         f"Of {len(statements)} [statements in words](evidence.html#statements) {contradicted} are contradicted and "
-        f"{held} hold, at least in part. None of the {alike} gains that rows of one paper's tables form can be told "
-        "from zero on its own pictures."
+        f"{held} hold, at least in part. None of the {alike} gains that one paper's tables imply can be told from zero "
+        "on its own pictures."
     )
     return " ".join(sentences)
 

@@ -127,9 +127,9 @@ def ceiling_table(study: Study | None = None) -> pd.DataFrame:
         own = np.array([facts.faces.vote_classes.index(name) for name in facts.faces.classes])[truth]
         single = ballots[np.arange(len(truth)), own] / ballots.sum(1)
         for labeller, right in (
-            ("FER+ majority", votes == truth),
-            ("FER+ majority, where it is one of the seven classes", (votes == truth)[known]),
-            ("FER+ majority of more than half, one of the seven", (votes == truth)[known & clear]),
+            ("FER+, most frequent choice", votes == truth),
+            ("FER+, most frequent choice, where it is one of the seven classes", (votes == truth)[known]),
+            ("FER+, choice of more than half, one of the seven", (votes == truth)[known & clear]),
             ("one FER+ annotator, on average", single),
         ):
             rows.append((labeller, split, len(right), 100 * right.mean()))
@@ -141,7 +141,7 @@ def ceiling_table(study: Study | None = None) -> pd.DataFrame:
 
 
 def cleaning_audit(study: Study) -> pd.DataFrame:
-    """What it is worth to leave non-faces out of training: each such recipe against the same one without, as
+    """What it is worth to leave pictures out of training, non-faces or copies: each such recipe against the same, as
     :func:`fer_lib.study.gains.gain_table`."""
     recipes = list_recipes()
     tables = []

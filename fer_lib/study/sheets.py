@@ -88,12 +88,12 @@ def no_face_sheet(dataset: FaceDataset, pictures: int = 14, seed: int = 0) -> Fi
 
 
 def no_faces(dataset: FaceDataset) -> np.ndarray:
-    """Positions of the pictures in which most FER+ annotators saw no face, int64, ascending."""
+    """Positions of the pictures that FER+'s annotators call no face more often than anything else, int64, ascending."""
     return np.flatnonzero(votes_of(dataset).argmax(1) == dataset.vote_classes.index("not_face"))
 
 
 def agreement_figure(dataset: FaceDataset) -> Figure:
-    """How FER+'s majority labels the pictures of each FER2013 class, in percent of the class.
+    """What FER+'s annotators call the pictures of each FER2013 class most often, in percent of the class.
 
     Args:
         dataset: FER2013 with FER+'s votes.
@@ -103,7 +103,7 @@ def agreement_figure(dataset: FaceDataset) -> Figure:
         pd.Categorical.from_codes(votes_of(dataset).argmax(1), dataset.vote_classes),
         dropna=False,
     )
-    return plots.shares(table, "FER+: what most annotators chose", "FER2013's label")
+    return plots.shares(table, "FER+: the most frequent choice", "FER2013's label")
 
 
 def ckplus_sheet(dataset: FaceDataset, each: int = 2) -> Figure:

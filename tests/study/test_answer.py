@@ -144,7 +144,7 @@ def test_the_first_family_is_told_whole_and_further_ones_by_their_ends():
     )
     text = without_links(attention_sentences(plain, plain.iloc[:0], NONE)).replace("\N{MINUS SIGN}", "-")
     assert "simam +0.4 (-1.0 to +1.0), se +0.1 (-1.0 to +1.0), eca -0.5 (-1.0 to +1.0) points" in text
-    assert "none of three modules beats the plain net: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
+    assert "none of three nets with a module beats the plain net: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
     assert "none +0.3" not in text
 
 
@@ -175,7 +175,7 @@ def test_statements_and_formed_gains_are_counted(study):
     # two "best" that are not; one "best" that is, three that hold for some of the nets.
     text = answer(study)
     assert "Of 22 statements in words 6 are contradicted and 4 hold, at least in part." in text
-    assert "None of the 10 gains that rows of one paper's tables form" in text  # Hu et al.'s, on 378 pictures
+    assert "None of the 10 gains that one paper's tables imply" in text  # Hu et al.'s, on 378 pictures
 
 
 def test_families_of_a_study_share_a_line_and_say_what_they_share_once():
