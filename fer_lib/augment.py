@@ -296,9 +296,9 @@ def _hash(bits: Tensor) -> Tensor:
 
 
 def mix(images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    """Blend each picture and its target with those of the next one in the batch (mixup, Zhang et al. 2018).
+    """Blend each picture and its target with those of the one before it in the batch (mixup, Zhang et al. 2018).
 
-    An epoch's order is random, so the next picture is a random partner. Each picture has its own weight.
+    An epoch's order is random, so the picture before is a random partner. Each picture has its own weight.
 
     Args:
         images: float ``[B, 1, S, S]``.

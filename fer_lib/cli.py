@@ -179,7 +179,7 @@ def _add(parser: Any, name: str, hint: Any, default: Any, *, option: bool) -> No
         kind, default = get_args(kind)[0], [] if needed else list(default)
         more |= {"action": "append"} if said.each else {"nargs": "+" if option or needed else "*"}
         if option and not said.each:
-            more["action"] = "extend"
+            more["action"] = _Gather
     elif not (option or needed):
         more["nargs"] = "?"
     if get_origin(kind) is Literal:
@@ -193,6 +193,14 @@ def _add(parser: Any, name: str, hint: Any, default: Any, *, option: bool) -> No
         action = parser.add_argument(name, default=None if needed else default, **more)
     if said.complete:
         action.completer = lambda **_: said.complete()
+
+
+class _Gather(argparse.Action):
+    """Gathers the values of an option that may be given more than once, in place of its default."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*([] if before is self.default else before), *values])
 
 
 def _with_default(text: str, default: Any) -> str:

@@ -88,7 +88,6 @@ def _with_dropout(share: float, least: int = 1, only: int | None = None, **more:
 
 
 _RESIDUAL = _residual()
-_PIPELINE = Net(_options(components=(Count, 150), dual=(bool, False)))
 _VGG = _with_dropout(0.5, 32, head=(Literal["linear", "fc4096"], "linear"))
 _STEM = (Literal["small", "imagenet"], "small")
 OTHERS: dict[str, Net] = {
@@ -191,7 +190,7 @@ def parse(name: str) -> tuple[int, list[str], bool]:
     slots = [BLOCKS[block][0] for block in blocks]
     if ends and (not blocks or any(slot not in WHOLE_MAP for slot in slots)):
         raise UserError(f"unknown model {name!r}: _ends places blocks that reweight a map, such as cbam")
-    for slot in ("convolution", "fusion"):
+    for slot in ("convolution", "fusion", "downsampling"):
         if slots.count(slot) > 1:
             raise UserError(f"model {name!r}: two blocks both want to be the {slot}: keep one of them")
     if int(depth) < 50 and {"convolution", "downsampling"} & set(slots):
@@ -206,7 +205,8 @@ def known_net(name: str) -> Net:
         UserError: there is no such model.
     """
     if is_classical(name):
-        return _PIPELINE
+        own = {"components": (Count, 150)} if "_pca" in name else {}
+        return Net(_options(**own | ({"dual": (bool, False)} if name.endswith("_svm") else {})))
     if name.startswith("resnet"):
         return _RESIDUAL
     if name not in OTHERS:
@@ -237,6 +237,8 @@ def check_net(name: str, options: Mapping[str, Any]) -> Net:
     depth, blocks, ends = parse(grammar) if grammar.startswith("resnet") else (0, [], False)
     net = check(known.options, {key: value for key, value in options.items() if key not in blocks}, where)
     for block in blocks:
+        if name == "hu" and block in options and block != net.ca:
+            raise UserError(f"{where}: options of {block} are for ca = {block!r}")
         given = check(BLOCKS[block][1], options.get(block, {}), f"{where}, block {block}")
         least = 4 * net.width if depth >= 50 and not ends else net.width
         own = f"block {block}" in CODE  # which sees to its channels itself

@@ -97,8 +97,9 @@ def face_squares(pictures: Any) -> np.ndarray:
 
     Args:
         pictures: one picture or a list of them, see :func:`fer_lib.data.pictures.as_picture`; or an array or tensor of
-            many, grey [N, H, W] or with colours [N, H, W, C] (a tensor: [N, C, H, W]). A picture of another size is
-            resized whole, as :func:`fer_lib.data.pictures.square` does.
+            many, grey [N, H, W] or with colours [N, H, W, C] (a tensor: [N, C, H, W], of 1, 3 or 4 grey ones
+            [N, 1, H, W], since [3, H, W] is one picture with colours). A picture of another size is resized whole, as
+            :func:`fer_lib.data.pictures.square` does.
 
     Returns:
         uint8 [N, 48, 48].

@@ -64,7 +64,7 @@ class Recipe:
     epochs: Count
     model_options: dict[str, Any] = field(default_factory=dict)
     clamp_gradient: Positive | None = None
-    """Every gradient element is clamped to plus or minus this."""
+    """Every element of the net's gradient is clamped to plus or minus this."""
     pretrained: str | None = None
     """ImageNet weights the net starts from, a name of :func:`fer_lib.models.load_pretrained`."""
     balance: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -108,6 +108,14 @@ def test_every_help_has_examples_that_parse(fer, monkeypatch, path):
         assert callable(cli.build_parser().parse_args(words).act)
 
 
+def test_an_option_given_again_adds_to_itself_and_not_to_its_default():
+    parse = cli.build_parser().parse_args
+    assert parse(["bench", "train"]).models == ["resnet18"]
+    assert parse(["bench", "train", "--models", "resnet34"]).models == ["resnet34"]
+    assert parse(["bench", "train", "--models", "li", "hu", "--models", "gu"]).models == ["li", "hu", "gu"]
+    assert parse(["bench", "train"]).models == ["resnet18"]
+
+
 def test_help_loads_neither_torch_nor_numpy():
     code = (
         "import sys\nfrom fer_lib.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"

@@ -13,7 +13,9 @@ from fer_lib.data import FER2013_CLASSES, catalog, load_dataset, register_datase
 from fer_lib.errors import UserError
 from fer_lib.losses import CrossEntropy, Loss, create_loss, register_loss
 from fer_lib.models import create_model, grammar, register_block, registry
+from fer_lib.models.attention import BAM
 from fer_lib.models.conformance import check_block
+from fer_lib.models.describe import meta_net
 from fer_lib.recipe import RunSpec, load_papers, with_changes
 
 GATE = """
@@ -75,6 +77,26 @@ def test_a_block_is_built_at_its_place(slot):
     assert found == places[slot]
     ends = create_model("resnet18_gate_ends", width=8, layers=[1, 1, 1, 1])
     assert [name for name, module in ends.named_modules() if isinstance(module, Gate)] == ["attention1", "layer4.1"]
+
+
+def test_two_blocks_after_the_stages_stand_in_a_row():
+    register_block(Gate, slot="after_stage")
+    for name in ("resnet18_bam_gate", "resnet18_gate_bam"):
+        kinds = [type(module) for module in create_model(name, width=16, layers=[1, 1, 1, 1]).modules()]
+        assert (kinds.count(BAM), kinds.count(Gate)) == (3, 3)
+
+
+class Stepped(Gate):
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.rates = [rate.item() for rate in torch.linspace(0, 1, channels)]
+
+
+def test_one_that_reads_values_where_it_is_built_cannot_be_counted():
+    register_block(Stepped)
+    create_model("resnet18_stepped", width=8)
+    with pytest.raises(UserError, match="model resnet18_stepped cannot be built without values"):
+        meta_net("resnet18_stepped", width=8)
 
 
 def test_its_options_are_checked():

@@ -83,10 +83,13 @@ def meta_net(name: str, **options: Any) -> Classifier | None:
         The net; None for a classical pipeline, which has no size before it is fitted.
 
     Raises:
-        UserError: the name or an option is unknown.
+        UserError: the name or an option is unknown, or a module of somebody's own needs values where it is built.
     """
-    with torch.device("meta"), _Unfilled():
-        model = create_model(name, **options)
+    try:
+        with torch.device("meta"), _Unfilled():
+            model = create_model(name, **options)
+    except (RuntimeError, NotImplementedError) as error:
+        raise UserError(f"model {name} cannot be built without values, so that it cannot be counted: {error}") from None
     return model.eval() if isinstance(model, Classifier) else None
 
 

@@ -102,7 +102,7 @@ def _fill(slots: Slots, slot: str, factory: Callable[..., nn.Module], ends: bool
             after_stage={4: _chain(slots.after_stage.get(4), factory)},
         )
     if slot == "after_stage":
-        return replace(slots, after_stage={1: factory, 2: factory, 3: factory})
+        return replace(slots, after_stage={s: _chain(slots.after_stage.get(s), factory) for s in (1, 2, 3)})
     filled: dict[str, Any] = {slot: _chain(getattr(slots, slot), factory)}
     return replace(slots, **filled)
 

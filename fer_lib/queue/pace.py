@@ -48,7 +48,7 @@ def pictures_of(recipe: Recipe) -> tuple[int, int] | None:
 
 
 class _Known(NamedTuple):
-    """Core-seconds a pass of each precision and recipe, and per :func:`work` of each precision."""
+    """Core-seconds a pass of each precision and training (:func:`_alike`), and per :func:`work` of each precision."""
 
     own: dict[tuple[str, str], float]
     rates: dict[str, float]
@@ -102,13 +102,13 @@ class Pace:
             environment, counts = record.content["environment"], record.content["data"]["counts"]
             passes = PASSES * counts["train"] + counts.get("val", 0) + counts.get("test", 0)
             spent = record.content["time"]["seconds"] * (_cores(environment["device"])[1] or 1)
-            key = environment["precision"], record.recipe
+            key = environment["precision"], _alike(record.spec["recipe"])
             seconds[key].append(spent / (record.epochs * passes))
             recipes[key] = record.spec["recipe"]
         own = {key: statistics.median(values) for key, values in seconds.items()}
-        for (precision, name), recipe in recipes.items():
+        for (precision, alike), recipe in recipes.items():
             with suppress(UserError):  # a net with somebody's module that is not at hand
-                rates[precision].append(own[precision, name] / self._work(recipe))
+                rates[precision].append(own[precision, alike] / self._work(recipe))
         return _Known(own, {precision: statistics.median(values) for precision, values in rates.items()})
 
     def _work(self, recipe: dict[str, Any]) -> float:
@@ -132,11 +132,17 @@ class Pace:
         """Core-seconds of a pass of one picture."""
         precision = "float64" if recipe.is_classical else recipe.precision or self._precision
         for known in self._known:
-            if (precision, recipe.name) in known.own:
-                return known.own[precision, recipe.name]
+            if (own := known.own.get((precision, _alike(recipe.training())))) is not None:
+                return own
             if precision in known.rates:
-                return known.rates[precision] * self._work(recipe.training())
+                with suppress(UserError):  # a module that cannot be counted
+                    return known.rates[precision] * self._work(recipe.training())
         return None
+
+
+def _alike(recipe: dict[str, Any]) -> str:
+    """What decides how long a picture takes in a recipe's plain values: a changed recipe may keep its name."""
+    return json.dumps([recipe.get(key) for key in ("name", "model", "model_options", "augment")], sort_keys=True)
 
 
 def _cores(device: str) -> tuple[str, int | None]:

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from fer_lib.augment import Augmentation
-from fer_lib.data import FaceDataset, load_dataset
+from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset
 from fer_lib.errors import UserError
 from fer_lib.metrics import summary
 from fer_lib.models.describe import meta_net, milliseconds
@@ -62,8 +62,12 @@ def train_run(
     choose_device(device)
     spec.recipe.check_code()
     dataset = dataset or load_dataset(spec.recipe.dataset)
-    if dataset.images.ndim != 3:
-        raise UserError(f"{dataset.name}: pictures with colours, which are for FaceDataset.torch; a recipe takes grey")
+    if dataset.images.shape[1:] != (FACE_SIDE, FACE_SIDE):
+        shape = list(dataset.images.shape[1:])
+        raise UserError(
+            f"{dataset.name}: pictures of {shape}, which are for FaceDataset.torch; a recipe takes grey ones of "
+            f"{FACE_SIDE} x {FACE_SIDE}"
+        )
     for note in dataset.notes:
         say(note)
     with locked(partial):
@@ -78,7 +82,11 @@ def train_run(
                 outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say, watch=watch)
                 target = choose_device(device)
                 where = environment(target, spec.recipe.precision)
-            latency = _latency(spec, dataset, target)
+            try:
+                latency = _latency(spec, dataset, target)
+            except UserError as error:  # a net that cannot be counted has been trained all the same
+                say(f"  no time of a picture: {error}")
+                latency = None
             record = _write(folder, partial, spec, dataset, outcome, where, latency, started, code)
     shutil.rmtree(partial, ignore_errors=True)  # the record is there: from now on nobody needs the lock
     epoch = record.content["metrics"]["val_selected"]["epoch"]

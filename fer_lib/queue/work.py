@@ -25,6 +25,9 @@ from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
 from fer_lib.training import Interrupted, Stop, choose_device, usable_gpus
 
+ENDED = (-signal.SIGTERM, -signal.SIGINT)
+"""Exit codes of a worker that was stopped before it could listen, while it still imported."""
+
 
 @dataclass
 class Report:
@@ -181,7 +184,9 @@ def _share(
             except EOFError:
                 process.join()
                 del workers[pipe]
-                if process.exitcode:
+                if told:
+                    report.stopped = report.stopped or stop.reason
+                if process.exitcode and not (told and process.exitcode in ENDED):
                     report.failures.append(f"worker {number} ended with status {process.exitcode}; the others went on")
                     say(report.failures[-1])
                 continue

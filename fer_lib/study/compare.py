@@ -107,6 +107,8 @@ def plan_comparison(
         raise UserError(f"{recipe}: its net {base.model} has no free place; name a recipe of a plain residual net")
     if at not in (None, *PLACES):
         raise unknown("place", at, PLACES)
+    if at == "ends" and parse(base.model)[1]:
+        raise UserError(f"{recipe}: --at ends would move the blocks of its net {base.model} too; name a plain net")
     blocks = [_block(module, at) for module in modules]
     if twice := {block for block in blocks if blocks.count(block) > 1}:
         raise UserError(f"two modules are called {min(twice)!r}: give one class another name")

@@ -41,7 +41,9 @@ class SmallMaps(TorchFunctionMode):
         """Take over a convolution that suits; all else stays as it is."""
         if func is torch.conv2d and len(args) == 7 and not kwargs:  # as nn.Conv2d calls it
             images, weight, bias, stride, padding, dilation, groups = args
-            if images.dim() == 4 and groups == 1 and weight.numel() >= MANY and not isinstance(padding, str):
+            # A module of somebody's own may give one number for both sides, or a word.
+            pairs = all(isinstance(pair, tuple) for pair in (stride, padding, dilation))
+            if images.dim() == 4 and groups == 1 and weight.numel() >= MANY and pairs:
                 height, width = (
                     (side + 2 * pad - step * (kernel - 1) - 1) // stride + 1
                     for side, pad, step, kernel, stride in zip(

@@ -179,6 +179,7 @@ class _Trainer:
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device, recipe.precision)
+        self.precision = str(self.dtype).removeprefix("torch.")
         (parts,) = spec.parts(dataset)
         train = parts.train
         if len(train) < 2 or not len(parts.test):
@@ -434,12 +435,18 @@ class _Trainer:
             "scaler": self.train_step.scaler.state_dict(),
             "kept": self.kept,
             "progress": vars(self.at),
+            "precision": self.precision,
             "random": get_random(self.device),
         }
         save_checkpoint(self.folder, self.identity, state)
         self.saved_at = time.monotonic()
 
     def _restore(self, state: dict[str, Any]) -> None:
+        if (begun := state.get("precision", self.precision)) != self.precision:  # a record has one
+            raise UserError(
+                f"{self.spec.run_id}: begun in {begun}, and this device would go on in {self.precision}; continue it "
+                f"where it began, or delete {self.folder} to begin again"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.loss.load_state_dict(state["loss"])

@@ -109,7 +109,7 @@ class TrainStep:
         chosen = order.index_select(0, place)
         self.rate.copy_(rates.index_select(0, self._position.view(1)).view(()))
         targets = self.labels.index_select(0, chosen)
-        loss, features, logits = self._forward(chosen, targets, draws[place])
+        loss, features, logits, wanted = self._forward(chosen, targets, draws[place])
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -117,10 +117,10 @@ class TrainStep:
             nn.utils.clip_grad_value_(self.model.parameters(), self.recipe.clamp_gradient, foreach=True)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.loss.update_centers(features.detach().float(), targets)
+        self.loss.update_centers(features.detach().float(), wanted)
         self._count(loss.detach(), (logits.detach().argmax(1) == targets).sum())
 
-    def _forward(self, chosen: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+    def _forward(self, chosen: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         inputs = self.augmentation.apply(self.images.index_select(0, chosen), draws)
         wanted = targets
         if self.augmentation.mixup:
@@ -130,7 +130,7 @@ class TrainStep:
         with fast_forward(self.device, self.dtype):
             features = self.model.embed(inputs)
             logits = self.model.classify(features)
-        return self.loss(logits.float(), wanted, features.float()), features, logits
+        return self.loss(logits.float(), wanted, features.float()), features, logits, wanted
 
     def _count(self, loss: Tensor, correct: Tensor) -> None:
         loss_sum, correct = loss.to(self.totals.dtype) * self.batch, correct.to(self.totals.dtype)

@@ -9,6 +9,7 @@ import torch
 from msgspec import structs
 from torch import nn
 
+from fer_lib.errors import UserError
 from fer_lib.models import attention, convolution, create_model, fusion, list_models
 from fer_lib.models.classical import build_classical
 from fer_lib.models.grammar import MODULES, build_resnet
@@ -148,6 +149,22 @@ def test_hu_is_its_tables_rows():
     assert build("hu", ca="", sc=False).state_dict().keys() == build("resnet50_simam").state_dict().keys()
     assert attention.SE in classes_in(build("hu", ca="se"))
     assert attention.ChannelAttention in classes_in(build("hu", ca="channel"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("hu", {"ca": "coord", "se": {"reduction": 8}}, "options of se are for ca = 'se'"),
+        ("hog_svm", {"components": 9}, "unknown key 'components'"),
+        ("hog_pca_svm", {"component": 9}, "did you mean components"),
+        ("hog_knn", {"dual": True}, "unknown key 'dual'"),
+        ("resnet50_sc_spd", {}, "two blocks both want to be the downsampling"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(name, options, words):
+    with pytest.raises(UserError, match=words):
+        create_model(name, **options)
+    assert build("hu", ca="se", se={"reduction": 8})
 
 
 def test_li_works_at_24_pixels_whatever_it_is_given():

@@ -168,6 +168,21 @@ def test_another_recipe_is_taken_by_its_work(pace, spec):
     assert pace.minutes(missing(heavier)) == pytest.approx(3 * pace.minutes(missing(spec)))
 
 
+def test_a_changed_recipe_that_keeps_its_name_has_no_pace_of_its_own(pace, spec):
+    changed = RunSpec(dataclasses.replace(spec.recipe, model="resnet34"))
+    assert pace.minutes(missing(changed)) == pytest.approx(3 * pace.minutes(missing(spec)))
+
+
+def test_of_a_net_that_cannot_be_counted_nothing_is_known(records, spec):
+    def cost(recipe):
+        if recipe["model"] == "resnet34":
+            raise UserError("cannot be counted")
+        return cost_of(recipe)
+
+    changed = RunSpec(dataclasses.replace(spec.recipe, model="resnet34"))
+    assert Pace(records, DEVICE, "float32", cost).minutes(missing(changed)) is None
+
+
 def test_a_minute_of_two_cores_is_two_core_minutes(records, spec):
     records[0].content["environment"]["device"] = "a CPU, 2 threads"
     two = Pace(records, DEVICE, "float32", cost_of)

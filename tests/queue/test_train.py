@@ -1,8 +1,10 @@
 """One run, whoever asks for it: failures are remembered, and processes do not get into each other's way."""
 
+import dataclasses
 import multiprocessing
 import shutil
 
+import numpy as np
 import pytest
 from tiny import tiny_dataset, tiny_recipe
 
@@ -40,6 +42,25 @@ def test_a_failed_run_is_not_tried_again_until_its_folder_is_deleted(tmp_path, d
     assert run_status(spec, runs).state == "missing"
     with pytest.raises(Diverged, match="delete"):
         train_run(spec, results=tmp_path, device="cpu", say=quiet, dataset=dataset)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (48, 40), (48, 48, 3)])
+def test_pictures_of_another_shape_are_refused(tmp_path, dataset, shape):
+    other = dataclasses.replace(dataset, images=np.zeros((len(dataset), *shape), np.uint8), regions=None)
+    with pytest.raises(UserError, match=r"pictures of \[\d\d, .* a recipe takes grey ones of 48 x 48"):
+        train_run(SPEC, results=tmp_path, device="cpu", say=quiet, dataset=other)
+
+
+def test_a_net_that_cannot_be_counted_keeps_its_record(tmp_path, dataset, monkeypatch):
+    def refuse(name, **options):
+        raise UserError("cannot be counted")
+
+    monkeypatch.setattr("fer_lib.queue.train.meta_net", refuse)
+    said = []
+    record = train_run(SPEC, results=tmp_path, device="cpu", say=said.append, dataset=dataset)
+    assert record.content["time"]["milliseconds_per_picture"] is None
+    assert verify_record(record) == []
+    assert "  no time of a picture: cannot be counted" in said
 
 
 def test_the_precision_of_a_run_can_be_chosen(tmp_path, dataset):

@@ -228,6 +228,13 @@ def test_two_processes_one_of_them_killed(tmp_path, monkeypatch):
     check(results, tmp_path)
 
 
+def test_workers_stopped_while_they_import_are_no_failure(tmp_path):
+    """Spawned workers import for seconds, and listen to nobody before."""
+    report = run_queue(SPECS, results=tmp_path, device="cpu", jobs=2, time_limit=0.2)
+    assert (report.trained, report.failures) == ([], [])
+    assert report.stopped
+
+
 @pytest.mark.heavy
 def test_two_workers_share_a_queue(tmp_path):
     results = tmp_path / "results"

@@ -61,6 +61,8 @@ def test_places():
         plan_comparison(["se"], at="stage")
     with pytest.raises(UserError, match="zhang/cbam_ends/fer2013: its net resnet34_cbam_ends has no free place"):
         plan_comparison(["se"], "zhang/cbam_ends/fer2013")
+    with pytest.raises(UserError, match="--at ends would move the blocks of its net resnet18_cbam too"):
+        plan_comparison(["se"], "control/cbam/fer2013", at="ends")
     with pytest.raises(UserError, match=r"unknown module .see.: .*FILE:CLASS"):
         plan_comparison(["see"])
     with pytest.raises(UserError, match="two modules are called 'se'"):

@@ -52,6 +52,14 @@ def test_small_maps_are_convolved_as_pytorch_does(side, kernel, stride, padding,
         torch.testing.assert_close(ours, theirs)
 
 
+def test_numbers_and_words_are_left_to_pytorch():
+    images, weight = torch.randn(2, 3, 4, 4), torch.randn(4, 3, 3, 3)
+    for arguments in ((None, 2, 1, 1, 1), (None, (1, 1), "same", (1, 1), 1)):
+        with mock.patch.object(forward, "MANY", 1), mock.patch.object(forward, "SMALL", 16), SmallMaps():
+            found = torch.conv2d(images, weight, *arguments)
+        torch.testing.assert_close(found, torch.conv2d(images, weight, *arguments))
+
+
 def calls(net, images, operation="conv2d"):
     """How often one of PyTorch's operations runs in a forward pass without gradients, by default its convolution."""
     activities = [torch.profiler.ProfilerActivity.CPU]

@@ -53,10 +53,11 @@ def test_balance_is_checked(dataset, tmp_path, balance, message):
 
 
 def test_mixup_trains_on_mixed_pictures_and_soft_targets(dataset, tmp_path, monkeypatch):
-    targets = []
+    targets, moved = [], []
 
     class Spy(torch.nn.Module):
-        update_centers = staticmethod(lambda features, labels: None)
+        def update_centers(self, features, wanted):
+            moved.append(wanted)
 
         def forward(self, logits, wanted, features=None):
             targets.append(wanted)
@@ -69,6 +70,7 @@ def test_mixup_trains_on_mixed_pictures_and_soft_targets(dataset, tmp_path, monk
     assert soft.shape[1] == len(dataset.classes)
     assert torch.allclose(soft.sum(1), torch.ones(len(soft)))
     assert ((soft > 0.02) & (soft < 0.98)).any()
+    assert torch.equal(torch.cat(moved), soft)
 
 
 def test_pretrained_weights_are_the_start_and_are_listed(dataset, tmp_path):
