@@ -67,11 +67,15 @@ def without_links(markdown: str) -> str:
 
 
 def module_comparisons(study: Study) -> pd.DataFrame:
-    """The comparisons that have a reading, ours and the papers' own, in which the net changes and its loss does not."""
+    """The comparisons that have a reading, ours and the papers' own, in which the net differs and its loss does not."""
     table = ablation_table(study)
     read = table[table["reading"].isin(READINGS)]
     pairs = [(get_recipe(row["recipe"]), get_recipe(row["baseline"])) for _, row in read.iterrows()]
-    return read[np.array([ours.loss == theirs.loss for ours, theirs in pairs], dtype=bool)]
+    alone = [
+        ours.loss == theirs.loss and (ours.model, ours.model_options) != (theirs.model, theirs.model_options)
+        for ours, theirs in pairs
+    ]
+    return read[np.array(alone, dtype=bool)]
 
 
 def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progress) -> str:
@@ -84,8 +88,10 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
     """
     studies = [rows for _, rows in plain.groupby("paper", sort=False)]
     studies.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
-    found = [_study_sentences(rows, brief=number > 0) for number, rows in enumerate(studies[:SHOWN])]
-    found[:1] = [" ".join(filter(None, [*found[:1], _start_sentence(plain, alike)]))]
+    found = [
+        " ".join(filter(None, [_study_sentences(rows, brief=number > 0), _start_sentence(rows, alike)]))
+        for number, rows in enumerate(studies[:SHOWN])
+    ]
     if studies[SHOWN:]:
         further = pd.concat(studies[SHOWN:])
         counts = further["reading"].value_counts()
@@ -191,14 +197,14 @@ STANDINGS = {
 }
 
 
-def _start_sentence(read: pd.DataFrame, alike: pd.DataFrame) -> str:
-    """What is left of the losses beside plain nets whose residual branches start as small."""
-    lost = read[read["reading"] == "loss"].set_index("recipe")["gain"]
+def _start_sentence(rows: pd.DataFrame, alike: pd.DataFrame) -> str:
+    """What is left of a study's losses beside plain nets whose residual branches start as small."""
+    lost = rows[rows["reading"] == "loss"].set_index("recipe")["gain"]
     beside = alike[alike["reading"].isin(READINGS) & alike["recipe"].isin(lost.index)]
     beside = beside[[bool(get_recipe(name).model_options.get("branch_scale")) for name in beside["baseline"]]]
     if beside.empty:
         return ""
-    left = (beside["gain"].to_numpy() / lost[beside["recipe"]].to_numpy()).max()
+    left = beside["gain"].sum() / lost[beside["recipe"]].sum()
     share = "Most" if left < 0.5 else "Some" if left < 1 else "None"
     found = [
         f"{module_name(row, get_recipe(row['baseline']).title)} {linked_gain(row)}" for _, row in beside.iterrows()
@@ -223,6 +229,8 @@ def module_name(row: pd.Series, baseline: str) -> str:
     """What a net has that its baseline has not, from their titles."""
     net, comma, shared = baseline.partition(", ")
     name = str(row["system"]).removesuffix(comma + shared)
+    if name.startswith(f"{net} + "):
+        return name.removeprefix(f"{net} + ")
     added = name.rsplit(" + ", 1)[-1] if " + " in name else re.sub(f"-?{re.escape(net)}", "", name, count=1)
     return added.strip(" ,") or name
 

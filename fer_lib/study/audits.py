@@ -148,8 +148,10 @@ def cleaning_audit(study: Study) -> pd.DataFrame:
     for recipe in recipes.values():
         if recipe.leave_out:
             kept = training_but(recipe.training(), "name", "leave_out")
-            baseline = next(name for name, r in recipes.items() if training_but(r.training(), "name") == kept)
-            tables.append(gain_table(study, [recipe.name], baseline))
+            paper = recipe.name.split("/")[0]
+            alike = (n for n, r in recipes.items() if training_but(r.training(), "name") == kept)
+            if baseline := next((name for name in alike if name.split("/")[0] == paper), None):
+                tables.append(gain_table(study, [recipe.name], baseline))
     return pd.concat(tables, ignore_index=True) if tables else gain_table(study, [], next(iter(recipes))).iloc[:0]
 
 

@@ -21,7 +21,7 @@ from fer_lib.study.columns import Column, Row, readable, table_of
 from fer_lib.study.evidence import paper_finding
 from fer_lib.study.groups import CHOSEN, Group, Measure
 from fer_lib.study.results import MIN_SEEDS, Study, once
-from fer_lib.study.verdicts import EXCEEDED, FROM_RUNS, NOT_RUN, NOT_TESTABLE, OPEN, STAND_IN, judge_gain, judge_level
+from fer_lib.study.verdicts import EXCEEDED, NOT_RUN, NOT_TESTABLE, OPEN, STAND_IN, judge_gain, judge_level
 
 COLUMNS = (
     "claim", "paper", "system", "kind", "measure", "dataset", "split", "place", "fidelity", "printed", "ours", "sd",
@@ -77,9 +77,10 @@ def _row(claim: Claim, study: Study) -> dict[str, object]:
     verdict, note = found.pop("verdict", NOT_RUN), found.pop("note", "")
     if claim.dataset == "own" and claim.kind != "gain":
         verdict = NOT_TESTABLE
-    if verdict not in FROM_RUNS and claim.kind == "level" and (better := _exceeding(claim, study)):
+    few = math.isnan(found.get("low", math.nan))  # too few runs for an interval, which judges
+    if few and claim.kind == "level" and (better := _exceeding(claim, study)):
         verdict, note = EXCEEDED, better
-    if finding and (verdict not in FROM_RUNS or claim.kind == "gain"):
+    if finding and verdict != EXCEEDED and (few or claim.kind == "gain"):
         verdict = finding.word
     return {
         "claim": claim.id,

@@ -78,7 +78,7 @@ def _ensemble_rows(groups: list[Group], seeds: tuple[int, ...]) -> list[dict[str
         return np.mean([votes[part][m] for m in members], 0).argmax(-1) == answers[part][0].labels
 
     everyone = tuple(range(len(groups)))
-    sets = [members for size in everyone[1:] for members in combinations(everyone, size)] + [everyone]
+    sets = [members for size in everyone[2:] for members in combinations(everyone, size)] + [everyone]
     chosen = max(sets, key=lambda members: correct("val", members).mean())  # the first of equals
     best = max(everyone, key=lambda member: answers["val"][member].correct.mean())
     rows = []

@@ -238,8 +238,8 @@ def disagreement(study: Study) -> float | None:
     """
     right = {
         name: group.answers().correct
-        for name, group in study.longest.items()
-        if get_recipe(name).protocol == "official"
+        for name in study.longest
+        if get_recipe(name).protocol == "official" and (group := study.full(name))
     }
     shares = [
         float(np.mean(ours != base))
@@ -247,6 +247,7 @@ def disagreement(study: Study) -> float | None:
         if not content.get("claim")
         for ablation in content.get("ablation", [])
         for name in ablation["recipes"]
+        if get_recipe(f"{paper}/{name}").model != get_recipe(f"{paper}/{ablation['baseline']}").model
         for ours in right.get(f"{paper}/{name}", [])
         for base in right.get(f"{paper}/{ablation['baseline']}", [])
         if len(ours) == len(base)

@@ -164,16 +164,17 @@ def _family(study: Study, ablation: Ablation) -> dict[str, tuple[str, dict[Measu
     for name, group in groups.items():
         measured = {measure: gains[name] for measure, gains in by_measure.items() if name in gains}
         seeds = min(len(side.seeds) for side in (group, base) if side)
-        reading = "undecided"
         if seeds < MIN_SEEDS:
             reading = f"too few: {seeds} of {MIN_SEEDS} seeds"
         elif HELD_OUT in measured:
             reading = reading_of(measured[HELD_OUT])
+        else:
+            reading = "too few: no precision or split in common"
         found[name] = (reading, measured)
     gate = found.get(ablation.first, ("", {}))[0]
     if ablation.first and gate not in ("gain", "loss"):
         for name, (reading, measured) in found.items():
-            if name != ablation.first and reading in ("gain", "loss"):
+            if name != ablation.first and reading in READINGS:
                 found[name] = ("undecided", measured)
     return found
 
@@ -328,7 +329,7 @@ def family_sentences(table: pd.DataFrame) -> str:
     if shut:
         intervals = f"{shut} intervals without zero are" if shut > 1 else "1 interval without zero is"
         found.append(
-            f"{intervals} read as undecided: the proposed net is tested first, and is neither a gain nor a loss."
+            f"{intervals} read as undecided: the proposed net is tested first, and is not a gain or a loss, or not yet."
         )
     missing = int(((table["baseline"] != "") & (table["reading"] == "not run")).sum())
     if missing:

@@ -33,9 +33,9 @@ CURVES = (
     "cross-entropy, on the axis to the right. The dot is the epoch with the best validation accuracy."
 )
 RULE_TEXT = (
-    "`last` is the last epoch; `val_selected` the one with the best validation accuracy, our headline; `test_best` the "
-    "one with the best test accuracy, which much published code reports and which no honest user can know beforehand. "
-    "Plain is one centre crop, tta the mean of the recipe's test views."
+    "`last` is the last epoch; `val_selected` the one with the best validation accuracy, without a validation part the "
+    "last, our headline; `test_best` the one with the best test accuracy, which much published code reports and which "
+    "no honest user can know beforehand. Plain is one centre crop, tta the mean of the recipe's test views."
 )
 
 

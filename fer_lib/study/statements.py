@@ -29,6 +29,7 @@ from fer_lib.study.columns import Column, table_of
 from fer_lib.study.evidence import CONTRADICTED, Finding, table_levels
 from fer_lib.study.groups import is_confirmatory
 from fer_lib.study.results import MIN_SEEDS, Study, once
+from fer_lib.study.verdicts import NOT_TESTABLE
 from fer_lib.training.optimisers import create_optimizer
 
 REACHED = 0.95
@@ -167,6 +168,8 @@ def _rare_class_gains(claim: Claim, ours: Sequence[RunRecord], base: Sequence[Ru
 
 def _no_overfitting(claim: Claim, runs: Sequence[RunRecord]) -> tuple[str, str]:
     losses = [record.history["val_loss"] for record in runs]
+    if any(np.isnan(loss).all() for loss in losses):
+        return NOT_TESTABLE, "its protocol has no validation pictures"
     rise = [loss[-1] / np.nanmin(loss) - 1 for loss in losses]
     told = ", ".join(f"{100 * value:.1f} %" for value in rise)
     return _verdict(value <= RISE for value in rise), f"the validation loss ends {told} above its lowest"

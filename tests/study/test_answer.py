@@ -23,6 +23,7 @@ from fer_lib.study.answer import (
     without_links,
 )
 from fer_lib.study.claim_table import claim_table
+from fer_lib.study.gains import ablation_table
 from fer_lib.study.results import Study
 
 NONE, ALL = Progress(0, 10, 0, 2), Progress(10, 10, 2, 2)
@@ -126,8 +127,41 @@ def test_points_have_a_true_minus_and_zero_has_no_sign():
 def test_a_module_is_named_without_its_net():
     assert module_name(pd.Series({"system": "ResNet18 + SE"}), "ResNet18") == "SE"
     assert module_name(pd.Series({"system": "ResNet18, wide"}), "ResNet18") == "wide"
+    assert module_name(pd.Series({"system": "ResNet18 + CA + SimAM, wide"}), "ResNet18, wide") == "CA + SimAM"
     assert module_name(pd.Series({"system": "PSA-ResNet50, joint loss, slow"}), "ResNet50, slow") == "PSA, joint loss"
     assert module_name(pd.Series({"system": "ResNet50, joint loss, slow"}), "ResNet50, slow") == "joint loss"
+
+
+def test_what_differs_in_its_training_is_no_module(tmp_path):
+    """li's net with and without augmentation: a gain of the training."""
+    right = {"li/resnet34_unaugmented/fer2013": 10, "li/resnet34/fer2013": 18}
+    study = Study(
+        write_run(tmp_path, RunSpec(get_recipe(name), seed), correct=count + seed % 2)
+        for name, count in right.items()
+        for seed in range(3)
+    )
+    table = ablation_table(study, "li")
+    assert table.loc[table["reading"] == "gain", "recipe"].tolist() == ["li/resnet34/fer2013"]
+    assert module_comparisons(study).empty
+
+
+def test_a_loss_is_explained_beside_the_study_that_has_it():
+    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3}
+    recipes = {
+        "narrow/se/fer2013": "loss", "narrow/eca/fer2013": "loss", "control/se/fer2013": "undecided",
+        "control/eca/fer2013": "undecided", "control/cbam/fer2013": "undecided",
+    }  # fmt: skip
+    rows = pd.DataFrame(
+        [
+            {"recipe": name, "reading": reading, "gain": -1.0, "paper": name.split("/")[0], "system": f"N + {name}",
+             "baseline": f"{name.split('/')[0]}/none/fer2013", **told}
+            for name, reading in recipes.items()
+        ]
+    )  # fmt: skip
+    alike = rows[:2].assign(baseline="narrow/none_half/fer2013", gain=[-1.2, 0.2])
+    _, control, narrow = without_links(attention_sentences(rows, alike, NONE)).split("\n- ")
+    assert "initial scale" not in control
+    assert "Some of that loss goes with the small initial scale" in narrow  # 1.0 of 2.0 is left
 
 
 def test_the_first_family_is_told_whole_and_further_ones_by_their_ends():

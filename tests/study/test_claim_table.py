@@ -85,6 +85,19 @@ def test_a_gain_tested_on_other_pictures_says_so():
     assert len(row["runs"].split()) == 6
 
 
+def test_one_run_of_the_net_itself_takes_no_verdict_away(tmp_path):
+    """Three runs judge; before, what smaller nets and the paper's own numbers say stands."""
+    small = [RunSpec(get_recipe("ckplus/w16_picture_2to1/ckplus"), seed) for seed in range(3)]
+    records = [write_run(tmp_path, spec, correct=320 + spec.seed, test=327, val=0) for spec in small]
+    before = claim_table(Study(records), "gu").set_index("claim")["verdict"]
+    own = [RunSpec(get_recipe(f"gu/{net}/ckplus"), 0) for net in ("basic", "psa_joint_weighted")]
+    records += [write_run(tmp_path, spec, correct=300, test=327, val=0) for spec in own]
+    after = claim_table(Study(records), "gu").set_index("claim")
+    assert after.loc["gu/ckplus/basic", "seeds"] == 1
+    claims = ["gu/ckplus/basic", "gu/ckplus/psa_joint"]
+    assert before[claims].tolist() == after["verdict"][claims].tolist() == ["exceeded", "impossible on that test set"]
+
+
 def test_a_fitted_pipeline_is_judged_by_one_run(tmp_path):
     with demo_paper():
         once = {"loss": {}, "optimizer": {}, "schedule": {}, "augment": {}, "epochs": 1}

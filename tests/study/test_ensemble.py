@@ -65,6 +65,14 @@ def test_only_seeds_that_every_member_has_vote(tmp_path):
     assert table.loc["One", "note"] == "2 of 3 seeds"
 
 
+def test_a_net_that_beats_every_mean_is_still_no_ensemble(tmp_path):
+    for name, right in (("one", 40), ("two", 0), ("three", 0)):
+        for seed in (0, 1):
+            write_run(tmp_path, RunSpec(get_recipe(f"best/{name}/synthetic"), seed), correct=right, test=40, val=20)
+    table = ensemble_table(Study(read_records(tmp_path)[0])).set_index("system")
+    assert table.loc["ensemble, chosen on PublicTest", "nets"] >= 2
+
+
 def test_one_net_or_none_is_no_ensemble():
     assert ensemble_table(Study())["note"].tolist() == ["no run yet"] * 3
     alone = [record for record in best_records() if "-two-" in record.id]

@@ -119,6 +119,10 @@ def test_the_first_of_a_family_opens_or_shuts_the_rest(demo, tmp_path, monkeypat
     assert shut["reading"].tolist() == ["baseline", "undecided", "undecided"]
     assert shut["low"][2] > 0
     assert "1 interval without zero is read as undecided: the proposed net is tested first" in family_sentences(shut)
+    alike = records_of(tmp_path / "alike", {NONE: BASELINE, SE: near, ECA: BASELINE})
+    monkeypatch.setattr("fer_lib.study.gains.SAME", 0.5)  # now both would read as within it
+    shut = ablation_table(Study(alike), "control")
+    assert shut["reading"].tolist() == ["baseline", "within ±1 point", "undecided"]
     monkeypatch.setitem(table, "first", "bam/synthetic")
     with pytest.raises(UserError, match="first, bam/synthetic, is none of its recipes"):
         list_ablations("control")

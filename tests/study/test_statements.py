@@ -123,6 +123,12 @@ def test_a_net_overfits_if_its_loss_rises_again(last, word):
     assert statement_finding(claim, Study(runs(claim.recipe, [[2, 0.9, end] for end in last], "val_loss"))).word == word
 
 
+def test_without_validation_pictures_nobody_can_tell_whether_a_net_overfits():
+    claim = statement("li/statements/no_overfitting")
+    found = statement_finding(claim, Study(runs(claim.recipe, [[np.nan] * 3] * 3, "val_loss")))
+    assert (found.word, found.sentence) == ("not testable", "its protocol has no validation pictures")
+
+
 @pytest.mark.parametrize(("swing", "word"), [(0.005, "holds"), (0.02, "contradicted")])
 def test_a_net_is_stable_if_it_stays_near_its_mean(swing, word):
     claim = statement("li/statements/settles")
