@@ -181,7 +181,7 @@ def _outcome(rows: pd.DataFrame, modules: str) -> str:
     """
     gain, loss, same = (int((rows["reading"] == word).sum()) for word in ("gain", "loss", "within ±1 point"))
     if len(rows) == 1:
-        return "the module beats" if gain else "the module falls behind" if loss else "the module does not beat"
+        return ALONE[rows["reading"].iloc[0]]
     if same == len(rows):
         return f"{'both' if same == 2 else f'all {_numeral(same)}'} {modules} read within ±1 point of"
     none = "neither" if len(rows) == 2 else "none"
@@ -190,6 +190,13 @@ def _outcome(rows: pd.DataFrame, modules: str) -> str:
     return beaten + behind
 
 
+ALONE = {
+    "gain": "the module beats",
+    "loss": "the module falls behind",
+    "within ±1 point": "the module reads within ±1 point of",
+    "undecided": "it is undecided whether the module beats",
+}
+"""What the one module of a family does to the net, by its reading."""
 STANDINGS = {
     "exploratory": "exploratory: the rules were registered after the first of these runs",
     "confirmed": "confirmed by runs made after the rules were registered",
