@@ -205,8 +205,12 @@ def known_net(name: str) -> Net:
         UserError: there is no such model.
     """
     if is_classical(name):
-        own = {"components": (Count, 150)} if "_pca" in name else {}
-        return Net(_options(**own | ({"dual": (bool, False)} if name.endswith("_svm") else {})))
+        own: dict[str, tuple[Any, Any]] = {}
+        if "_pca" in name:
+            own["components"] = (Count, 150)
+        if "_svm" in name:
+            own["dual"] = (bool, False)
+        return Net(_options(**own))
     if name.startswith("resnet"):
         return _RESIDUAL
     if name not in OTHERS:

@@ -28,6 +28,11 @@ def signed(points: float) -> str:
     return formatted(points, "+.1f")
 
 
+def span(least: str, most: str) -> str:
+    """``0.9 to 1.5``, or one of two that read alike."""
+    return least if least == most else f"{least} to {most}"
+
+
 def formatted(value: float | Decimal, form: str) -> str:
     """A number by one of Python's formats, with a true minus sign; what rounds to zero has no sign."""
     text = format(value, form)

@@ -95,7 +95,7 @@ class Stepped(Gate):
 def test_one_that_reads_values_where_it_is_built_cannot_be_counted():
     register_block(Stepped)
     create_model("resnet18_stepped", width=8)
-    with pytest.raises(UserError, match="model resnet18_stepped cannot be built without values"):
+    with pytest.raises(UserError, match="resnet18_stepped cannot be counted, as it cannot be built without values"):
         meta_net("resnet18_stepped", width=8)
 
 

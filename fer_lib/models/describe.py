@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FACE_SIDE
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, first_line
 from fer_lib.kept import Kept, code_digest
 from fer_lib.models.base import Classifier
 from fer_lib.models.registry import create_model, list_models
@@ -88,8 +88,9 @@ def meta_net(name: str, **options: Any) -> Classifier | None:
     try:
         with torch.device("meta"), _Unfilled():
             model = create_model(name, **options)
-    except (RuntimeError, NotImplementedError) as error:
-        raise UserError(f"model {name} cannot be built without values, so that it cannot be counted: {error}") from None
+    except RuntimeError as error:
+        line = first_line(error)
+        raise UserError(f"model {name} cannot be counted, as it cannot be built without values: {line}") from None
     return model.eval() if isinstance(model, Classifier) else None
 
 

@@ -131,12 +131,13 @@ class Pace:
     def _seconds(self, recipe: Recipe) -> float | None:
         """Core-seconds of a pass of one picture."""
         precision = "float64" if recipe.is_classical else recipe.precision or self._precision
+        values = recipe.training()
         for known in self._known:
-            if (own := known.own.get((precision, _alike(recipe.training())))) is not None:
+            if (own := known.own.get((precision, _alike(values)))) is not None:
                 return own
             if precision in known.rates:
                 with suppress(UserError):  # a module that cannot be counted
-                    return known.rates[precision] * self._work(recipe.training())
+                    return known.rates[precision] * self._work(values)
         return None
 
 

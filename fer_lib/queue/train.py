@@ -82,11 +82,7 @@ def train_run(
                 outcome = fit(spec, dataset, partial, device=device, stop=stop, say=say, watch=watch)
                 target = choose_device(device)
                 where = environment(target, spec.recipe.precision)
-            try:
-                latency = _latency(spec, dataset, target)
-            except UserError as error:  # a net that cannot be counted has been trained all the same
-                say(f"  no time of a picture: {error}")
-                latency = None
+            latency = _latency(spec, dataset, target, say)
             record = _write(folder, partial, spec, dataset, outcome, where, latency, started, code)
     shutil.rmtree(partial, ignore_errors=True)  # the record is there: from now on nobody needs the lock
     epoch = record.content["metrics"]["val_selected"]["epoch"]
@@ -155,10 +151,15 @@ def _write(
     return write_record(folder, content, outcome.history, arrays, partial, file)
 
 
-def _latency(spec: RunSpec, dataset: FaceDataset, device: torch.device) -> float | None:
-    """Milliseconds of one float32 pass of one picture, on the device that trained; None for a classical pipeline."""
+def _latency(spec: RunSpec, dataset: FaceDataset, device: torch.device, say: Callable[[str], None]) -> float | None:
+    """Milliseconds of one float32 pass of one picture, on the device that trained; None for a classical pipeline, and
+    for a net that cannot be counted, which has been trained all the same."""
     recipe = spec.recipe
-    net = meta_net(recipe.model, num_classes=len(dataset.classes), **recipe.model_options)
+    try:
+        net = meta_net(recipe.model, num_classes=len(dataset.classes), **recipe.model_options)
+    except UserError as error:
+        say(f"  no time of a picture: {error}")
+        return None
     if net is None:
         return None
     side = Augmentation.from_dict(recipe.augment).output_size(dataset.images.shape[1])

@@ -16,7 +16,7 @@ from fer_lib.study.evidence import IMPOSSIBLE
 from fer_lib.study.protocols import protocol_audit
 from fer_lib.study.results import Study
 from fer_lib.study.verdicts import NOT_RUN, OPEN
-from fer_lib.texts import signed
+from fer_lib.texts import signed, span
 
 
 def cited() -> list[str]:
@@ -50,10 +50,8 @@ def how_sure(study: Study) -> dict[str, str]:
     if len(read):
         marks = ", ".join(f"{count} {name}" for name, count in read["standing"].value_counts().items())
         nets = read["baseline"].nunique()
-        fewest, most = int(read["epochs"].min()), int(read["epochs"].max())
-        epochs = f"{fewest} to {most}" if most > fewest else str(fewest)
-        least, largest = f"{read['smallest'].min():.1f}", f"{read['smallest'].max():.1f}"
-        sizes = f"{least} to {largest}" if largest > least else least
+        epochs = span(f"{read['epochs'].min():.0f}", f"{read['epochs'].max():.0f}")
+        sizes = span(f"{read['smallest'].min():.1f}", f"{read['smallest'].max():.1f}")
         found["Weak"] = (
             f"the <a href='gains.html'>comparison of modules</a>: {nets} net{'s' if nets > 1 else ''}, "
             f"{epochs} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "

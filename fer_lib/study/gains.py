@@ -18,6 +18,7 @@ from fer_lib.statistics import Gain, sample_sd
 from fer_lib.study.columns import Column, readable, table_of
 from fer_lib.study.groups import BRIER, CHOSEN, HELD_OUT, Measure, is_confirmatory
 from fer_lib.study.results import MIN_SEEDS, Study, once
+from fer_lib.texts import span
 
 SAME = 0.01
 """Gains smaller than this, one point, are called the same."""
@@ -321,8 +322,7 @@ def family_sentences(table: pd.DataFrame) -> str:
             sentence += f"; Bartlett's test of equal spread: p = {row['equal_p']:.2f}"
         sentence += ")"
         if len(smallest):
-            least, most = f"{smallest.min():.1f}", f"{smallest.max():.1f}"
-            sizes = least if least == most else f"{least} to {most}"
+            sizes = span(f"{smallest.min():.1f}", f"{smallest.max():.1f}")
             sentence += f"; a gain of {sizes} points would be found in 80 of 100 such studies"
         found.append(f"{sentence}.")
     shut = int(((table["reading"] == "undecided") & ((table["low"] > 0) | (table["high"] < 0))).sum())

@@ -34,7 +34,7 @@ from fer_lib.recipe import Recipe, RunSpec
 from fer_lib.selection import RULES
 from fer_lib.training.balance import balance_indices, class_counts
 from fer_lib.training.checkpoint import load_checkpoint, mark_failed, read_failure, save_checkpoint
-from fer_lib.training.device import autocast_dtype, choose_device
+from fer_lib.training.device import autocast_dtype, choose_device, precision_name
 from fer_lib.training.evaluate import predict_probabilities
 from fer_lib.training.optimisers import create_optimizer, learning_rate
 from fer_lib.training.randomness import derive_seed, get_random, set_random, undisturbed_random
@@ -179,7 +179,7 @@ class _Trainer:
         # A checkpoint continues on the same pictures only, wherever the recipe's dataset now lies.
         self.identity = hashlib.sha256(f"{spec.digest} {dataset.fingerprint}".encode()).hexdigest()
         self.dtype = autocast_dtype(device, recipe.precision)
-        self.precision = str(self.dtype).removeprefix("torch.")
+        self.precision = precision_name(device, recipe.precision)
         (parts,) = spec.parts(dataset)
         train = parts.train
         if len(train) < 2 or not len(parts.test):

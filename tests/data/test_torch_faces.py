@@ -146,10 +146,7 @@ def test_a_recipe_refuses_colours(tmp_path):
 
     save(tmp_path / "train/happy/a.png", "red")
     colours = load_dataset(f"folder:{tmp_path}", colour=True)
-    with pytest.raises(
-        UserError,
-        match=r"pictures of \[48, 48, 3\], which are for FaceDataset.torch",
-    ):
+    with pytest.raises(UserError, match=r"pictures of \[48, 48, 3\], which are for FaceDataset.torch"):
         train_run(RunSpec(tiny_recipe()), results=tmp_path / "results", device="cpu", dataset=colours)
 
 

@@ -326,10 +326,10 @@ def test_a_checkpoint_of_another_spec_is_refused(train, dataset, tmp_path):
 
 
 def test_a_checkpoint_of_another_precision_is_refused(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "autocast_dtype", lambda device, precision: torch.bfloat16)
+    monkeypatch.setattr("fer_lib.training.device.autocast_dtype", lambda device, precision: torch.bfloat16)
     with pytest.raises(Interrupted):
         fit(RunSpec(tiny_recipe()), dataset, tmp_path, device="cpu", stop=StopAfter(1), say=print)
-    monkeypatch.setattr(loop, "autocast_dtype", lambda device, precision: torch.float32)
+    monkeypatch.setattr("fer_lib.training.device.autocast_dtype", lambda device, precision: torch.float32)
     with pytest.raises(UserError, match=r"begun in bfloat16, .* go on in float32; .*or delete .* to begin again"):
         fit(RunSpec(tiny_recipe()), dataset, tmp_path, device="cpu", say=print)
 
