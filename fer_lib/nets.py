@@ -109,6 +109,7 @@ OTHERS: dict[str, Net] = {
     "alexnet": _with_dropout(0.5, 63),
     "googlenet": _with_dropout(0.2, 15),
     "densenet121": _with_dropout(0.0, 8, stem=_STEM),
+    "densenet169": _with_dropout(0.0, 8, stem=_STEM),
     "mobilenetv2": _with_dropout(0.2, stem=_STEM),
     "inceptionv4": _with_dropout(0.0, 75),
     "microexpnet": _with_dropout(0.5, only=84),
@@ -127,8 +128,8 @@ _TITLES = {
     "channel": "channel attention", "coord": "coordinate attention", "hybrid": "hybrid attention", "mscam": "MS-CAM",
     "simam": "SimAM", "acmix": "ACmix", "iaff": "iAFF", "spd": "space-to-depth", "bn": "batch normalisation",
     "senet18": "SENet18", "vggface": "VGG-Face's net", "alexnet": "AlexNet", "googlenet": "GoogLeNet",
-    "densenet121": "DenseNet121", "mobilenetv2": "MobileNetV2", "inceptionv4": "InceptionV4",
-    "microexpnet": "MicroExpNet", "parallel_cnn": "parallel CNN",
+    "densenet121": "DenseNet121", "densenet169": "DenseNet169", "mobilenetv2": "MobileNetV2",
+    "inceptionv4": "InceptionV4", "microexpnet": "MicroExpNet", "parallel_cnn": "parallel CNN",
 }  # fmt: skip
 """What nets and blocks are called where capitals are not enough."""
 PIPELINES = (
@@ -150,7 +151,7 @@ STUDIED = (
 
 PRETRAINED = (
     *("resnet18", "resnet34", "resnet50", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
-    *("alexnet", "googlenet", "densenet121"),
+    *("alexnet", "googlenet", "densenet121", "densenet169"),
 )
 """Nets whose ImageNet weights share names and shapes with one of ours."""
 

@@ -69,9 +69,9 @@ def power_words(gain: float, seeds: int, sd: float, modules: int = 4) -> str:
     """The same of one design, in words."""
     found = 100 * float(power(gain, seeds, sd, modules))
     return (
-        f"With {seeds} seeds a net that spread by {sd:.2f} points, a true gain of {gain:.1f} points is found in "
-        f"{found:.0f} of 100 studies. The smallest gain found in 80 of 100 is {smallest_gain(sd, seeds, modules):.1f} "
-        "points."
+        f"With {seeds} seeds per net and a standard deviation of {sd:.2f} points over seeds, a true gain of {gain:g} "
+        f"point{'s' * (gain != 1)} is found in {found:.0f} of 100 studies. The smallest gain found in 80 of 100 is "
+        f"{smallest_gain(sd, seeds, modules):.1f} points."
     )
 
 

@@ -198,15 +198,28 @@ def densenet121(num_classes: int = 7, in_channels: int = 1, stem: str = "small",
         stem: ``"small"``, a bare 3x3 convolution without stride, or ``"imagenet"``.
         dropout: before the classifier.
     """
+    return _densenet((6, 12, 24, 16), num_classes, in_channels, stem, dropout)
+
+
+def densenet169(num_classes: int = 7, in_channels: int = 1, stem: str = "small", dropout: float = 0.0) -> Published:
+    """DenseNet169 (Huang et al., CVPR 2017), which gu section 3.3.3 may mean; the arguments of :func:`densenet121`."""
+    return _densenet((6, 12, 32, 32), num_classes, in_channels, stem, dropout)
+
+
+def _densenet(
+    layers: tuple[int, int, int, int], num_classes: int, in_channels: int, stem: str, dropout: float
+) -> Published:
     import torchvision
 
-    features = torchvision.models.densenet121(num_classes=1).features
+    densenet = torchvision.models.DenseNet(32, layers, 64, num_classes=1)
+    features = densenet.features
     if stem == "small":
         features.conv0 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(features.conv0.weight, mode="fan_out", nonlinearity="relu")
         features.norm0 = features.relu0 = features.pool0 = nn.Identity()
     neck = nn.Sequential(nn.ReLU(), *_average())
-    return Published(features, neck, num_classes, in_channels, 1024, 8 if stem == "small" else 29, dropout)
+    width = densenet.classifier.in_features
+    return Published(features, neck, num_classes, in_channels, width, 8 if stem == "small" else 29, dropout)
 
 
 def mobilenetv2(num_classes: int = 7, in_channels: int = 1, stem: str = "small", dropout: float = 0.2) -> Published:

@@ -36,6 +36,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "alexnet": published.alexnet,
     "googlenet": published.googlenet,
     "densenet121": published.densenet121,
+    "densenet169": published.densenet169,
     "mobilenetv2": published.mobilenetv2,
     "inceptionv4": published.inceptionv4,
     "microexpnet": small.MicroExpNet,

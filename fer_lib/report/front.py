@@ -16,7 +16,7 @@ from fer_lib.study.evidence import IMPOSSIBLE
 from fer_lib.study.protocols import protocol_audit
 from fer_lib.study.results import Study
 from fer_lib.study.verdicts import NOT_RUN, OPEN
-from fer_lib.texts import signed, span
+from fer_lib.texts import span
 
 
 def cited() -> list[str]:
@@ -43,7 +43,8 @@ def how_sure(study: Study) -> dict[str, str]:
         strong.append(inflation)
     impossible = int((printed_numbers(claim_table(study))["settled"] == IMPOSSIBLE).sum())
     strong.append(
-        f"<a href='evidence.html#impossible'>{impossible} printed accuracies</a> are no whole number of test pictures"
+        f"<a href='evidence.html#impossible'>{impossible} printed accuracies</a> are no whole number of the "
+        "test pictures that the papers state or imply"
     )
     read = module_comparisons(study)
     found = {"Strong": "; ".join(strong) + "."}
@@ -60,22 +61,23 @@ def how_sure(study: Study) -> dict[str, str]:
     state = progress(study)
     found["None"] = (
         f"the papers' <a href='claims.html'>headline accuracies</a>: {state.headlines} of the {state.of_headlines} "
-        "trainings planned for them have three seeds."
+        "nets behind them have three full runs."
     )
     return found
 
 
 def _inflation(study: Study) -> str:
-    """What a split by picture is worth on CK+, by the system that shows it best."""
+    """What a split by picture is worth on CK+: the least and the most of it."""
     table = protocol_audit(study)
-    rows = table[(table["split"] == "picture_10fold") & table["inflation"].notna()]
+    rows = table[(table["split"] == "picture_10fold") & table["inflation"].notna()].sort_values("inflation")
     if rows.empty:
         return ""
-    row = rows.sort_values("inflation").iloc[-1]
-    before = row["accuracy"] - row["inflation"]
+    points = span(*(f"{rows['inflation'].iloc[end]:.0f}" for end in (0, -1)))
+    most = rows.iloc[-1]
+    before = most["accuracy"] - most["inflation"]
     return (
-        f"on CK+ a split by picture in place of one by person is worth <a href='10_what_ckplus_measures.html'>"
-        f"{signed(row['inflation'])} points</a> ({row['system'].split(',')[0]}: {before:.1f} → {row['accuracy']:.1f} %)"
+        f"on CK+ folds by picture in place of folds by person are worth <a href='10_what_ckplus_measures.html'>"
+        f"{points} points</a> (most: {most['system'].split(',')[0]}, {before:.1f} → {most['accuracy']:.1f} %)"
     )
 
 
@@ -92,7 +94,7 @@ def cards(study: Study) -> list[dict[str, Any]]:
         counts = numbers[numbers["paper"] == name]["verdict"].value_counts()
         wanted = {claim.recipe for claim in headlines if claim.recipe}
         seeds = {recipe: len(group.seeds) if (group := study.full(recipe)) else 0 for recipe in wanted}
-        done = f"; {sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full trainings" if wanted else ""
+        done = f"; {sum(seeds.values())} of {HEADLINE_SEEDS * len(seeds)} full runs" if wanted else ""
         found.append(
             {
                 "name": words.paper(name)["cited"],
@@ -120,10 +122,10 @@ def _card_verdict(headlines: list[str], counts: pd.Series, done: str) -> str:
 
 
 def progress_line(study: Study) -> str:
-    """Runs done of planned, and what a GPU would decide."""
+    """Runs done of planned, and what a GPU could test."""
     state = progress(study)
     waiting = int((printed_numbers(claim_table(study))["verdict"] == NOT_RUN).sum())
     return (
-        f"{state.done:,} of {state.planned:,} planned runs are done. A GPU would decide {waiting} printed numbers that "
+        f"{state.done:,} of {state.planned:,} planned runs are done. A GPU could test {waiting} printed numbers that "
         "wait for runs of the papers' length, the full-width comparison of all modules, and the headline accuracies."
     )

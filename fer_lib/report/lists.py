@@ -119,7 +119,8 @@ def evidence_context(study: Study) -> dict[str, Any]:
     sections = [
         _section("impossible", "Accuracies that no test set of that size can give", found.get(IMPOSSIBLE),
                  "An accuracy is a whole number of right pictures over all pictures. No such number gives these, "
-                 "rounded or cut: they are means over batches, or come from another set of pictures."),
+                 "rounded or cut, so that they are not the result of one run on the test pictures that the papers "
+                 "state or imply: they come from other pictures, or are means over runs, folds or batches."),
         _section("swapped", "Gains that the tables contradict", found.get(CONTRADICTED),
                  "The text names a gain that its table does not have, or a gain over a weak row of a baseline that "
                  "the paper's other rows beat."),
@@ -137,8 +138,8 @@ def evidence_context(study: Study) -> dict[str, Any]:
         "Jin's 3.5 and 4.3 points, are swapped between FER2013 and CK+.",
         "Zhang, Chen & Wei's conclusion calls a tie a win: 95.1 % on CK+, for their net and for Gabor filters.",
         f"{leaked} of FER2013's {tested:,} test pictures ({100 * leaked / tested:.0f} %) also occur in training.",
-        "All eleven accuracies of Hu, Tang, Zhu & Zhu but one fit 378 test pictures, on which the largest gain, 3.1 "
-        "points, is 12 pictures.",
+        "Ten of eleven accuracies of Hu, Tang, Zhu & Zhu fit 378 test pictures; the eleventh, their best, does not, "
+        "and its gain of 3.1 points would be 12 pictures.",
         f"{right} of {len(counts)} printed numbers of pictures agree with the data.",
     ]
     papers = [words.paper(name) | {"contradictions": load_papers()[name].get("contradiction", [])} for name in cited()]

@@ -28,7 +28,8 @@ VERDICTS = {
     "undecided": "our runs leave room for the printed value and for its opposite",
     "contradicted by its own table": "the paper's own table has another number",
     "contradicted": "what was computed says otherwise",
-    "impossible on that test set": "no whole number of the test pictures gives this percentage",
+    "impossible on that test set": "no whole number of the test pictures that the paper states or implies gives this "
+    "percentage, so that it is not the result of one run on them",
     "undecidable from the paper's own data": "the paper's test pictures are too few to tell such a gain from none",
     "not testable": "the pictures are unpublished, or no computation would test it",
     "not run": "no run of the paper's length yet",

@@ -99,10 +99,10 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
             f"{_numeral(further['baseline'].nunique()).capitalize()} further families of {len(further)} comparisons: "
             f"[{_listed(_counted(counts, READINGS))}](gains.html)."
         )
-    trained = f"None of the papers' {state.of_headlines} headline trainings is complete yet"
-    if state.headlines:
-        trained = f"Of the papers' {state.of_headlines} headline trainings {state.headlines} are complete"
-    done = f"{state.done:,} of {state.planned:,} [runs](runs.html) are done"
+    nets = f"of the {state.of_headlines} nets behind the papers' headline numbers"
+    have = f"{state.headlines} {nets} {'has' if state.headlines == 1 else 'have'} three full runs"
+    trained = have if state.headlines else f"None {nets} has three full runs yet"
+    done = f"{state.done:,} of {state.planned:,} planned [runs](runs.html) are done, the cheap ones first"
     text = "\n- ".join(filter(None, [f"**{verdict_words(plain, state)}** {trained}: {done}.", *found]))
     for word, meaning in STANDINGS.items():  # explained once
         first, *later = text.split(meaning)
@@ -184,7 +184,9 @@ def _outcome(rows: pd.DataFrame, modules: str) -> str:
     if len(rows) == 1:
         return ALONE[rows["reading"].iloc[0]]
     if same == len(rows):
-        return f"{'both' if same == 2 else f'all {_numeral(same)}'} {modules} read within ±1 point of"
+        return (
+            f"{'both' if same == 2 else f'all {_numeral(same)}'} {modules} lie, by 90 % intervals, within ±1 point of"
+        )
     none = "neither" if len(rows) == 2 else "none"
     beaten = f"{_numeral(gain) if gain else none} of {_numeral(len(rows))} {modules} beat{'s' if gain < 2 else ''}"
     behind = f", and {_numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
@@ -283,8 +285,8 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame, statements: 
     held = statements["finding"].str.startswith("holds").sum()
     alike = (evidence["finding"] == UNDECIDABLE).sum()
     sentences = [
-        f"The {_numeral(numbers['paper'].nunique())} papers print {len(numbers)} different accuracies, recalls and "
-        "gains."
+        f"The {_numeral(numbers['paper'].nunique())} papers print {len(numbers)} different accuracies, other scores "
+        "and gains."
     ]
     if free:
         sentences.append(
@@ -299,8 +301,8 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame, statements: 
         f"{verdicts.get(NOT_RUN, 0)} wait for runs of the papers' length. "
         f"Of {counted} printed counts of pictures [{right} agree](evidence.html#counts) with the data. "
         f"Of {len(statements)} [statements in words](evidence.html#statements) {contradicted} are contradicted and "
-        f"{held} hold, at least in part. None of the {alike} gains that one paper's tables imply can be told from zero "
-        "on its own pictures."
+        f"{held} hold, at least in part. On as few test pictures as one paper's accuracies imply, none of its "
+        f"{alike} gains can be told from zero if its nets differ as ours do."
     )
     return " ".join(sentences)
 

@@ -1,7 +1,8 @@
 """What can be said of the papers' numbers before anything is trained: from their own tables, and by counting.
 
 * contradicted by its own table: the text prints a gain that no two rows of one table have as their difference;
-* impossible on that test set: no whole number of the test pictures gives the printed accuracy, rounded or cut;
+* impossible on that test set: no whole number of the test pictures that the paper states, or that its other
+  accuracies imply, gives the printed one, rounded or cut: it is not the result of one run on them;
 * undecidable from the paper's own data: on the paper's test pictures the gain cannot be told from zero, were the two
   nets as unlike each other as ours are.
 """
@@ -22,7 +23,7 @@ from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import DATASETS, load_facts
 from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.study.columns import Column, table_of
-from fer_lib.study.exploration import count_table
+from fer_lib.study.exploration import FOUR_A_SEQUENCE, count_table
 from fer_lib.study.results import Study, once
 from fer_lib.texts import formatted
 
@@ -168,7 +169,7 @@ def stated_sizes(claim: Claim) -> range | None:
         if count.split == "train, val, test" and claim.split in ("val", "test", "unstated"):
             size = count.values[1 if claim.split == "val" else 2]
             return range(size, size + 1)
-        if count.metric == "pictures" and count.split == "all" and claim.split == "2:1":
+        if count.metric == FOUR_A_SEQUENCE and claim.split == "2:1":
             third = round(count.values[0] / 3)
             return range(third - 3, third + 4)
     return None
@@ -350,4 +351,4 @@ def _of_counts() -> Iterator[Row]:
     counts = [claim for claim in list_claims() if claim.kind == "count"]
     for claim, row in zip(counts, table.itertuples(), strict=True):
         word = "counted right" if row.agree == "yes" else "counted otherwise"
-        yield claim.paper, claim.place, f"{row.data}: {row.printed}", word, f"the data have {row.here}", claim.id
+        yield claim.paper, claim.place, f"{row.data}: {row.printed}", word, f"the data give {row.here}", claim.id

@@ -12,6 +12,9 @@ from fer_lib.recipe import paper_names
 from fer_lib.study.columns import DASH
 from fer_lib.study.films import check_films
 
+FOUR_A_SEQUENCE = "pictures, four a sequence"
+"""What gu counts of CK+: as many pictures as its sequences would give, of which CK+48 has three each."""
+
 
 def load_or_say(name: str, say: Callable[[str], None] = print) -> FaceDataset | None:
     """A dataset by name; None where its files are not at hand, and ``say`` receives what was looked for and where."""
@@ -57,9 +60,9 @@ def counts_in_words(counts: Sequence[int]) -> str:
 def _counts(claim: Claim, dataset: FaceDataset) -> tuple[int, ...]:
     if claim.metric == "pictures per class":
         return tuple(np.bincount(dataset.labels[dataset.indices(claim.split)], minlength=len(dataset.classes)).tolist())
-    if claim.metric == "subjects, sequences":
-        subject, sequence = check_films(dataset)
-        return len({*subject.tolist()}), len({*sequence.tolist()})
+    if claim.metric in ("subjects, sequences", FOUR_A_SEQUENCE):
+        subject, sequence = (len({*column.tolist()}) for column in check_films(dataset))
+        return (4 * sequence,) if claim.metric == FOUR_A_SEQUENCE else (subject, sequence)
     wanted = np.ones(len(dataset), bool)
     if claim.class_name:
         wanted = dataset.labels == dataset.classes.index(claim.class_name)

@@ -316,7 +316,7 @@ def family_sentences(table: pd.DataFrame) -> str:
     found = []
     for _, row in table[(table["baseline"] == "") & table[["seed_sd", "accuracy"]].notna().all(axis=1)].iterrows():
         smallest = table.loc[table["baseline"] == row["recipe"], "smallest"].dropna()
-        sentence = f"{row['system']}: a seed has a standard deviation of {row['seed_sd']:.2f} points"
+        sentence = f"{row['system']}: accuracy has a standard deviation of {row['seed_sd']:.2f} points over seeds"
         sentence += f" ({row['freedom']:.0f} degrees of freedom"
         if pd.notna(row["equal_p"]):
             sentence += f"; Bartlett's test of equal spread: p = {row['equal_p']:.2f}"

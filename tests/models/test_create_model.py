@@ -153,6 +153,12 @@ def test_hu_is_its_tables_rows():
     assert attention.ChannelAttention in classes_in(build("hu", ca="channel"))
 
 
+def test_densenet169_has_the_published_number_of_parameters():
+    with torch.device("meta"):
+        net = create_model("densenet169", num_classes=1000, in_channels=3, stem="imagenet")
+    assert sum(weight.numel() for weight in net.parameters()) == 14_149_480  # torchvision's table of weights
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
@@ -293,6 +299,7 @@ def test_lbcnn_keeps_its_binary_filters():
         ("li", {"norm_prelu_after": (5,)}, "norm_prelu_after"),
         ("vgg16_bn", {"head": "large"}, "head: unknown value 'large'"),
         ("vgg16_bn", {"width": 16}, "model vgg16_bn: unknown key 'width'"),
+        ("densenet169", {"stem": "focus"}, "stem: unknown value 'focus'"),
         ("densenet121", {"stem": "focus"}, "stem: unknown value 'focus'"),
         ("resnet50_sc", {"sc": {"kernel_size": 3}}, "block sc: unknown key 'kernel_size': there are none"),
         ("lbcnn", {"density": 0.0}, "density"),

@@ -29,6 +29,16 @@ def test_counts_are_of_the_split_and_class_a_claim_names(monkeypatch, changes, a
     assert count_table([dataclasses.replace(drawn, name="other")])["agree"].tolist() == ["–"]
 
 
+def test_four_pictures_a_sequence_are_counted_from_the_sequences(monkeypatch):
+    films = load_dataset("synthetic_films")
+    sequences = len(set(films.sequence))
+    assert len(films) != 4 * sequences
+    table = {"id": "n", "place": "1", "system": "drawn", "kind": "count", "dataset": films.name, "split": "all"}
+    claim = parse_claim("demo", table | {"metric": exploration.FOUR_A_SEQUENCE, "values": [4 * sequences]})
+    monkeypatch.setattr(exploration, "list_claims", lambda: [claim])
+    assert count_table([films])["agree"].tolist() == ["yes"]
+
+
 @pytest.mark.data
 def test_the_papers_miscount_fer2013_as_recorded(fer_data):
     table = count_table([load_dataset("fer2013", fer_data)])
