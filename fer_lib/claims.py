@@ -90,7 +90,7 @@ class Claim:
         """The value in percent with the decimals of the print; None where the print is no plain number."""
         if not self.printed:
             return None if self.value is None else Decimal(str(self.value)).scaleb(2)
-        return Decimal(self.printed) if re.fullmatch(r"[\d.]+", self.printed) else None
+        return Decimal(self.printed) if re.fullmatch(r"-?\d+(\.\d+)?", self.printed) else None
 
     @property
     def number(self) -> float:

@@ -120,17 +120,15 @@ def plan_comparison(
     if drawn:
         given, shared = DRAWN | given, [*DRAWN_SETTINGS, *shared]
     changed = with_changes(base, **given, settings=shared)
-    paper, system, _ = base.name.split("/")
+    system = base.name.removesuffix(f"/{base.dataset}").replace("/", "-")
     data = changed.dataset.split(":")[0]
-    baseline = dataclasses.replace(
-        changed, name=f"own/{paper}-{system}/{data}", title=f"{base.title} (yours)", seeds=None
-    )
+    baseline = dataclasses.replace(changed, name=f"own/{system}/{data}", title=f"{base.title} (yours)", seeds=None)
     compared = []
     for block in blocks:
         place = "" if at in (None, "branch") else f"-{at}"
         with_module = dataclasses.replace(
             baseline,
-            name=f"own/{paper}-{system}-{block}{place}/{data}",
+            name=f"own/{system}-{block}{place}/{data}",
             title=f"{baseline.title} + {MODULES[block].__name__}",
             model=f"{baseline.model}_{block}" + ("_ends" if at == "ends" else ""),
         )

@@ -25,6 +25,7 @@ from fer_lib.recipe import get_recipe, load_papers
 from fer_lib.study.columns import Column, table_of
 from fer_lib.study.exploration import FOUR_A_SEQUENCE, count_table
 from fer_lib.study.results import Study, once
+from fer_lib.study.verdicts import NOT_TESTABLE
 from fer_lib.texts import formatted
 
 CONTRADICTED = "contradicted by its own table"
@@ -91,7 +92,7 @@ def _rows(claim: Claim, recipe: str | None) -> list[Claim]:
 
 
 def _against_its_table(claim: Claim) -> Finding | None:
-    if claim.kind != "gain" or not claim.printed:
+    if claim.kind != "gain" or not claim.printed or claim.percent is None:
         return None
     printed = claim.exact
     found, differences = [], []
@@ -336,7 +337,8 @@ def _of_tables() -> Iterator[Row]:
         fits = all(is_possible(value, stated) for value in printed)
         sentence = (
             f"possible, rounded or cut: {', '.join(counts)}; the smallest test set that allows all has "
-            f"{smallest_test_set(printed):,} pictures ({smallest_test_set(printed, [ROUNDED]):,} if rounded)"
+            f"{_size_words(smallest_test_set(printed))} pictures "
+            f"({_size_words(smallest_test_set(printed, [ROUNDED]))} if rounded)"
         )
         place = ", ".join(sorted(frozenset().union(*(claim.tables for claim in claims))))
         yield (
@@ -345,10 +347,14 @@ def _of_tables() -> Iterator[Row]:
         )  # fmt: skip
 
 
+def _size_words(size: int | None) -> str:
+    return f"more than {LARGEST_SET:,}" if size is None else f"{size:,}"
+
+
 def _of_counts() -> Iterator[Row]:
     """The pictures that the papers count, against the datasets' labels."""
     table = count_table([load_facts(name).faces for name in DATASETS])
     counts = [claim for claim in list_claims() if claim.kind == "count"]
     for claim, row in zip(counts, table.itertuples(), strict=True):
-        word = "counted right" if row.agree == "yes" else "counted otherwise"
+        word = {"yes": "counted right", "no": "counted otherwise"}.get(row.agree, NOT_TESTABLE)
         yield claim.paper, claim.place, f"{row.data}: {row.printed}", word, f"the data give {row.here}", claim.id

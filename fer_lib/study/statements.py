@@ -23,6 +23,7 @@ import torch
 
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
+from fer_lib.errors import UserError, unknown
 from fer_lib.recipe import called, get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.study.columns import Column, table_of
@@ -46,9 +47,17 @@ def statement_finding(claim: Claim, study: Study) -> Finding:
     Args:
         claim: of kind ``statement``.
         study: the study's results.
+
+    Raises:
+        UserError: its check is none of :data:`CHECKS`, or lacks what it needs.
     """
     if claim.check is None:
         return Finding("not testable", "no measurement of the study can show it", claim.place)
+    if claim.check not in CHECKS:
+        raise UserError(f"claim {claim.id}: {unknown('check', claim.check, CHECKS)}")
+    for key in NEEDED.get(claim.check, ()):
+        if not getattr(claim, key):
+            raise UserError(f"claim {claim.id}: its check {claim.check} needs {key}")
     if claim.check in WITHOUT_RUNS:
         return Finding(*WITHOUT_RUNS[claim.check](claim, study), claim.place)
     names = [name for name in (claim.recipe, claim.baseline) if name]
@@ -202,6 +211,15 @@ WITH_RUNS: dict[str, Callable[..., tuple[str, str]]] = {
 }
 CHECKS = (*WITHOUT_RUNS, *WITH_RUNS)
 """What a statement's ``check`` may name."""
+NEEDED = {
+    "fewer_parameters": ("models",),
+    "fewer_macs": ("models",),
+    "converges_faster": ("recipe", "baseline"),
+    "rare_class_gains": ("recipe", "baseline"),
+    "no_overfitting": ("recipe",),
+    "settles": ("recipe", "values"),
+}
+"""Keys of a statement without which its check cannot be made."""
 
 COLUMNS = ("paper", "place", "statement", "fidelity", "finding", "calculation", "check", "claim", "runs")
 SHOWN = (Column("paper", "{paper:paper}"), *(Column(key, f"{{{key}}}") for key in COLUMNS[1:]))

@@ -1,6 +1,7 @@
 """Modules of one's own: what is planned, what it could show, and the outcome beside the recorded modules."""
 
 import csv
+import dataclasses
 import re
 
 import numpy as np
@@ -36,6 +37,17 @@ def test_the_same_net_without_and_with_each_module():
         assert recipe.name.startswith("own/")
     assert len(planned.specs) == 3 * 5
     assert planned.specs[0].run_id != RunSpec(planned.base).run_id  # never the study's own run
+
+
+def test_a_recipe_may_have_any_name(monkeypatch):
+    base = dataclasses.replace(get_recipe("narrow/none/fer2013"), name="mine/plain")
+    monkeypatch.setitem(list_recipes(), base.name, base)
+    planned = plan_comparison(["se"], base.name)
+    assert [recipe.name for recipe in (planned.baseline, *planned.modules)] == [
+        "own/mine-plain/fer2013",
+        "own/mine-plain-se/fer2013",
+    ]
+    assert planned.name == "mine-plain-se-fer2013"
 
 
 def test_drawn_faces_take_a_small_net_and_changes_come_after():
@@ -147,5 +159,5 @@ def test_without_records_the_gains_that_the_library_brings_stand_beside_yours(wr
     assert [row["recipe"] for row in theirs] == [row["recipe"] for row in brought]
     assert [row["gain"] for row in theirs] == [float(row["gain"]) for row in brought]
     assert sentences(found)[1].startswith("Recorded, over narrow ResNet18 on FER2013: ")
-    spread = "narrow ResNet18: a seed has a standard deviation of 0."
+    spread = "narrow ResNet18: accuracy has a standard deviation of 0."
     assert re.match(rf"recorded, with \d seeds of each: {re.escape(spread)}", power_words(planned, Study()))

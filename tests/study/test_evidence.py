@@ -11,7 +11,7 @@ import pytest
 from fer_lib.claims import list_claims
 from fer_lib.paths import ROOT
 from fer_lib.runs import read_records
-from fer_lib.study import evidence
+from fer_lib.study import evidence, exploration
 from fer_lib.study.evidence import CONTRADICTED, CUT, IMPOSSIBLE, ROUNDED, UNDECIDABLE, paper_finding
 from fer_lib.study.results import Study
 
@@ -46,6 +46,25 @@ def test_a_gain_that_the_table_has_is_not_contradicted():
     for printed in ("1.75", "1.7", "1.8"):  # as it is, cut, and rounded
         assert paper_finding(dataclasses.replace(text, printed=printed)) is None
     assert paper_finding(dataclasses.replace(text, printed="1.6")).word == CONTRADICTED
+
+
+@pytest.mark.parametrize("printed", ["about 3", "1.2.3"])
+def test_a_gain_that_is_no_plain_number_is_held_against_no_table(printed):
+    assert paper_finding(dataclasses.replace(claim("gu/fer2013/basic_joint_gain_text"), printed=printed)) is None
+
+
+def test_a_printed_loss_is_a_number():
+    text = dataclasses.replace(claim("gu/fer2013/basic_joint_gain_text"), printed="-1.75")
+    assert text.percent == Decimal("-1.75")
+    assert paper_finding(text).word == CONTRADICTED
+
+
+def test_counts_of_data_that_are_not_at_hand_are_not_judged(monkeypatch):
+    counts = [c for c in list_claims("gu") if c.kind == "count"]
+    elsewhere = [dataclasses.replace(c, dataset="rafdb") for c in counts]
+    for module in (evidence, exploration):
+        monkeypatch.setattr(module, "list_claims", lambda: elsewhere)
+    assert {row[3] for row in evidence._of_counts()} == {"not testable"}
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 2])

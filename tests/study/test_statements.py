@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fer_lib.claims import list_claims
+from fer_lib.errors import UserError
 from fer_lib.recipe import get_recipe
 from fer_lib.study.results import Study
 from fer_lib.study.statements import CHECKS, statement_finding, statement_table
@@ -63,6 +64,22 @@ def test_what_no_run_is_needed_for(name, word):
     found = statement_finding(statement(name), Study())
     assert found.word == word
     assert not found.runs
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"check": "fewer_parameter"}, "unknown check 'fewer_parameter'.*fewer_parameters"),
+        ({"check": "fewer_macs", "models": ()}, "its check fewer_macs needs models"),
+        ({"check": "settles", "recipe": "li/full/fer2013", "values": ()}, "its check settles needs values"),
+        ({"check": "no_overfitting", "recipe": None}, "its check no_overfitting needs recipe"),
+        ({"check": "converges_faster", "recipe": "li/full/fer2013", "baseline": None}, "needs baseline"),
+    ],
+)
+def test_a_check_that_cannot_be_made_is_named(changes, message):
+    claim = dataclasses.replace(statement("gu/statements/densenet_is_smaller"), **changes)
+    with pytest.raises(UserError, match=f"claim {claim.id}: .*{message}"):
+        statement_finding(claim, Study())
 
 
 def test_sizes_are_the_nets_own():
