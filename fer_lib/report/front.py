@@ -44,7 +44,7 @@ def how_sure(study: Study) -> dict[str, str]:
     impossible = int((printed_numbers(claim_table(study))["settled"] == IMPOSSIBLE).sum())
     strong.append(
         f"<a href='evidence.html#impossible'>{impossible} printed accuracies</a> are no whole number of the "
-        "test pictures that the papers state or imply"
+        "pictures stated or implied"
     )
     read = module_comparisons(study)
     found = {"Strong": "; ".join(strong) + "."}
@@ -76,8 +76,8 @@ def _inflation(study: Study) -> str:
     most = rows.iloc[-1]
     before = most["accuracy"] - most["inflation"]
     return (
-        f"on CK+ folds by picture in place of folds by person are worth <a href='10_what_ckplus_measures.html'>"
-        f"{points} points</a> (most: {most['system'].split(',')[0]}, {before:.1f} → {most['accuracy']:.1f} %)"
+        f"on CK+ folds by picture, not by person, are worth <a href='10_what_ckplus_measures.html'>{points} points</a> "
+        f"({most['system'].split(',')[0]}: {before:.1f} → {most['accuracy']:.1f} %)"
     )
 
 

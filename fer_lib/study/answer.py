@@ -99,10 +99,10 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
             f"{_numeral(further['baseline'].nunique()).capitalize()} further families of {len(further)} comparisons: "
             f"[{_listed(_counted(counts, READINGS))}](gains.html)."
         )
-    nets = f"of the {state.of_headlines} nets behind the papers' headline numbers"
-    have = f"{state.headlines} {nets} {'has' if state.headlines == 1 else 'have'} three full runs"
-    trained = have if state.headlines else f"None {nets} has three full runs yet"
-    done = f"{state.done:,} of {state.planned:,} planned [runs](runs.html) are done, the cheap ones first"
+    trained = "No headline net of the papers has three full runs yet"
+    if state.headlines:
+        trained = f"Of the papers' {state.of_headlines} headline nets {state.headlines} have three full runs"
+    done = f"{state.done:,} of {state.planned:,} [runs](runs.html) are done"
     text = "\n- ".join(filter(None, [f"**{verdict_words(plain, state)}** {trained}: {done}.", *found]))
     for word, meaning in STANDINGS.items():  # explained once
         first, *later = text.split(meaning)
@@ -184,9 +184,7 @@ def _outcome(rows: pd.DataFrame, modules: str) -> str:
     if len(rows) == 1:
         return ALONE[rows["reading"].iloc[0]]
     if same == len(rows):
-        return (
-            f"{'both' if same == 2 else f'all {_numeral(same)}'} {modules} lie, by 90 % intervals, within ±1 point of"
-        )
+        return f"{'both' if same == 2 else f'all {_numeral(same)}'} {modules} lie within ±1 point (90 % intervals) of"
     none = "neither" if len(rows) == 2 else "none"
     beaten = f"{_numeral(gain) if gain else none} of {_numeral(len(rows))} {modules} beat{'s' if gain < 2 else ''}"
     behind = f", and {_numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
@@ -201,7 +199,7 @@ ALONE = {
 }
 """What the one module of a family does to the net, by its reading."""
 STANDINGS = {
-    "exploratory": "exploratory: the rules were registered after the first of these runs",
+    "exploratory": "exploratory: the rules were registered after the first runs",
     "confirmed": "confirmed by runs made after the rules were registered",
     "confirmatory": "confirmatory: run after the rules were registered",
 }
