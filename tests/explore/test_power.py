@@ -19,7 +19,7 @@ def test_as_many_studies_find_a_gain_as_is_said(gain, seeds, sd):
 
 def test_the_smallest_gain_is_found_in_80_of_100():
     assert power(smallest_gain(0.6, 5, 4), 5, 0.6) == pytest.approx(0.8, abs=1e-3)
-    assert f"a true gain of 1.0 points is found in {100 * power(1.0, 3, 0.6):.0f} of 100 studies" in power_words(
+    assert f"a true gain of 1 point is found in {100 * power(1.0, 3, 0.6):.0f} of 100 studies" in power_words(
         1.0, 3, 0.6
     )
 
