@@ -21,8 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fer_lib.data.dataset import FACE_SIDE
 from fer_lib.errors import UserError, unknown
-from fer_lib.parts import VIEWS, Augment
+from fer_lib.parts import VIEWS, Augment, View
 from fer_lib.schema import check
 
 MEAN = 0.5
@@ -35,6 +36,11 @@ def normalize(images: Tensor) -> Tensor:
     The constants are fixed, not measured, so that a model's input does not depend on the training set.
     """
     return images.sub(MEAN).div_(STD)
+
+
+def face_view(augment: Mapping[str, Any]) -> View:
+    """What a recipe with this augmentation shows its net of a face, a picture of 48 x 48 pixels."""
+    return Augmentation.from_dict(augment).view(FACE_SIDE)
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ class Augmentation(Augment, frozen=True):
         Returns:
             the draws, on the CPU.
         """
-        shown, out = self.window_size(size), self.output_size(size)
+        shown, out = self.view(size)
 
         def uniform(low: float | Tensor = 0.0, high: float | Tensor = 1.0) -> Tensor:
             return low + (high - low) * torch.rand(n, generator=generator)
@@ -182,8 +188,7 @@ class Augmentation(Augment, frozen=True):
             normalised pictures, float32 ``[B, 1, S, S]``, in the order of `images`. With one channel the
             layouts NCHW and channels-last are the same memory.
         """
-        side = _side(images)
-        x = _warp(images, draws, self.window_size(side), self.output_size(side)).div_(255)
+        x = _warp(images, draws, *self.view(_side(images))).div_(255)
         if "brightness" in draws:
             x = x.mul_(draws["brightness"].view(-1, 1, 1, 1)).clamp_(0, 1)
         if "contrast" in draws:

@@ -17,7 +17,7 @@ import torch
 from msgspec import Meta, Struct
 from torch import Tensor
 
-from fer_lib.augment import Augmentation
+from fer_lib.augment import face_view
 from fer_lib.data import FACE_SIDE
 from fer_lib.data.catalog import dataset_terms
 from fer_lib.data.facts import load_facts
@@ -25,6 +25,7 @@ from fer_lib.errors import UserError
 from fer_lib.models.base import Classifier
 from fer_lib.models.registry import net_from_file
 from fer_lib.models.weights import find_weights, read_header, weight_files, weights_dir
+from fer_lib.parts import View
 from fer_lib.paths import write_atomically
 from fer_lib.recipe import Recorded
 from fer_lib.runs import Counts, RunRecord
@@ -62,14 +63,9 @@ class Checkpoint:
         return self.path.stem
 
     @property
-    def view_pixels(self) -> int:
-        """Side in pixels of the square that is cut from a face."""
-        return Augmentation.from_dict(self.recipe["augment"]).window_size(FACE_SIDE)
-
-    @property
-    def input_pixels(self) -> int:
-        """Side in pixels to which the square is enlarged for the net."""
-        return Augmentation.from_dict(self.recipe["augment"]).output_size(FACE_SIDE)
+    def view(self) -> View:
+        """What the net is shown of a face."""
+        return face_view(self.recipe["augment"])
 
     @property
     def title(self) -> str:

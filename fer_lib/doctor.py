@@ -18,9 +18,9 @@ import safetensors
 import torch
 import torchvision
 
-from fer_lib.augment import Augmentation
+from fer_lib.augment import face_view
 from fer_lib.checkpoints import list_checkpoints
-from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset, synthetic
+from fer_lib.data import FaceDataset, load_dataset, synthetic
 from fer_lib.data.catalog import KAGGLE, MissingData, data_root
 from fer_lib.errors import UserError
 from fer_lib.paths import results_dir
@@ -258,7 +258,7 @@ def _resumed(recipe: Recipe, dataset: FaceDataset, device: torch.device) -> str:
 def _speed(name: str, device: torch.device) -> str:
     """Pictures a second of a recipe's own step and batch, and the memory it takes."""
     recipe = with_changes(get_recipe(name), dataset="synthetic")
-    side = Augmentation.from_dict(recipe.augment).output_size(FACE_SIDE)
+    side = face_view(recipe.augment).resize
     on_gpu = device.type == "cuda"
     rounds = 20 if on_gpu else 2
     dataset = synthetic(train=recipe.batch_size, val=2, test=2)

@@ -6,7 +6,7 @@ PyTorch, so that a recipe is checked when it is read.
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -69,6 +69,18 @@ class Erase(Part, frozen=True):
         _check_order(*self.ratio)
 
 
+class View(NamedTuple):
+    """What a net is shown of a picture, in pixels.
+
+    Attributes:
+        size: side of the square that is cut.
+        resize: side to which the square is enlarged.
+    """
+
+    size: int
+    resize: int
+
+
 class Augment(Part, frozen=True):
     """What happens to a training picture, see :class:`fer_lib.augment.Augmentation`. A field left out does nothing.
 
@@ -106,20 +118,14 @@ class Augment(Part, frozen=True):
     erase: Erase | None = None
     mixup: Alpha = 0.0
 
-    def window_size(self, size: int) -> int:
-        """Side in source pixels of what is shown of pictures of side `size`, at training and test time."""
-        if self.crop is not None and self.crop > size:
-            raise UserError(f"augmentation 'crop': {self.crop} pixels do not fit into pictures of {size}")
-        return self.crop or size
-
-    def output_size(self, size: int) -> int:
-        """Side of the output in pixels for pictures of side `size`."""
-        window = self.window_size(size)
-        if self.resize is not None and self.resize < window:
-            raise UserError(
-                f"augmentation 'resize': {self.resize} pixels are fewer than the {window} shown; it enlarges"
-            )
-        return self.resize or window
+    def view(self, side: int) -> View:
+        """What is shown of pictures of this side, at training and test time."""
+        if self.crop is not None and self.crop > side:
+            raise UserError(f"augmentation 'crop': {self.crop} pixels do not fit into pictures of {side}")
+        size = self.crop or side
+        if self.resize is not None and self.resize < size:
+            raise UserError(f"augmentation 'resize': {self.resize} pixels are fewer than the {size} shown; it enlarges")
+        return View(size, self.resize or size)
 
 
 # ---------------------------------------------------------------- losses

@@ -16,6 +16,7 @@ from fer_lib.data.pictures import as_picture, square
 from fer_lib.errors import UserError
 from fer_lib.frames import Frame
 from fer_lib.models.weights import NO_WEIGHTS
+from fer_lib.parts import View
 from fer_lib.training import autocast_dtype, choose_device, predict_probabilities
 
 BATCH = 256  # views shown to the net at once
@@ -178,9 +179,8 @@ class Predictor:
         found = predict_probabilities(
             self.net,
             torch.from_numpy(pictures).to(self.device),
+            self.checkpoint.view,
             views=views,
-            size=self.checkpoint.view_pixels,
-            resize=self.checkpoint.input_pixels,
             dtype=self._dtype,
             batch_size=BATCH,
         )
@@ -197,18 +197,17 @@ class Predictor:
         """
         pictures = face_squares(pictures)
         targets = self.probabilities(pictures, "one").argmax(1)
-        return face_heat(self.net, pictures, targets, self.checkpoint.view_pixels, self.checkpoint.input_pixels)
+        return face_heat(self.net, pictures, targets, self.checkpoint.view)
 
 
-def face_heat(net: nn.Module, pictures: np.ndarray, targets: np.ndarray, pixels: int, size: int) -> np.ndarray:
+def face_heat(net: nn.Module, pictures: np.ndarray, targets: np.ndarray, view: View) -> np.ndarray:
     """Where a net looks in whole faces (Grad-CAM), see :mod:`fer_lib.explain`.
 
     Args:
         net: in evaluation mode.
         pictures: uint8 [N, 48, 48].
         targets: the class explained of each, int64 [N].
-        pixels: side of the central square that the net is shown.
-        size: side to which that is enlarged for it.
+        view: what the net is shown of a face.
 
     Returns:
         float32 [N, 48, 48], each from 0 to 1; 0 outside the central square.
@@ -216,13 +215,13 @@ def face_heat(net: nn.Module, pictures: np.ndarray, targets: np.ndarray, pixels:
     from fer_lib.explain import heat_maps  # loads for seconds, and only here
 
     device = next(net.parameters()).device
-    shown = test_views(torch.from_numpy(pictures).to(device), "one", pixels, size)[0]
+    shown = test_views(torch.from_numpy(pictures).to(device), "one", *view)[0]
     found = torch.from_numpy(heat_maps(net, shown, targets))
-    if found.shape[-1] != pixels:
-        found = nn.functional.interpolate(found[:, None], (pixels, pixels), mode="bilinear", antialias=True)[:, 0]
+    if view.resize != view.size:
+        found = nn.functional.interpolate(found[:, None], (view.size, view.size), mode="bilinear", antialias=True)[:, 0]
     maps = np.zeros(pictures.shape, np.float32)
-    start = round((FACE_SIDE - pixels) / 2)
-    window = slice(start, start + pixels)
+    start = round((FACE_SIDE - view.size) / 2)
+    window = slice(start, start + view.size)
     maps[:, window, window] = found
     return maps
 

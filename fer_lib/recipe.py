@@ -162,7 +162,7 @@ def _check_parts(recipe: Recipe) -> None:
             raise UserError("loss: reduction = 'none' is not for a training, which needs one number")
         check_named("optimizer", OPTIMISERS, recipe.optimizer)
         schedule = check_named("schedule", SCHEDULES, recipe.schedule)
-        side = check(Augment, recipe.augment, "augment").output_size(FACE_SIDE)
+        side = check(Augment, recipe.augment, "augment").view(FACE_SIDE).resize
         if side < net.least or side != (net.only or side):
             takes = f"{net.only} pixels only" if net.only else f"{net.least} pixels or more"
             raise UserError(f"model {recipe.model} takes pictures of {takes}, augment makes {side}")

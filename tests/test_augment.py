@@ -13,7 +13,7 @@ from scipy import stats
 from torchvision.transforms import InterpolationMode
 
 from fer_lib import augment
-from fer_lib.augment import Augmentation, Draws, gaussian_noise, mix, normalize
+from fer_lib.augment import Augmentation, Draws, face_view, gaussian_noise, mix, normalize
 from fer_lib.errors import UserError
 
 SIZE = 48
@@ -229,7 +229,7 @@ def test_applying_reads_nothing_back_to_the_host():
     for recipe in ({}, {"crop": 44, "flip": 0.5}, {**EVERYTHING, "area": [0.5, 1, 0.5], "resize": 84}):
         augmentation, draws = drawn(recipe, 6)
         result = augmentation.apply(pictures(6).to("meta"), draws.to("meta"))
-        assert result.shape == (6, 1, augmentation.output_size(SIZE), augmentation.output_size(SIZE))
+        assert result.shape == (6, 1, *2 * [augmentation.view(SIZE).resize])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -496,7 +496,7 @@ def test_wrong_recipes_are_named(recipe, message):
 def test_resize_does_not_shrink():
     with pytest.raises(UserError, match="'resize': 40 pixels are fewer than the 48 shown; it enlarges"):
         drawn({"resize": 40}, 1)
-    assert Augmentation.from_dict({"crop": 44, "resize": 44}).output_size(48) == 44
+    assert face_view({"crop": 44, "resize": 44}) == (44, 44)
 
 
 def test_crops_larger_than_the_picture_are_refused():

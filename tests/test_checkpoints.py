@@ -57,7 +57,7 @@ def test_the_header_tells_what_the_net_is_worth(weight_files, record):
     checkpoint = read_checkpoint("tiny", weight_files)
     assert checkpoint.accuracy["test"]["tta"] == record.accuracy()
     assert checkpoint.accuracy["val"]["plain"] == record.accuracy("val", kind="plain")
-    assert (checkpoint.run, checkpoint.classes, checkpoint.view_pixels) == (record.id, record.classes, 24)
+    assert (checkpoint.run, checkpoint.classes, checkpoint.view.size) == (record.id, record.classes, 24)
     assert f"{100 * record.accuracy():.1f} % of the test pictures" in checkpoint.title
 
 

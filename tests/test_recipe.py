@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import tiny_recipe
 
-from fer_lib.augment import VIEWS, Augmentation
+from fer_lib.augment import VIEWS, face_view
 from fer_lib.data import PROTOCOLS
 from fer_lib.errors import UserError
 from fer_lib.losses import create_loss
@@ -48,7 +48,7 @@ def test_every_recipe_builds(name):
         assert (recipe.epochs, recipe.augment, recipe.test_views) == (1, {}, "one")
         return
     create_loss(**recipe.loss, num_classes=CLASSES, feature_dim=model.num_features)
-    size = Augmentation.from_dict(recipe.augment).output_size(48)
+    size = face_view(recipe.augment).resize
     assert size >= model.min_size
     assert size == model.input_size or not model.fixed_size
     assert recipe.test_views in VIEWS

@@ -69,8 +69,7 @@ def maps_of(checkpoint: Checkpoint, faces: np.ndarray) -> list[AttentionMap]:
         checkpoint: a weight file.
         faces: uint8 [N, 48, 48].
     """
-    pixels, size = checkpoint.view_pixels, checkpoint.input_pixels
-    shown = test_views(torch.from_numpy(np.ascontiguousarray(faces)), "one", pixels, size)[0]
+    shown = test_views(torch.from_numpy(np.ascontiguousarray(faces)), "one", *checkpoint.view)[0]
     return attention_maps(net_of(checkpoint), shown)
 
 
@@ -140,7 +139,7 @@ def attention_figure(
     maps = maps_of(checkpoint, faces)
     rows = min(most or len(maps), len(maps))
     picked = [maps[i] for i in np.unique(np.linspace(0, len(maps) - 1, rows).round().astype(int))]
-    margin = round((FACE_SIDE - checkpoint.view_pixels) / 2)
+    margin = round((FACE_SIDE - checkpoint.view.size) / 2)
     shown = faces[:, margin : FACE_SIDE - margin, margin : FACE_SIDE - margin]
     columns = 1 + len(faces)
     figure = Figure(figsize=(2.1 + len(faces), 1 + len(picked)), layout="constrained")
@@ -201,12 +200,11 @@ def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequ
         checkpoint = nets[controls["net"].value]
         shown, names = mine.first(faces, titles)
         face = shown[number][None]
-        pixels, size = checkpoint.view_pixels, checkpoint.input_pixels
         net = net_of(checkpoint)
-        scores = predict_probabilities(net, torch.from_numpy(face), size=pixels, resize=size)[0]
+        scores = predict_probabilities(net, torch.from_numpy(face), checkpoint.view)[0]
         best = int(scores.argmax())
         words = f"{checkpoint.title}. It says {checkpoint.classes[best]}, {float(scores[best]):.0%}."
-        heat = face_heat(net, face, np.array([best]), pixels, size)
+        heat = face_heat(net, face, np.array([best]), checkpoint.view)
         most = MOST_ROWS if controls["layers"].value == EVENLY else None
         maps = attention_figure(checkpoint, face, [names[number]], most)
         return Shown(words, figures=[maps, plots.heat(face, {"Grad-CAM": heat}, [checkpoint.classes[best]])])

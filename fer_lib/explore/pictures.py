@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from fer_lib import plots
-from fer_lib.augment import Augmentation
-from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset
+from fer_lib.augment import face_view
+from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.data.catalog import MissingData
 from fer_lib.errors import UserError
 from fer_lib.explore.data import ANY
@@ -260,12 +260,6 @@ def _net(folder: Path) -> nn.Module:
     return load_trained(cached_record(folder))
 
 
-def _sizes(record: RunRecord) -> tuple[int, int]:
-    """Sides of the central square that a run's net is shown, and of what it is enlarged to, in pixels."""
-    augmentation = Augmentation.from_dict(record.spec["recipe"]["augment"])
-    return augmentation.window_size(FACE_SIDE), augmentation.output_size(FACE_SIDE)
-
-
 def said(record: RunRecord, image: np.ndarray) -> np.ndarray | None:
     """What a run's net says of a face it was not tested on, float32 [C]; None where its weights are not at hand.
 
@@ -275,9 +269,10 @@ def said(record: RunRecord, image: np.ndarray) -> np.ndarray | None:
     """
     if not has_net(record):
         return None
-    pixels, size = _sizes(record)
-    return predict_probabilities(_net(record.path), torch.from_numpy(image[None]), size=pixels, resize=size)[0].numpy()
+    view = face_view(record.spec["recipe"]["augment"])
+    return predict_probabilities(_net(record.path), torch.from_numpy(image[None]), view)[0].numpy()
 
 
 def _heat(record: RunRecord, image: np.ndarray, target: int) -> np.ndarray:
-    return face_heat(_net(record.path), image[None], np.array([target]), *_sizes(record))[0]
+    view = face_view(record.spec["recipe"]["augment"])
+    return face_heat(_net(record.path), image[None], np.array([target]), view)[0]

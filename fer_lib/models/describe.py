@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from fer_lib.augment import Augmentation
+from fer_lib.augment import face_view
 from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError, first_line
 from fer_lib.kept import Kept, code_digest
@@ -154,7 +154,7 @@ class CostCounter:
 
     def __call__(self, recipe: Mapping[str, Any]) -> NetCost | None:
         """What the net of a recipe's plain values costs; None for a pipeline, which is fitted, not trained."""
-        pixels = Augmentation.from_dict(recipe.get("augment", {})).output_size(FACE_SIDE)
+        pixels = face_view(recipe.get("augment", {})).resize
         return self.of_net(recipe["model"], recipe.get("model_options", {}), pixels, recipe.get("code"))
 
     def of_net(

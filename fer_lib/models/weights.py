@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 from torch import nn
 
-from fer_lib.augment import MEAN, STD, Augmentation
+from fer_lib.augment import MEAN, STD, face_view
 from fer_lib.data import FACE_SIDE
 from fer_lib.data.foreign import beginning_of, what_it_is
 from fer_lib.errors import UserError, unknown
@@ -105,11 +105,10 @@ def trained_for(header: dict[str, Any]) -> dict[str, Any]:
         ``input_size`` (channels, height, width), ``crop_pct`` (the share of a face's side that is its central square,
         enlarged to the input), ``mean`` and ``std`` of the scale from 0 to 1, ``label_names`` and ``recipe``.
     """
-    augment = Augmentation.from_dict(header["recipe"]["augment"])
-    side = augment.output_size(FACE_SIDE)
+    view = face_view(header["recipe"]["augment"])
     return {
-        "input_size": (1, side, side),
-        "crop_pct": augment.window_size(FACE_SIDE) / FACE_SIDE,
+        "input_size": (1, view.resize, view.resize),
+        "crop_pct": view.size / FACE_SIDE,
         "mean": (MEAN,),
         "std": (STD,),
         "label_names": tuple(header["classes"]),

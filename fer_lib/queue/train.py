@@ -12,7 +12,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from fer_lib.augment import Augmentation
+from fer_lib.augment import face_view
 from fer_lib.data import FACE_SIDE, FaceDataset, load_dataset
 from fer_lib.errors import UserError
 from fer_lib.metrics import summary
@@ -162,7 +162,7 @@ def _latency(spec: RunSpec, dataset: FaceDataset, device: torch.device, say: Cal
         return None
     if net is None:
         return None
-    side = Augmentation.from_dict(recipe.augment).output_size(dataset.images.shape[1])
+    side = face_view(recipe.augment).resize
     return round(milliseconds(net, side, device), 3)
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from fer_lib.augment import Augmentation
-from fer_lib.data import FACE_SIDE
+from fer_lib.augment import face_view
 from fer_lib.data.catalog import dataset_title
 from fer_lib.recipe import get_recipe
 from fer_lib.study.columns import DASH, Column, readable, table_of
@@ -35,7 +34,7 @@ def cost_table(study: Study) -> pd.DataFrame:
     for group in study.longest.values():
         recipe = get_recipe(group.recipe)
         cost = study.costs(recipe.training())
-        pixels = Augmentation.from_dict(recipe.augment).output_size(FACE_SIDE)
+        pixels = face_view(recipe.augment).resize
         sizes = (cost.parameters, pixels, cost.macs) if cost else (math.nan,) * 3
         devices: dict[str, list[dict[str, Any]]] = {}
         for record in group.records:

@@ -3,16 +3,24 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from fer_lib import plots
+from fer_lib.augment import face_view
 from fer_lib.data import FaceDataset
-from fer_lib.explain import heat_maps
+from fer_lib.models.base import Classifier
+from fer_lib.parts import View
+from fer_lib.predict import face_heat
 from fer_lib.recipe import called
 from fer_lib.runs import RunRecord
 from fer_lib.study.groups import longest_runs
-from fer_lib.study.heat_scores import load_if_here, predict, show
+from fer_lib.study.heat_scores import load_if_here, test_part
 from fer_lib.study.weights import has_net, load_trained
+from fer_lib.training import predict_probabilities
+
+PICTURES = 350
+"""Test pictures, the first ones, among which the shown ones are."""
 
 
 def heat_figure(
@@ -31,16 +39,17 @@ def heat_figure(
     """
     if not records:
         return None
-    nets = {name: load_trained(record) for name, record in records.items()}
-    shown = show(next(iter(records.values())), dataset, 350)
-    hits = np.mean([predict(net, shown.inputs) == shown.labels for net in nets.values()], axis=0)
+    nets = {name: _net(record) for name, record in records.items()}
+    part = test_part(next(iter(records.values())), dataset)[:PICTURES]
+    faces, labels = dataset.images[part], dataset.labels[part]
+    hits = np.mean([_predicted(net, view, faces) == labels for net, view in nets.values()], axis=0)
     chosen = []
     for name in expressions:
-        of_class = np.flatnonzero(shown.labels == dataset.classes.index(name))
+        of_class = np.flatnonzero(labels == dataset.classes.index(name))
         chosen += of_class[np.argsort(-hits[of_class], kind="stable")][:each].tolist()
-    rows = {called(name): heat_maps(net, shown.inputs[chosen], shown.labels[chosen]) for name, net in nets.items()}
-    titles = [dataset.classes[label] for label in shown.labels[chosen]]
-    return plots.heat(shown.images[chosen], rows, titles, None if shown.regions is None else shown.regions[chosen])
+    rows = {called(name): face_heat(net, faces[chosen], labels[chosen], view) for name, (net, view) in nets.items()}
+    titles = [dataset.classes[label] for label in labels[chosen]]
+    return plots.heat(faces[chosen], rows, titles, None if dataset.regions is None else dataset.regions[part[chosen]])
 
 
 def recorded_figure(
@@ -71,15 +80,27 @@ def mistakes_figure(record: RunRecord, dataset: FaceDataset, count: int = 6) -> 
     Returns:
         A figure; None if the net makes no mistake.
     """
-    net, shown = load_trained(record), show(record, dataset, 350)
-    predicted = predict(net, shown.inputs)
-    wrong = np.flatnonzero(predicted != shown.labels)[:count]
+    net, view = _net(record)
+    part = test_part(record, dataset)[:PICTURES]
+    faces, labels = dataset.images[part], dataset.labels[part]
+    predicted = _predicted(net, view, faces)
+    wrong = np.flatnonzero(predicted != labels)[:count]
     if not len(wrong):
         return None
     rows = {
-        name: heat_maps(net, shown.inputs[wrong], targets[wrong])
-        for name, targets in (("true class", shown.labels), ("chosen class", predicted))
+        name: face_heat(net, faces[wrong], targets[wrong], view)
+        for name, targets in (("true class", labels), ("chosen class", predicted))
     }
     names = dataset.classes
-    titles = [f"{names[shown.labels[i]]},\nseen as {names[predicted[i]]}" for i in wrong]
-    return plots.heat(shown.images[wrong], rows, titles, None if shown.regions is None else shown.regions[wrong])
+    titles = [f"{names[labels[i]]},\nseen as {names[predicted[i]]}" for i in wrong]
+    return plots.heat(faces[wrong], rows, titles, None if dataset.regions is None else dataset.regions[part[wrong]])
+
+
+def _net(record: RunRecord) -> tuple[Classifier, View]:
+    """A run's net and what it is shown of a face."""
+    return load_trained(record), face_view(record.spec["recipe"]["augment"])
+
+
+def _predicted(net: Classifier, view: View, faces: np.ndarray) -> np.ndarray:
+    """The most probable class of every face, int64 [N]."""
+    return predict_probabilities(net, torch.from_numpy(faces), view).argmax(1).numpy()

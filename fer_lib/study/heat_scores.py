@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from fer_lib.augment import Augmentation, test_views
-from fer_lib.data import FaceDataset, run_parts
+from fer_lib.augment import face_view, test_views
+from fer_lib.data import FACE_SIDE, FaceDataset, run_parts
 from fer_lib.errors import UserError
 from fer_lib.explain import (
     METHODS,
@@ -127,19 +127,19 @@ def show(record: RunRecord, dataset: FaceDataset, pictures: int) -> Shown:
         UserError: the dataset is not the run's.
     """
     chosen = test_part(record, dataset)[:pictures]
-    augmentation, side = Augmentation.from_dict(record.spec["recipe"]["augment"]), dataset.images.shape[1]
-    window, size = augmentation.window_size(side), augmentation.output_size(side)
-    margin = round((side - window) / 2)
+    view = face_view(record.spec["recipe"]["augment"])
+    inner = slice(margin := round((FACE_SIDE - view.size) / 2), margin + view.size)
 
     def cut(values: np.ndarray) -> np.ndarray:
-        inner = torch.from_numpy(values[chosen, margin : margin + window, margin : margin + window])
-        if size == window:
-            return inner.numpy()
-        return F.interpolate(inner[:, None].float(), (size, size), mode="nearest")[:, 0].numpy().astype(values.dtype)
+        found = torch.from_numpy(values[chosen, inner, inner])
+        if view.resize == view.size:
+            return found.numpy()
+        enlarged = F.interpolate(found[:, None].float(), (view.resize, view.resize), mode="nearest")
+        return enlarged[:, 0].numpy().astype(values.dtype)
 
     return Shown(
         images=cut(dataset.images),
-        inputs=test_views(torch.from_numpy(dataset.images[chosen]), "one", window, size)[0],
+        inputs=test_views(torch.from_numpy(dataset.images[chosen]), "one", *view)[0],
         labels=dataset.labels[chosen],
         regions=None if dataset.regions is None else cut(dataset.regions),
     )

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fer_lib.augment import MEAN, STD, Augmentation
+from fer_lib.augment import MEAN, STD, face_view
 from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
 from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
@@ -97,16 +97,16 @@ def export_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 def _export(
     model: Classifier, path: Path, recipe: Mapping[str, Any], classes: Sequence[str], provenance: Mapping[str, Any]
 ) -> None:
-    augmentation = Augmentation.from_dict(recipe["augment"])
+    view = face_view(recipe["augment"])
     export_onnx(
         model,
         path,
-        size=augmentation.output_size(FACE_SIDE),  # to which the crop is enlarged where it is smaller
+        size=view.resize,  # to which the crop is enlarged where it is smaller
         classes=classes,
         preprocessing={
             "color": "grey",
             "resize": FACE_SIDE,
-            "center_crop": augmentation.window_size(FACE_SIDE),
+            "center_crop": view.size,
             "scale": 1 / 255,
             "mean": MEAN,
             "std": STD,

@@ -3,7 +3,7 @@
 import torch
 
 from fer_lib.augment import test_views
-from fer_lib.parts import VIEWS
+from fer_lib.parts import VIEWS, View
 from fer_lib.training.forward import fast_forward
 
 
@@ -11,10 +11,9 @@ from fer_lib.training.forward import fast_forward
 def predict_probabilities(
     model: torch.nn.Module,
     images: torch.Tensor,
+    view: View,
     *,
     views: str = "one",
-    size: int = 44,
-    resize: int | None = None,
     dtype: torch.dtype = torch.float32,
     batch_size: int = 256,
 ) -> torch.Tensor:
@@ -23,9 +22,8 @@ def predict_probabilities(
     Args:
         model: a net whose logits are float [B, C]; its training mode is restored afterwards.
         images: uint8 [N, H, W] on the model's device.
+        view: what the net is shown of each.
         views: one, flip, five, ten or jitter, see :func:`fer_lib.augment.test_views`.
-        size: side of the square that is cut from each picture, in pixels.
-        resize: side to which the squares are enlarged for the net; None to leave them.
         dtype: autocast's type; float32 turns autocast off.
         batch_size: views at a time, so that more views of a picture take no more memory.
 
@@ -36,7 +34,7 @@ def predict_probabilities(
     model.eval()
     chunks = []
     for batch in images.split(max(1, batch_size // VIEWS.get(views, 1))):
-        shown = test_views(batch, views, size, resize)
+        shown = test_views(batch, views, *view)
         flat = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         with fast_forward(images.device, dtype):
             logits = model(flat)

@@ -371,14 +371,8 @@ class _Trainer:
         )
 
     def _predict(self, chosen: torch.Tensor, views: str) -> torch.Tensor:
-        return predict_probabilities(
-            self.model,
-            self.images[chosen],
-            views=views,
-            size=self.augmentation.window_size(self.source_size),
-            resize=self.augmentation.resize,
-            dtype=self.dtype,
-        )
+        view = self.augmentation.view(self.source_size)
+        return predict_probabilities(self.model, self.images[chosen], view, views=views, dtype=self.dtype)
 
     def _outcome(self) -> Outcome:
         last, trained = copy.deepcopy(self.model.state_dict()), len(self.at.history)

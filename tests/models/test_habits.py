@@ -33,8 +33,8 @@ def test_names_and_nets_of_trained_weights(x):
     assert torch.equal(net(x), load_net(checkpoint)(x))
     config = net.pretrained_cfg
     assert config["label_names"] == checkpoint.classes
-    assert config["input_size"] == (1, checkpoint.input_pixels, checkpoint.input_pixels)
-    assert round(48 * config["crop_pct"]) == checkpoint.view_pixels
+    assert config["input_size"] == (1, checkpoint.view.resize, checkpoint.view.resize)
+    assert round(48 * config["crop_pct"]) == checkpoint.view.size
     assert create_model("resnet18", **SMALL).pretrained_cfg == {}
 
 

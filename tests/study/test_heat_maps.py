@@ -10,6 +10,7 @@ import torch
 from fer_lib.checkpoints import write_checkpoint
 from fer_lib.data import FaceDataset, synthetic
 from fer_lib.errors import UserError
+from fer_lib.explain import heat_maps
 from fer_lib.paths import ROOT
 from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec, get_recipe, with_changes
@@ -101,12 +102,30 @@ def test_figures_show_every_net_and_every_picture(drawn, tmp_path):
     assert len(figure.axes) == 3 * 4
     assert [axes.get_title() for axes in figure.axes[:4]] == ["happy", "happy", "sad", "sad"]
     assert [axes.get_ylabel() for axes in figure.axes[::4]] == ["", "one", "two"]
-    shown = heat_scores.show(record, drawn, 14)
-    predicted = heat_scores.predict(heat_scores.load_trained(record), shown.inputs)
-    first = np.flatnonzero(predicted != shown.labels)[0]
+    labels, predicted = record.predictions["test/labels"], record.predictions["test/val_selected/plain"]
+    first = np.flatnonzero(predicted != labels)[0]
     titles = [axes.get_title() for axes in mistakes_figure(record, drawn, 2).axes]
-    assert titles[0] == f"{drawn.classes[shown.labels[first]]},\nseen as {drawn.classes[predicted[first]]}"
+    assert titles[0] == f"{drawn.classes[labels[first]]},\nseen as {drawn.classes[predicted[first]]}"
     assert heat_figure({}, drawn, ["happy"]) is None
+
+
+def test_every_net_of_a_figure_sees_the_faces_through_its_own_window(drawn, tmp_path):
+    records = {
+        str(crop): tiny(drawn, tmp_path, augment={"crop": crop, "resize": resize})
+        for crop, resize in ((44, 44), (24, 48))
+    }
+    figure = heat_figure(records, drawn, ["happy"], each=1)
+    wide, narrow = (axes.images[1].get_array()[..., 3] for axes in figure.axes[1:])  # how opaque the heat is
+    for heat, crop in ((wide, 44), (narrow, 24)):
+        assert heat.shape == (48, 48)
+        outside = np.ones((48, 48), bool)
+        outside[(48 - crop) // 2 : (48 + crop) // 2, (48 - crop) // 2 : (48 + crop) // 2] = False
+        assert not heat[outside].any()
+    inputs = heat_scores.show(records["24"], drawn, 14).inputs
+    happy = int(np.flatnonzero(drawn.labels[drawn.indices("test")] == drawn.classes.index("happy"))[0])
+    alone = heat_maps(heat_scores.load_trained(records["24"]), inputs[[happy]], np.array([3]))[0]
+    assert narrow.max() > 0
+    assert np.corrcoef(alone[::2, ::2].ravel(), narrow[12:36, 12:36].ravel())[0, 1] > 0.9
 
 
 # ------------------------------------------------------------ rules
