@@ -89,7 +89,8 @@ class Claim:
     def percent(self) -> Decimal | None:
         """The value in percent with the decimals of the print; None where the print is no plain number."""
         if not self.printed:
-            return None if self.value is None else Decimal(str(self.value)).scaleb(2)
+            # Written out, a whole ten has no exponent: 70, not 7E+1.
+            return None if self.value is None else Decimal(f"{Decimal(str(self.value)).scaleb(2):f}")
         return Decimal(self.printed) if re.fullmatch(r"-?\d+(\.\d+)?", self.printed) else None
 
     @property

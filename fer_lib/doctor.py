@@ -22,7 +22,7 @@ from fer_lib.augment import face_view
 from fer_lib.checkpoints import list_checkpoints
 from fer_lib.data import FaceDataset, load_dataset, synthetic
 from fer_lib.data.catalog import KAGGLE, MissingData, data_root
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, first_line
 from fer_lib.paths import results_dir
 from fer_lib.recipe import Recipe, RunSpec, get_recipe, headlines, with_changes
 from fer_lib.training import (
@@ -148,7 +148,7 @@ def _data(name: str, download: str) -> Finding:
         get_it = "attach it to the notebook (Add Input)" if data_root() == KAGGLE else f"{download} says how to get it"
         return Finding(name, f"not in {data_root()}", None, f"{get_it}, FER_DATA where it lies")
     except UserError as error:
-        return Finding(name, str(error).splitlines()[0], False)
+        return Finding(name, first_line(error), False)
     return Finding(name, f"{len(dataset.images):,} pictures of {dataset.source} in {data_root()}")
 
 
@@ -273,7 +273,7 @@ def _speed(name: str, device: torch.device) -> str:
         try:
             step.record()
         except RuntimeError as error:
-            note = f"; runs operation by operation: {str(error).splitlines()[0]}"
+            note = f"; runs operation by operation: {first_line(error)}"
         torch.cuda.synchronize(device)
     else:
         step.rehearse()

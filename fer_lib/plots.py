@@ -10,6 +10,7 @@ import numpy as np
 
 from fer_lib.data.catalog import dataset_title
 from fer_lib.extras import from_extra
+from fer_lib.texts import added_part
 
 with from_extra("analysis"):
     import matplotlib as mpl
@@ -183,7 +184,7 @@ def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
     rows = np.arange(len(table))[::-1]
     axes.axvspan(-1, 1, color=QUIET, alpha=0.2, linewidth=0, label="within ±1 point")
     axes.axvline(0, color=QUIET, linewidth=1)
-    names = [_added(system, baseline["system"]) for system in table["system"]]
+    names = [added_part(system, baseline["system"]) for system in table["system"]]
     _row_names(axes, rows, names)
     for row, module in zip(rows, table.itertuples(), strict=True):
         judged = not module.reading.startswith("too few")
@@ -195,11 +196,6 @@ def _gain_panel(axes: Axes, baseline: pd.Series, table: pd.DataFrame) -> None:
             axes.hlines(row, module.low, module.high, color=color, linewidth=1.2, label="95 % interval, whole family")
             axes.hlines(row, module.low_90, module.high_90, color=color, linewidth=3.5, label="90 % interval, alone")
         axes.scatter(module.gain, row, color=color, zorder=3)
-
-
-def _added(system: str, baseline: str) -> str:
-    """What a net has that its baseline has not, from their titles."""
-    return system.removeprefix(baseline).strip(" +,") or system
 
 
 def start(table: pd.DataFrame) -> Figure:
@@ -225,7 +221,7 @@ def start(table: pd.DataFrame) -> Figure:
         if len(sure):
             axes.vlines(sure["place"], sure["low"], sure["high"], color=color, linewidth=2, label="95 % interval")
         for row in rows.itertuples():
-            name = textwrap.fill(_added(row.system, plain_net) if row.system != plain_net else plain_net, 22)
+            name = textwrap.fill(added_part(row.system, plain_net) if row.system != plain_net else plain_net, 22)
             aside: dict[str, Any]
             # Modules of one start stand close together: a short name stands over its interval, a long one below.
             if not attention:

@@ -392,6 +392,12 @@ class Ablation(Part, frozen=True):
     first: Name | None = None
     """The one of the recipes that is tested first and alone: the paper's proposed net."""
     question: Text | None = None
+    family: Text | None = None
+    """What its recipes are, where the paper's file has another family with the same baseline."""
+
+    def __post_init__(self) -> None:
+        if self.first is not None and self.first not in self.recipes:
+            raise ValueError(f"first: {self.first} is none of the recipes")
 
 
 class Contradiction(Part, frozen=True):

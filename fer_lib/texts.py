@@ -28,6 +28,14 @@ def signed(points: float) -> str:
     return formatted(points, "+.1f")
 
 
+def added_part(system: str, baseline: str) -> str:
+    """What a net has that its baseline has not, from their titles."""
+    net, comma, shared = baseline.partition(", ")
+    name = system.removesuffix(comma + shared)
+    added = name.removeprefix(f"{net} + ")
+    return re.sub(f"-?{re.escape(net)}", "", added, count=1).strip(" ,") or name
+
+
 def span(least: str, most: str) -> str:
     """``0.9 to 1.5``, or one of two that read alike."""
     return least if least == most else f"{least} to {most}"

@@ -1,4 +1,4 @@
-"""What a reader can turn in the notebooks: runs, pictures, data, attention and power, and a training watched live."""
+"""What a reader can turn in the notebooks: runs, pictures, data, attention and power."""
 
 from fer_lib.extras import need
 

@@ -17,8 +17,8 @@ from PIL import Image
 
 from fer_lib import plots
 from fer_lib.errors import UserError
-from fer_lib.explore.live import SCREEN_DPI, reader_is_there
 from fer_lib.study.columns import DASH
+from fer_lib.study.live import SCREEN_DPI, reader_is_there
 
 
 class Shelf(anywidget.AnyWidget):

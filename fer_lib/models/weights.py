@@ -17,7 +17,7 @@ from torch import nn
 from fer_lib.augment import MEAN, STD, face_view
 from fer_lib.data import FACE_SIDE
 from fer_lib.data.foreign import beginning_of, what_it_is
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, first_line, unknown
 from fer_lib.models.base import Classifier
 from fer_lib.paths import results_dir, shipped, study_results
 
@@ -92,7 +92,7 @@ def load_weights(model: nn.Module, path: Path, name: str) -> None:
             raise UserError(f"{path}: {broken[0]} has weights that are NaN or infinite; such a net names nothing")
         model.load_state_dict(state)  # copies into float32 parameters
     except (RuntimeError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path}: does not fit {name} ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: does not fit {name} ({first_line(error)})") from None
     bad = [key for key, value in model.state_dict().items() if not value.isfinite().all()]
     if bad:
         raise UserError(f"{path}: not all numbers of {bad[0]} are finite; the file is damaged, or its training failed")

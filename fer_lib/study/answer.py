@@ -18,7 +18,7 @@ from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
-from fer_lib.texts import signed
+from fer_lib.texts import added_part, signed
 
 SHOWN = 4
 """Studies of ours whose families the answer tells, a line each; of further ones it counts the readings."""
@@ -130,7 +130,7 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
 
 def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:
     """What the modules of a study add, a sentence a family; what families share with the one before is said once."""
-    families = [family for _, family in rows.groupby("baseline", sort=False)]
+    families = [family for _, family in rows.groupby(["baseline", "family"], sort=False)]
     told = [_family_words(family, brief or number > 0) for number, family in enumerate(families)]
     sentences = []
     for words, before in zip(told, [None, *told], strict=False):
@@ -152,19 +152,22 @@ class FamilyWords(NamedTuple):
 def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
     """What a family's modules add; in brief, the least and the most of it, since the figure beside shows every one."""
     paper, baseline, seeds = rows["paper"].iloc[0], get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
+    family = rows["family"].iloc[0]
     effects = [
-        f"{module_name(row, baseline.title)} {linked_gain(row)} ({signed(row['low'])} to {signed(row['high'])})"
+        f"{added_part(row['system'], baseline.title)} {linked_gain(row)} "
+        f"({signed(row['low'])} to {signed(row['high'])})"
         for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
-    listed = f"{effects[-1]} to {effects[0]}" if brief and len(effects) > 2 else ", ".join(effects)
+    listed = f"{effects[-1]} to {effects[0]}" if brief and not family and len(effects) > 2 else ", ".join(effects)
     marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
     split = "" if baseline.protocol == "official" else PROTOCOL_WORDS[kind_of(baseline.protocol)].replace(",", "")
     net = baseline.title.removesuffix(f" for {baseline.epochs} epochs").removesuffix(f", {split}")
     content = load_papers()[paper]
     owner = f"{content['paper'].get('short', paper)}'s " if content.get("claim") else ""
     data = dataset_title(baseline.dataset) + (f" ({split})" if split else "")
+    named = f"{family} in {net}" if family else owner + net
     return FamilyWords(
-        net=owner + net[0].upper() + net[1:],
+        net=named[0].upper() + named[1:],
         place=f"{_numeral(baseline.epochs)} epochs on {data}",
         outcome=f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
         f"{'the plain net' if brief else 'the same net without it'}: {listed}"
@@ -215,7 +218,8 @@ def _start_sentence(rows: pd.DataFrame, alike: pd.DataFrame) -> str:
     left = beside["gain"].sum() / lost[beside["recipe"]].sum()
     share = "Most" if left < 0.5 else "Some" if left < 1 else "None"
     found = [
-        f"{module_name(row, get_recipe(row['baseline']).title)} {linked_gain(row)}" for _, row in beside.iterrows()
+        f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)}"
+        for _, row in beside.iterrows()
     ]
     return (
         f"{share} of that loss goes with the small initial scale of the residual branches: over plain nets of the same "
@@ -231,16 +235,6 @@ def linked_gain(row: pd.Series) -> str:
 def comparison_anchor(recipe: str, baseline: str) -> str:
     """The anchor of a comparison in the report."""
     return f"{recipe}--{baseline}".replace("/", "-")
-
-
-def module_name(row: pd.Series, baseline: str) -> str:
-    """What a net has that its baseline has not, from their titles."""
-    net, comma, shared = baseline.partition(", ")
-    name = str(row["system"]).removesuffix(comma + shared)
-    if name.startswith(f"{net} + "):
-        return name.removeprefix(f"{net} + ")
-    added = name.rsplit(" + ", 1)[-1] if " + " in name else re.sub(f"-?{re.escape(net)}", "", name, count=1)
-    return added.strip(" ,") or name
 
 
 # ---------------------------------------------------------------- printed numbers

@@ -25,14 +25,13 @@ from fer_lib.queue.plan import matrix
 from fer_lib.recipe import Recipe, RunSpec, add_recipe, get_recipe, with_changes
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import smallest_gain
-from fer_lib.study.answer import module_name
 from fer_lib.study.columns import csv_text, markdown
 from fer_lib.study.exploration import load_or_say
 from fer_lib.study.gains import ablation_table, family_sentences, gain_table, readable_gains
 from fer_lib.study.groups import HELD_OUT
 from fer_lib.study.modules import module_gains
 from fer_lib.study.results import MIN_SEEDS, Study
-from fer_lib.texts import signed
+from fer_lib.texts import added_part, signed
 
 PLACES = ("branch", "after_stage", "ends")
 """Where ``--at`` puts a module: at the end of every residual branch, after stages 1 to 3, or after the first
@@ -257,12 +256,13 @@ def sentences(found: Outcome) -> list[str]:
     for _, row in found.yours[found.yours["baseline"] != ""].iterrows():
         over = f"points over the same net without it on {dataset_title(row['dataset'])}, "
         gain = "" if pd.isna(row["gain"]) else f"{_gain(row)} {over}"
-        lines.append(f"{module_name(row, title)}: {gain}{row['reading']}.")
+        lines.append(f"{added_part(row['system'], title)}: {gain}{row['reading']}.")
     theirs = found.recorded[found.recorded["baseline"] != ""]
     if len(theirs):
         plain = found.recorded["system"].iloc[0]
         gains = [
-            f"{module_name(row, plain)} {_gain(row)}" for _, row in theirs.sort_values("gain").iloc[::-1].iterrows()
+            f"{added_part(row['system'], plain)} {_gain(row)}"
+            for _, row in theirs.sort_values("gain").iloc[::-1].iterrows()
         ]
         lines.append(f"Recorded, over {plain} on {dataset_title(theirs['dataset'].iloc[0])}: {', '.join(gains)}.")
     return lines

@@ -5,10 +5,10 @@ import pandas as pd
 
 from fer_lib.data import is_drawn
 from fer_lib.recipe import get_recipe, load_papers
-from fer_lib.study.answer import module_name
 from fer_lib.study.columns import markdown
 from fer_lib.study.gains import list_ablations
 from fer_lib.study.results import Study, once
+from fer_lib.texts import added_part
 
 COLUMNS = ("family", "seed", "recipe", "net", "accuracy", "best")
 
@@ -40,7 +40,7 @@ def draw_table(study: Study) -> pd.DataFrame:
             for name, of_seed in found.items():
                 net = "plain"
                 if name != ablation.baseline:
-                    net = module_name(pd.Series({"system": get_recipe(name).title}), baseline.title)
+                    net = added_part(get_recipe(name).title, baseline.title)
                 rows.append((ablation.baseline, seed, name, net, 100 * of_seed[seed], of_seed[seed] == most))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -202,7 +202,8 @@ def _scores(record: RunRecord, measure: Measure) -> np.ndarray:
 
 def is_confirmatory(record: RunRecord) -> bool:
     """Whether a run's training began after the rules were registered."""
-    return datetime.fromisoformat(record.content["time"]["last_session_started"]) >= REGISTERED
+    started = record.content["time"].get("last_session_started")
+    return started is not None and datetime.fromisoformat(started) >= REGISTERED
 
 
 def check_same_pictures(one: RunRecord, labels: np.ndarray, other: RunRecord, other_labels: np.ndarray) -> None:

@@ -9,10 +9,9 @@ from fer_lib.data.catalog import dataset_title
 from fer_lib.errors import UserError
 from fer_lib.nets import parse
 from fer_lib.recipe import list_recipes, load_papers
-from fer_lib.study.answer import module_name
 from fer_lib.study.columns import Column, readable
 from fer_lib.study.gains import READINGS
-from fer_lib.texts import signed
+from fer_lib.texts import added_part, signed
 
 
 def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -36,7 +35,7 @@ def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     baseline = control[(control["recipe"] == chosen) & (control["baseline"] == "")].iloc[0]
     ours = known[known["baseline"] == chosen].sort_values("gain", ascending=False, kind="stable")
     ours = ours.assign(
-        module=[module_name(row, baseline["system"]) for _, row in ours.iterrows()],
+        module=[added_part(system, baseline["system"]) for system in ours["system"]],
         block=[_module(name, chosen) for name in ours["recipe"]],
         values=[[float(value) - baseline["accuracy"] for value in values.split()] for values in ours["values"]],
     )

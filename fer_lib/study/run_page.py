@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.errors import UserError
-from fer_lib.explore.live import Live, ask_reader
 from fer_lib.metrics import confusion_matrix, per_class
 from fer_lib.paths import results_dir
 from fer_lib.queue.pace import device_pace
@@ -21,6 +20,7 @@ from fer_lib.recipe import RunSpec, get_recipe, list_recipes, with_changes
 from fer_lib.runs import RunRecord
 from fer_lib.study.columns import DASH
 from fer_lib.study.groups import answers_of, longest_runs
+from fer_lib.study.live import Live, ask_reader
 from fer_lib.study.tables import rule_table
 from fer_lib.training import Interrupted, Stop, choose_device, device_name, usable_gpus
 

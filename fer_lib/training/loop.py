@@ -25,7 +25,7 @@ import torch
 
 from fer_lib.augment import Augmentation
 from fer_lib.data import FaceDataset, Parts, check_classes, picture_digests
-from fer_lib.errors import UserError, is_out_of_memory
+from fer_lib.errors import UserError, first_line, is_out_of_memory
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model
 from fer_lib.models.base import Classifier
@@ -296,7 +296,7 @@ class _Trainer:
             raise
         except RuntimeError as error:
             self.can_record = False
-            self.say(f"no CUDA graph of the step, which runs operation by operation: {str(error).splitlines()[0]}")
+            self.say(f"no CUDA graph of the step, which runs operation by operation: {first_line(error)}")
 
     def _scores(self) -> list[float]:
         """Validation accuracy of every epoch so far."""

@@ -16,7 +16,6 @@ from fer_lib.study.answer import (
     answer,
     attention_sentences,
     module_comparisons,
-    module_name,
     printed_numbers,
     signed,
     verdict_words,
@@ -25,6 +24,7 @@ from fer_lib.study.answer import (
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.gains import ablation_table
 from fer_lib.study.results import Study
+from fer_lib.texts import added_part
 
 NONE, ALL = Progress(0, 10, 0, 2), Progress(10, 10, 2, 2)
 
@@ -125,11 +125,12 @@ def test_points_have_a_true_minus_and_zero_has_no_sign():
 
 
 def test_a_module_is_named_without_its_net():
-    assert module_name(pd.Series({"system": "ResNet18 + SE"}), "ResNet18") == "SE"
-    assert module_name(pd.Series({"system": "ResNet18, wide"}), "ResNet18") == "wide"
-    assert module_name(pd.Series({"system": "ResNet18 + CA + SimAM, wide"}), "ResNet18, wide") == "CA + SimAM"
-    assert module_name(pd.Series({"system": "PSA-ResNet50, joint loss, slow"}), "ResNet50, slow") == "PSA, joint loss"
-    assert module_name(pd.Series({"system": "ResNet50, joint loss, slow"}), "ResNet50, slow") == "joint loss"
+    assert added_part("ResNet18 + SE", "ResNet18") == "SE"
+    assert added_part("ResNet18, wide", "ResNet18") == "wide"
+    assert added_part("ResNet18 + CA + SimAM, wide", "ResNet18, wide") == "CA + SimAM"
+    assert added_part("PSA-ResNet50, joint loss, slow", "ResNet50, slow") == "PSA, joint loss"
+    assert added_part("ResNet50, joint loss, slow", "ResNet50, slow") == "joint loss"
+    assert added_part("Hybrid attention + CABasicBlock", "ResNet34") == "Hybrid attention + CABasicBlock"
 
 
 def test_what_differs_in_its_training_is_no_module(tmp_path):
@@ -146,7 +147,7 @@ def test_what_differs_in_its_training_is_no_module(tmp_path):
 
 
 def test_a_loss_is_explained_beside_the_study_that_has_it():
-    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3}
+    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "family": ""}
     recipes = {
         "narrow/se/fer2013": "loss", "narrow/eca/fer2013": "loss", "control/se/fer2013": "undecided",
         "control/eca/fer2013": "undecided", "control/cbam/fer2013": "undecided",
@@ -165,17 +166,17 @@ def test_a_loss_is_explained_beside_the_study_that_has_it():
 
 
 def test_the_first_family_is_told_whole_and_further_ones_by_their_ends():
-    told = {"reading": "undecided", "standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3}
+    told = {"reading": "undecided", "standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "family": ""}
     effects = {"narrow": {"se": 0.1, "eca": -0.5, "simam": 0.4}, "ladder": {"coord": -0.2, "simam": 0.6, "none": 0.3}}
+    baselines = {"narrow": "narrow/none/fer2013", "ladder": "ladder/w8_none/fer2013"}
     plain = pd.DataFrame(
         [
-            {"recipe": f"{paper}/{module}", "paper": paper, "system": f"N + {module}", "gain": gain, **told}
+            {"recipe": f"{paper}/{module}", "paper": paper, "gain": gain, "baseline": baselines[paper],
+             "system": f"{get_recipe(baselines[paper]).title} + {module}", **told}
             for paper, gains in effects.items()
             for module, gain in gains.items()
         ]
-    ).assign(
-        baseline=lambda rows: rows["paper"].map({"narrow": "narrow/none/fer2013", "ladder": "ladder/w8_none/fer2013"})
-    )
+    )  # fmt: skip
     text = without_links(attention_sentences(plain, plain.iloc[:0], NONE)).replace("\N{MINUS SIGN}", "-")
     assert "simam +0.4 (-1.0 to +1.0), se +0.1 (-1.0 to +1.0), eca -0.5 (-1.0 to +1.0) points" in text
     assert "none of three nets with a module beats the plain net: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
@@ -203,7 +204,7 @@ def test_a_family_is_told_by_its_readings(readings, words):
         {"recipe": f"narrow/{n}", "system": f"N + {n}", "gain": 0.0, "reading": reading}
         for n, reading in enumerate(readings)
     ]
-    told = {"paper": "narrow", "baseline": "narrow/none/fer2013", "standing": "confirmatory", "seeds": 3}
+    told = {"paper": "narrow", "baseline": "narrow/none/fer2013", "family": "", "standing": "confirmatory", "seeds": 3}
     plain = pd.DataFrame(rows).assign(low=-1.0, high=1.0, **told)
     assert words in without_links(attention_sentences(plain, plain.iloc[:0], NONE))
 
@@ -224,18 +225,23 @@ def test_families_of_a_study_share_a_line_and_say_what_they_share_once():
         "ladder/w16_none/fer2013": "ladder",
         "ladder/w8_long_none/fer2013": "ladder",
     }
-    plain = pd.DataFrame(
-        [
-            {"recipe": f"{name}/se", "paper": paper, "system": "N + se", "baseline": name, **told}
-            for name, paper in families.items()
-        ]
-    )
+    rows = [
+        {"recipe": f"{name}/{module}", "paper": paper, "system": f"{get_recipe(name).title} + {module}",
+         "baseline": name, "family": family, **told}
+        for name, paper in families.items()
+        for family, modules in {"": ["se"], **({"what is new": ["a", "b", "c"]} if "w16" in name else {})}.items()
+        for module in modules
+    ]  # fmt: skip
+    plain = pd.DataFrame(rows)
     text = without_links(attention_sentences(plain, plain.iloc[:0], NONE))
     _, narrow, ladder = text.split("\n- ")
     assert narrow.endswith("three seeds each (confirmatory: run after the rules were registered).")
-    added = "it is undecided whether the module beats the plain net: se +0.1 (\N{MINUS SIGN}1.0 to +1.0)"
+    effect = " +0.1 (\N{MINUS SIGN}1.0 to +1.0)"
+    added = f"it is undecided whether the module beats the plain net: se{effect}"
     assert ladder == (
         f"ResNet18 of width 8 on halved maps, ten epochs on FER2013: {added}; three seeds each (confirmatory). "
         f"ResNet18 of width 16 on halved maps: {added}. "
+        "What is new in ResNet18 of width 16 on halved maps: none of three nets with a module beats the plain net: "
+        f"{', '.join(name + effect for name in 'abc')}. "
         f"ResNet18 of width 8 on halved maps, 40 epochs on FER2013: {added}."
     )

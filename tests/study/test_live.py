@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer_lib.explore import live
+from fer_lib.study import live
 
 
 @pytest.fixture
