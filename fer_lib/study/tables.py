@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -93,58 +93,48 @@ def _runs_page(table: pd.DataFrame) -> str:
 
 # ---------------------------------------------------------------- all of them
 
-TABLES: dict[str, Callable[[Study], pd.DataFrame]] = {
-    "claims": claim_table,
-    "evidence": evidence.evidence_table,
-    "statements": statements.statement_table,
-    "control": lambda study: ablation_table(study, claimed=False),
-    "start": start_table,
-    "alike": lambda study: ablation_table(study, claimed=False, question="alike"),
-    "ablations": lambda study: ablation_table(study, claimed=True),
-    "precision": precision_table,
-    "ensemble": ensemble.ensemble_table,
-    "rules": audits.rule_audit,
-    "leaks": audits.leak_audit,
-    "ferplus": audits.ferplus_audit,
-    "ceiling": audits.ceiling_table,
-    "protocols": protocol_audit,
-    "reach": reach_table,
-    "draws": draw_table,
-    "cleaning": audits.cleaning_audit,
-    "classes": audits.class_audit,
-    "calibration": audits.calibration_audit,
-    "reliability": audits.reliability_table,
-    "cost": cost_table,
-    "runs": run_table,
-}
-"""Every table by name: from the results to the numbers."""
 
-SHOWN: dict[str, Sequence[Column] | Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "claims": partial(readable_claims, runs_page="runs.md"),
-    "evidence": evidence.SHOWN,
-    "statements": statements.SHOWN,
-    "control": readable_gains,
-    "start": readable_start,
-    "alike": readable_gains,
-    "ablations": readable_gains,
-    "precision": readable_precision,
-    "ensemble": ensemble.SHOWN,
-    "rules": audits.RULES_SHOWN,
-    "leaks": audits.LEAKS_SHOWN,
-    "ferplus": audits.FERPLUS_SHOWN,
-    "ceiling": audits.CEILING_SHOWN,
-    "protocols": readable_protocols,
-    "reach": readable_reach,
-    "cleaning": readable_gains,
-    "classes": audits.CLASSES_SHOWN,
-    "calibration": audits.CALIBRATION_SHOWN,
-    "reliability": audits.RELIABILITY_SHOWN,
-    "cost": readable_costs,
-}
-"""How a table reads: all its rows under these columns, or what makes it readable."""
+class Sheet(NamedTuple):
+    """A table of the study.
 
-PAGES: dict[str, Callable[[pd.DataFrame], str]] = {"runs": _runs_page, "draws": draws_page}
-"""How a table reads that becomes many."""
+    Attributes:
+        build: from the results to the numbers.
+        shown: how it reads: all its rows under these columns, or what makes it readable, as a table or as Markdown.
+    """
+
+    build: Callable[[Study], pd.DataFrame]
+    shown: Sequence[Column] | Callable[[pd.DataFrame], pd.DataFrame | str]
+
+
+def _gains(**chosen: Any) -> Sheet:
+    return Sheet(lambda study: ablation_table(study, **chosen), readable_gains)
+
+
+TABLES: dict[str, Sheet] = {
+    "claims": Sheet(claim_table, partial(readable_claims, runs_page="runs.md")),
+    "evidence": Sheet(evidence.evidence_table, evidence.SHOWN),
+    "statements": Sheet(statements.statement_table, statements.SHOWN),
+    "control": _gains(claimed=False),
+    "start": Sheet(start_table, readable_start),
+    "alike": _gains(claimed=False, question="alike"),
+    "ablations": _gains(claimed=True),
+    "precision": Sheet(precision_table, readable_precision),
+    "ensemble": Sheet(ensemble.ensemble_table, ensemble.SHOWN),
+    "rules": Sheet(audits.rule_audit, audits.RULES_SHOWN),
+    "leaks": Sheet(audits.leak_audit, audits.LEAKS_SHOWN),
+    "ferplus": Sheet(audits.ferplus_audit, audits.FERPLUS_SHOWN),
+    "ceiling": Sheet(audits.ceiling_table, audits.CEILING_SHOWN),
+    "protocols": Sheet(protocol_audit, readable_protocols),
+    "reach": Sheet(reach_table, readable_reach),
+    "draws": Sheet(draw_table, draws_page),
+    "cleaning": Sheet(audits.cleaning_audit, readable_gains),
+    "classes": Sheet(audits.class_audit, audits.CLASSES_SHOWN),
+    "calibration": Sheet(audits.calibration_audit, audits.CALIBRATION_SHOWN),
+    "reliability": Sheet(audits.reliability_table, audits.RELIABILITY_SHOWN),
+    "cost": Sheet(cost_table, readable_costs),
+    "runs": Sheet(run_table, _runs_page),
+}
+"""Every table by name."""
 
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
     "claims": ("claims", claim_figure),
@@ -161,10 +151,9 @@ FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame], Figure]]] = {
 
 def page(name: str, table: pd.DataFrame) -> str:
     """A table of :data:`TABLES` as Markdown."""
-    if name in PAGES:
-        return PAGES[name](table)
-    shown = SHOWN[name]
-    return markdown(shown(table) if callable(shown) else readable(table, shown))
+    shown = TABLES[name].shown
+    text = shown(table) if callable(shown) else readable(table, shown)
+    return text if isinstance(text, str) else markdown(text)
 
 
 def build_table(name: str, results: Path | None = None, warn: Callable[[str], None] = print) -> pd.DataFrame:
@@ -180,7 +169,7 @@ def build_table(name: str, results: Path | None = None, warn: Callable[[str], No
     """
     if name not in TABLES:
         raise unknown("table", name, TABLES)
-    return TABLES[name](_load(results or results_dir(), warn))
+    return TABLES[name].build(_load(results or results_dir(), warn))
 
 
 def write_tables(results: Path | None = None, warn: Callable[[str], None] = print) -> list[Path]:
@@ -200,7 +189,7 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     results = results or results_dir()
     study = _load(results, warn)
     left_out = "".join(f"\nLeft out: {problem.removeprefix(f'{results}/')}\n" for problem in study.problems)
-    tables = {name: build(study) for name, build in track(TABLES.items(), "tables")}
+    tables = {name: sheet.build(study) for name, sheet in track(TABLES.items(), "tables")}
     written = {}
     for name, table in tables.items():
         written[results / "tables" / f"{name}.csv"] = csv_text(table).encode()

@@ -36,6 +36,6 @@ def test_the_readme_shows_what_the_runs_say(study):
 
 def test_the_committed_tables_are_those_of_the_runs(study):
     assert study.problems == ()
-    for name, build in TABLES.items():
+    for name, sheet in TABLES.items():
         written = (ROOT / "results" / "tables" / f"{name}.csv").read_text()
         assert written == csv_text(build(study)), "run `fer study tables`"
