@@ -6,7 +6,7 @@ PyTorch, so that a recipe is checked when it is read.
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -134,7 +134,6 @@ class Augment(Part, frozen=True):
 class _OnClasses(Part, frozen=True):
     """Options of every loss."""
 
-    has_centers: ClassVar[bool] = False
     label_smoothing: BelowOne = 0.0
     class_weights: tuple[NotNegative, ...] | None = None
 
@@ -155,7 +154,6 @@ class Focal(CrossEntropy, frozen=True):
 class Center(_OnClasses, frozen=True):
     """Cross-entropy plus ``weight`` times a term on the features, see :class:`fer_lib.losses.CenterTerm`."""
 
-    has_centers: ClassVar[bool] = True
     weight: NotNegative = 0.003
     reduction: Literal["half_mean", "half_sum", "mean", "sum"] = "half_mean"
     center_rate: NotNegative = 0.5

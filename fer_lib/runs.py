@@ -378,18 +378,17 @@ def read_record(folder: Path) -> RunRecord:
     return RunRecord(folder, content)
 
 
-def read_records(runs: Path, recipe: str | None = None) -> tuple[list[RunRecord], list[str]]:
+def read_records(runs: Path) -> tuple[list[RunRecord], list[str]]:
     """Read every record of a folder, sorted by name.
 
     Args:
         runs: the folder, such as ``results/runs``; may not exist.
-        recipe: only the runs of this recipe.
 
     Returns:
         The readable records, and one line for each folder that is none. Unfinished runs are neither.
     """
     records, problems = [], []
-    for folder in sorted(runs.glob(f"{recipe.replace('/', '-')}-s*" if recipe else "*")):
+    for folder in sorted(runs.glob("*")):
         if folder.is_dir() and not folder.name.endswith(".partial"):
             try:
                 records.append(read_record(folder))

@@ -98,6 +98,7 @@ def cards(study: Study) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": words.paper(name)["cited"],
+                "idea": words.paper(name)["idea"],
                 "claims": [
                     {
                         "page": words.page_of_claim(c.id),

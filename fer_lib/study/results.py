@@ -51,16 +51,15 @@ class Study:
         return f"Study({len(self.records):,} runs)"
 
     @classmethod
-    def load(cls, results: Path | None = None, recipe: str | None = None) -> "Study":
+    def load(cls, results: Path | None = None) -> "Study":
         """The sound records of a results folder; what was found sound before and has not changed is not checked again.
 
         Args:
             results: the folder; None for :func:`fer_lib.paths.results_dir`.
-            recipe: only the runs of this recipe.
         """
         results = results or results_dir()
         logs = results / "logs"
-        return cls(*sound_records(results / "runs", recipe, kept=logs / "sound.json"), logs)
+        return cls(*sound_records(results / "runs", kept=logs / "sound.json"), logs)
 
     def parameters(self, recipe: Recipe) -> float:
         """Weights of a recipe's net; NaN for a pipeline."""

@@ -26,9 +26,7 @@ MAX_BYTES = 64_000
 FILES = ("run.json", HISTORY, PREDICTIONS)
 
 
-def sound_records(
-    runs: Path, recipe: str | None = None, *, kept: Path | None = None
-) -> tuple[list[RunRecord], list[str]]:
+def sound_records(runs: Path, *, kept: Path | None = None) -> tuple[list[RunRecord], list[str]]:
     """Read the records of a folder that pass every check.
 
     Each is held against itself (:func:`fer_lib.runs.verify_record`), then against the committed facts of its dataset,
@@ -37,14 +35,13 @@ def sound_records(
 
     Args:
         runs: the folder, such as ``results/runs``; may not exist.
-        recipe: only the runs of this recipe.
         kept: a file of this machine with the records that this code found sound, by what they hold: these are not
             checked in themselves again. None: check everything.
 
     Returns:
         The sound records, sorted by name, and one line for each fault of the others.
     """
-    records, problems = read_records(runs, recipe)
+    records, problems = read_records(runs)
     sound = Kept(kept, code_digest(suffixes=(".py", ".npz", ".json")))
     digests = {record.path: _digest(record) for record in records} if kept else {}
     checked = {path for path, digest in digests.items() if digest in sound.known}
@@ -60,7 +57,7 @@ def sound_records(
     if kept and not checked.issuperset(record.path for record in records):
         # What changed while it was checked is not kept, nor what is no record of this folder any more.
         same = [d for r in records if (d := digests[r.path]) and (r.path in checked or d == _digest(r))]
-        sound.keep((sound.known if recipe else {}) | {digest: [] for digest in same})
+        sound.keep({digest: [] for digest in same})
     return records, problems
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_lib.augment import MEAN, STD, face_view
-from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
+from fer_lib.checkpoints import Checkpoint, load_net, read_checkpoint
 from fer_lib.data import FACE_SIDE
 from fer_lib.errors import UserError
 from fer_lib.models.base import Classifier
@@ -29,8 +29,9 @@ def has_net(record: RunRecord) -> bool:
 
 def _checkpoint(record: RunRecord) -> Checkpoint | None:
     folder = record.path.parents[1] / "checkpoints"
-    found = (read_checkpoint(name, folder) for name in list_checkpoints(folder))
-    return next((checkpoint for checkpoint in found if checkpoint.run == record.id), None)
+    # The headers are short; the checksum of a whole file is taken of the one that is meant alone.
+    found = (name for name, path in weight_files(folder).items() if read_header(path).get("run") == record.id)
+    return next((read_checkpoint(name, folder) for name in found), None)
 
 
 def load_trained(record: RunRecord) -> Classifier:
