@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_count, unknown
 from fer_lib.extras import from_extra
 from fer_lib.models.base import Classifier, kept_modes, observed
 
@@ -106,9 +106,12 @@ def heat_maps(
     """
     if method not in METHODS:
         raise unknown("heat map", method, METHODS)
+    check_count("batch_size", batch_size)
     model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise UserError(f"model must be a net with maps: got {type(model).__name__}")
+    if layer is not None and not any(layer is module for module in model.modules()):
+        raise UserError(f"layer must be a module of the net, such as model.layer3: got {layer!r:.60}")
     if any(weights.dtype != torch.float32 for weights in model.parameters()):
         # NumPy, in which the library reckons, has no bfloat16.
         copies: dict[int, Any] = {}

@@ -2,7 +2,7 @@
 
 Logits are float [B, C]; targets are int64 [B] or, after mixing pictures, float [B, C] of rows that sum to 1;
 features are float [B, D] and read only by the losses with centers. All arithmetic is in float32 at least, and in
-logarithms, so that logits of any finite size give finite values and gradients.
+logarithms, so that logits of up to 1e38 give finite values and gradients.
 """
 
 import math

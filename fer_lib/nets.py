@@ -182,7 +182,7 @@ def parse(name: str) -> tuple[int, list[str], bool]:
     if ends:
         blocks.pop()
     depth = head.removeprefix("resnet")
-    if not head.startswith("resnet") or not depth.isdecimal() or int(depth) not in DEPTHS:
+    if not head.startswith("resnet") or depth not in map(str, DEPTHS):
         raise unknown("model", name, [f"resnet{d}" for d in DEPTHS])
     for block in blocks:
         look_up(block, BLOCKS)

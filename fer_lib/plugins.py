@@ -8,6 +8,7 @@ or a function to be called.
 """
 
 import ast
+import copy
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -17,6 +18,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Container, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -160,7 +162,7 @@ def options_of(make: Callable[..., Any], where: str, given: str) -> type[Any]:
         hints = typing.get_type_hints(make.__init__)
     except (NameError, TypeError):
         hints = {}
-    fields = [(p.name, _kind(hints.get(p.name), p.default), p.default) for p in options]
+    fields = [(p.name, _kind(hints.get(p.name), p.default), _default(p.default)) for p in options]
     return msgspec.defstruct("Options", fields, bases=(Part,), frozen=True)
 
 
@@ -173,6 +175,13 @@ def _kind(hint: Any, default: Any) -> Any:
     except (msgspec.ValidationError, TypeError):
         pass
     return type(default) if isinstance(default, bool | int | float | str) else Any
+
+
+def _default(value: Any) -> Any:
+    """A default of a field; of a list, a table or a set every one gets a copy."""
+    if isinstance(value, list | dict | set):
+        return msgspec.field(default_factory=partial(copy.deepcopy, value))
+    return value
 
 
 # ---------------------------------------------------------------- what the code is

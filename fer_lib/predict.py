@@ -140,6 +140,8 @@ class Predictor:
             checkpoint = read_checkpoint(checkpoint)
         elif checkpoint is None and (checkpoint := best_checkpoint()) is None:
             raise UserError(NO_WEIGHTS)
+        elif not isinstance(checkpoint, Checkpoint):
+            raise UserError(f"checkpoint must be a name of list_models(pretrained=True): got {checkpoint!r}")
         self.checkpoint = checkpoint
         self.classes = checkpoint.classes
         self.device = choose_device(device)

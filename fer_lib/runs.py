@@ -105,12 +105,16 @@ class _Code(Struct):
     modified: bool | None = None
 
 
+Moment = Annotated[datetime, Meta(tz=True)]
+"""A time with its zone."""
+
+
 class _Time(Struct):
-    finished: datetime
+    finished: Moment
     seconds: Measured
     train_images_per_second: Measured
     sessions: Count = 1
-    last_session_started: datetime | None = None
+    last_session_started: Moment | None = None
     milliseconds_per_picture: Measured | None = None
 
 

@@ -223,13 +223,16 @@ def fit(
     x = np.concatenate(design, 1)
     inverse = np.linalg.pinv(x)
     effects = inverse @ y
+    left = y - x @ effects
+    if np.abs(left).max() <= 1e-12 * max(1.0, np.abs(y).max()):
+        left[:] = 0  # what rounding leaves is no spread
     freedom = len(y) - int(np.linalg.matrix_rank(x))
     return Fit(
         names=names,
         effects=effects[: len(names)],
         covariance=(inverse @ inverse.T)[: len(names), : len(names)],
         estimable=inverse @ x,
-        sd=float(np.sqrt(((y - x @ effects) ** 2).sum() / freedom)) if freedom > 0 else None,
+        sd=float(np.sqrt((left**2).sum() / freedom)) if freedom > 0 else None,
         freedom=freedom,
         values=tuple(figures),
     )

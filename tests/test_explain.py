@@ -207,6 +207,11 @@ def test_mistakes_are_named():
         heat_maps(net, pictures, [0, 1], "GradCAM")
     with pytest.raises(UserError, match="targets must be 2 class indices"):
         heat_maps(net, pictures, [0])
+    with pytest.raises(UserError, match="batch_size must be an integer of at least 1: got -1"):
+        heat_maps(net, pictures, [0, 1], batch_size=-1)
+    for layer in ("layer3", nn.Conv2d(1, 1, 1)):
+        with pytest.raises(UserError, match=r"layer must be a module of the net, such as model\.layer3: got "):
+            heat_maps(net, pictures, [0, 1], layer=layer)
     with pytest.raises(UserError, match=r"targets must lie in 0..6: got 0..7"):
         heat_maps(net, pictures, [0, 7])
     with pytest.raises(UserError, match=r"x must be \[B, 1, H, W\]"):

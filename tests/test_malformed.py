@@ -109,6 +109,7 @@ def test_no_malformed_record_stops_the_others_or_counts(runs):
         ("time.seconds", math.nan),
         ("time.seconds", "3.9"),
         ("time.finished", "yesterday"),
+        ("time.last_session_started", "2026-11-27T10:00:00"),  # of which zone?
         ("time.sessions", 0),
         ("data.counts.test", -1),
         ("data.fingerprint", "a fingerprint"),

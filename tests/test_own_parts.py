@@ -107,6 +107,28 @@ def test_its_options_are_checked():
         create_model("resnet18_gate", gate={"reduction": "two"})
 
 
+class Pyramid(nn.Module):
+    """Sizes as a list, as published modules have them."""
+
+    def __init__(self, channels: int, kernels=[3, 5], weights={"a": 1}):  # noqa: B006
+        super().__init__()
+        self.kernels, self.weights = kernels, weights
+
+    def forward(self, x):
+        return x
+
+
+def test_defaults_may_be_lists_and_tables():
+    register_block(Pyramid, "pyramid")
+    net = create_model("resnet18_pyramid", width=8, layers=[1, 1, 1, 1])
+    placed = [module for module in net.modules() if isinstance(module, Pyramid)]
+    assert len(placed) == 4
+    assert all((module.kernels, module.weights) == ([3, 5], {"a": 1}) for module in placed)
+    changed = create_model("resnet18_pyramid", width=8, pyramid={"kernels": [7]})
+    assert next(m.kernels for m in changed.modules() if isinstance(m, Pyramid)) == [7]
+    assert next(m.kernels for m in net.modules() if isinstance(m, Pyramid)) == [3, 5]
+
+
 def no_channels(self, dim):
     nn.Module.__init__(self)
 

@@ -91,6 +91,17 @@ def test_without_a_spread_nothing_is_compared():
     assert fit({"plain": [0.6], "module": [0.7]}).one_more([0.6]) is None
 
 
+@pytest.mark.parametrize("level", [0.95, 1.0, 1 / 3])
+def test_seeds_that_are_equal_by_chance_say_nothing_of_one_more(level):
+    """What rounding leaves of a least-squares fit is no spread."""
+    fitted = fit({"plain": [level] * 3, "module": [0.9] * 3})
+    assert fitted.sd == 0
+    assert fitted.one_more([level] * 3) is None
+    assert fitted.one_more_pair([0.9] * 3, [level] * 3) is None
+    assert fitted.least_of_one_more([level] * 3) is None
+    assert fit({"plain": [level, level, level + 1e-9]}).sd > 0
+
+
 def test_nets_still_to_come_count():
     values = family((3, 3, 3))
     few = fit(values).gains(["net1"], "net0")[0]

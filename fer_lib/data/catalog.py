@@ -20,8 +20,8 @@ from fer_lib.data.jaffe import read_jaffe
 from fer_lib.data.rafdb import read_rafdb
 from fer_lib.data.synthetic import synthetic, synthetic_films
 from fer_lib.data.walk import NAMED, is_regular
-from fer_lib.errors import UserError, unknown
-from fer_lib.paths import setting_path, user_path
+from fer_lib.errors import UserError, check_count, unknown
+from fer_lib.paths import anchor, setting_path, user_path
 from fer_lib.plugins import look_up, register
 
 OWN_TERMS = "The pictures' own terms hold for them."
@@ -161,13 +161,19 @@ def load_dataset(
         UserError: if the name is unknown or the files are not as published.
         MissingData: if there are none, saying where they were looked for, and what lies there instead.
     """
+    if not isinstance(name, str):
+        raise UserError(f"dataset must be a name, such as fer2013 or folder:PATH: got {name!r}")
+    check_count("size", size)
     kind, _, path = name.partition(":")
     form = Form(size, colour)
     if kind != "folder" and form != STANDARD:
         raise UserError(f"dataset {name}: size and colour are for folder:PATH; the others have theirs")
     try:
         if kind == "folder" and path:
-            return _load_folder(setting_path(path), form)
+            folder = setting_path(path)
+            if not folder.exists() and (here := user_path(path)).exists():
+                raise UserError(f"{folder}: no such folder; a relative path counts from {anchor()}: {here.resolve()}?")
+            return _load_folder(folder, form)
         if known := known_dataset(name):
             return known.load(data_root(root))
     except OSError as error:

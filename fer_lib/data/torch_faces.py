@@ -1,5 +1,6 @@
 """Faces as a dataset of PyTorch."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,7 @@ class TorchFaces(Dataset[tuple[Any, Any]]):
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
+        index = operator.index(index)
         image, target = self._images[self._chosen[index]], self.targets[index]
         wanted = target if target.dim() else int(target)
         if self.transform:

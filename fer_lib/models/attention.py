@@ -239,6 +239,12 @@ def check_places(x: Tensor) -> None:
         raise UserError("SimAM: the map must be larger than 1x1: use larger pictures or fewer strides")
 
 
+@torch.fx.wrap  # nor for choices
+def widened(x: Tensor) -> Tensor:
+    """A map whose squares can be summed: float16 ends at 65,504."""
+    return x.float() if x.dtype == torch.float16 else x
+
+
 class SimAM(Gated):
     """Parameter-free attention from an energy per position (Yang et al., ICML 2021; ZjjConan/SimAM).
 
@@ -258,8 +264,9 @@ class SimAM(Gated):
         """Weights in (0.62, 1), the sigmoid of an inverse energy, float [B, C, H, W]."""
         check_places(x)
         n = x.shape[2] * x.shape[3] - 1
-        d = (x - x.mean((2, 3), keepdim=True)).square()
-        return torch.sigmoid(d / (4 * (d.sum((2, 3), keepdim=True) / n + self.e_lambda)) + 0.5)
+        wide = widened(x)
+        d = (wide - wide.mean((2, 3), keepdim=True)).square()
+        return torch.sigmoid(d / (4 * (d.sum((2, 3), keepdim=True) / n + self.e_lambda)) + 0.5).to(x.dtype)
 
 
 class HybridAttention(nn.Module):

@@ -53,7 +53,8 @@ class FeatureMaps(nn.Module):
         self.body = create_feature_extractor(net, {name: name for name in self.feature_info.module_name()})
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return list(self.body(x).values())
+        found = self.body(x)
+        return [found[name] for name in self.feature_info.module_name()]
 
 
 def _maps_of(net: Classifier) -> FeatureInfo:

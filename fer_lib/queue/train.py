@@ -47,7 +47,8 @@ def train_run(
         dataset: the recipe's dataset where the caller already holds it.
 
     Raises:
-        fer_lib.errors.UserError: the data are missing or unfit, or do not fit the device's memory.
+        fer_lib.errors.UserError: the data are missing or unfit, do not fit the device's memory, or are not those of
+            the run's record.
         fer_lib.training.Diverged: the training failed, now or when it was last tried: it is not
             tried again before its unfinished folder is deleted.
         fer_lib.queue.lock.Busy: another process is training this run.
@@ -57,6 +58,8 @@ def train_run(
     folder, partial = runs / spec.run_id, runs / f"{spec.run_id}.partial"
     sweep(runs)
     if record := find_run(spec, results):
+        if spec.recipe.dataset.startswith("folder:"):
+            check_pictures(record, dataset or load_dataset(spec.recipe.dataset))
         say(f"{spec.run_id}: complete, loaded from its record")
         return record
     choose_device(device)
@@ -88,6 +91,19 @@ def train_run(
     epoch = record.content["metrics"]["val_selected"]["epoch"]
     say(f"{record.id}: test accuracy {record.accuracy():.2%} at the selected epoch {epoch}")
     return record
+
+
+def check_pictures(record: RunRecord, dataset: FaceDataset) -> None:
+    """Refuse pictures that are not those of a record.
+
+    Raises:
+        UserError: the dataset is not the run's.
+    """
+    if dataset.fingerprint != record.content["data"]["fingerprint"]:
+        raise UserError(
+            f"{record.path}: was trained on other pictures than {dataset.name} has now; give the new ones a "
+            "folder of another name, or remove the record"
+        )
 
 
 def find_run(spec: RunSpec, results: Path | None = None) -> RunRecord | None:

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from fer_lib.augment import face_view, test_views
 from fer_lib.data import FACE_SIDE, FaceDataset, run_parts
-from fer_lib.errors import UserError
 from fer_lib.explain import (
     METHODS,
     area_share,
@@ -24,7 +23,7 @@ from fer_lib.explain import (
 )
 from fer_lib.models.base import Classifier
 from fer_lib.paths import npz_bytes, write_atomically
-from fer_lib.queue.train import find_run
+from fer_lib.queue.train import check_pictures, find_run
 from fer_lib.recipe import BY_CLASS, Recipe, RunSpec, spec_name
 from fer_lib.runs import RunRecord, read_record
 from fer_lib.study.exploration import load_or_say
@@ -108,8 +107,7 @@ def test_part(record: RunRecord, dataset: FaceDataset) -> np.ndarray:
     Raises:
         UserError: the dataset is not the run's.
     """
-    if dataset.fingerprint != record.content["data"]["fingerprint"]:
-        raise UserError(f"{record.id}: was not trained on these pictures of {dataset.name}")
+    check_pictures(record, dataset)
     spec = record.spec
     protocol, by_class = spec["recipe"]["protocol"], spec.get("limits") == BY_CLASS
     limit = spec.get("limit_test")

@@ -54,6 +54,9 @@ def test_what_there_is_not_is_named(faces):
         faces.torch(targets="votes")
     with pytest.raises(UserError, match="unknown targets 'soft'"):
         faces.torch(targets="soft")
+    for several in (slice(0, 3), [1, 2]):  # a dataset of PyTorch gives one at a time
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            faces.torch()[several]
 
 
 def with_votes() -> FaceDataset:
@@ -119,6 +122,19 @@ def test_any_class_names_sizes_and_colours(tmp_path):
     assert shown.shape == (3, 112, 112)
     with pytest.raises(UserError, match="dataset fer2013: size and colour are for folder:PATH"):
         load_dataset("fer2013", colour=True)
+    with pytest.raises(UserError, match="size must be an integer of at least 1: got 0"):
+        load_dataset(f"folder:{tmp_path}", size=0)
+    with pytest.raises(UserError, match="dataset must be a name, such as fer2013 or folder:PATH: got "):
+        load_dataset(tmp_path)
+
+
+def test_a_relative_folder_counts_from_the_checkout_and_says_so(tmp_path, monkeypatch):
+    save(tmp_path / "faces" / "train" / "happy" / "a.png", (255, 0, 0))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"no such folder; a relative path counts from .*: {tmp_path / 'faces'}\?$"):
+        load_dataset("folder:faces")
+    with pytest.raises(UserError, match=r"/nowhere: no such folder$"):
+        load_dataset("folder:nowhere")
 
 
 def test_affectnet_as_published(tmp_path):

@@ -217,3 +217,13 @@ def test_channel_attention_ignores_the_order_of_positions():
 def test_every_block_that_keeps_the_map_is_made_from_its_channels_alone(name):
     x = torch.randn(2, 64, 6, 5)
     assert MODULES[name](64)(x).shape == x.shape
+
+
+@pytest.mark.parametrize("scale", [1, 6, 100])
+def test_simam_in_float16_attends_as_in_float32(scale):
+    """Sums of squares leave the range of float16 from a map of 48 x 48 and a spread of 6 on."""
+    x = (scale * torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))).half()
+    gate = SimAM().gate(x)
+    assert gate.dtype == torch.float16
+    torch.testing.assert_close(gate.float(), SimAM().gate(x.float()), rtol=1e-3, atol=1e-3)
+    assert gate.float().std() > 0.05

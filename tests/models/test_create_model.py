@@ -265,6 +265,8 @@ def test_lbcnn_keeps_its_binary_filters():
     ("name", "options", "message"),
     [
         ("resnet51", {}, "unknown model 'resnet51': did you mean"),
+        ("resnet018", {}, "unknown model 'resnet018': did you mean"),
+        ("resnet\u0663\u0664", {}, "unknown model 'resnet\u0663\u0664'"),
         ("resnet50_cbm", {}, "unknown block in model 'resnet50_cbm': 'cbm': did you mean cbam"),
         ("resnet50_ends", {}, "_ends"),
         ("resnet50_psa_ends", {}, "_ends"),

@@ -152,6 +152,12 @@ def test_maps_of_every_resolution():
     assert [tuple(found.shape) for found in maps] == [(2, 16, 48, 48), (2, 32, 24, 24), (2, 64, 12, 12), (2, 128, 6, 6)]
     some = create_model("resnet18", features_only=True, out_indices=(0, -1), **SMALL)
     assert some.feature_info.reduction() == [1, 8]
+    turned = create_model("resnet18", features_only=True, out_indices=(3, 1, 1), **SMALL)
+    assert (
+        turned.feature_info.channels()
+        == [found.shape[1] for found in turned(torch.zeros(1, 1, 48, 48))]
+        == [128, 32, 32]
+    )
     with pytest.raises(UserError, match="there is no map 4: the net has 4"):
         create_model("resnet18", features_only=True, out_indices=(4,), **SMALL)
     imagenet = create_model("resnet18", features_only=True, stem="imagenet", in_chans=3, **SMALL)

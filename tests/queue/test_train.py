@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny import tiny_dataset, tiny_recipe
 
 from fer_lib.errors import UserError
@@ -49,6 +50,20 @@ def test_pictures_of_another_shape_are_refused(tmp_path, dataset, shape):
     other = dataclasses.replace(dataset, images=np.zeros((len(dataset), *shape), np.uint8), regions=None)
     with pytest.raises(UserError, match=r"pictures of \[\d\d, .* a recipe takes grey ones of 48 x 48"):
         train_run(SPEC, results=tmp_path, device="cpu", say=quiet, dataset=other)
+
+
+def test_a_folder_whose_pictures_changed_is_not_the_recorded_one(tmp_path, dataset):
+    for index, (label, split) in enumerate(zip(dataset.labels, dataset.split, strict=True)):
+        place = tmp_path / "faces" / str(split) / dataset.classes[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(dataset.images[index]).save(place / f"{index}.png")
+    spec, said = RunSpec(tiny_recipe(dataset=f"folder:{tmp_path / 'faces'}", epochs=1)), []
+    record = train_run(spec, results=tmp_path, device="cpu", say=quiet)
+    train_run(spec, results=tmp_path, device="cpu", say=said.append)
+    assert said == [f"{spec.run_id}: complete, loaded from its record"]
+    next((tmp_path / "faces" / "train" / "happy").iterdir()).unlink()
+    with pytest.raises(UserError, match=f"{record.path}: was trained on other pictures than folder:faces has now"):
+        train_run(spec, results=tmp_path, device="cpu", say=quiet)
 
 
 def test_a_net_that_cannot_be_counted_keeps_its_record(tmp_path, dataset, monkeypatch):

@@ -158,6 +158,8 @@ def test_a_reading_says_whether_its_runs_were_seen_when_the_rules_were_written(d
     assert standing((3, 4)) == "exploratory"  # two later seeds confirm nothing
     assert standing((2, 3, 4)) == "confirmed"
     assert standing(range(5)) == "confirmatory"
+    del records[0].content["time"]["last_session_started"]  # which a record need not have
+    assert gain_table(Study(records), [SE], NONE)["standing"][1] == "confirmed"
 
 
 def test_other_pictures_are_never_compared(demo, tmp_path):

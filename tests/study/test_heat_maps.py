@@ -55,7 +55,7 @@ def test_scores_are_kept_beside_the_record_and_need_no_weights_again(drawn, tmp_
 
 def test_other_pictures_than_the_run_s_are_refused(drawn, tmp_path):
     record = tiny(drawn, tmp_path)
-    with pytest.raises(UserError, match="was not trained on these pictures of synthetic"):
+    with pytest.raises(UserError, match="was trained on other pictures than synthetic has now"):
         heat_scores.show(record, synthetic(56, 14, 14, seed=1), 5)
 
 
