@@ -447,6 +447,11 @@ def paper_names() -> dict[str, str]:
     return names
 
 
+def claimed_papers() -> list[str]:
+    """The papers that claim something: all files but those of our own comparisons."""
+    return [name for name, content in load_papers().items() if content.get("claim")]
+
+
 def called(name: str) -> str:
     """A recipe, a paper's net or another net in words; an unknown recipe as it is."""
     if "/" in name:

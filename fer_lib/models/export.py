@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fer_lib.errors import UserError
 from fer_lib.extras import from_extra
-from fer_lib.models.base import Classifier
+from fer_lib.models.base import Classifier, kept_modes
 from fer_lib.paths import check_output, write_atomically
 
 OPSET = 20
@@ -56,12 +56,9 @@ def export_onnx(
     device = next(model.parameters()).device
     pictures = torch.zeros(2, model.in_channels, size, size, device=device)
     model.check_input(pictures)
-    was_training = model.training
-    model.eval()
-    try:
+    with kept_modes(model):
+        model.eval()
         exported = torch.export.export(model, (pictures,), dynamic_shapes=({0: Dim("batch", min=1, max=2**16)},))
-    finally:
-        model.train(was_training)
     _fold_batch_norms(exported)
     program = torch.onnx.export(
         exported,

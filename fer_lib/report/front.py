@@ -8,7 +8,7 @@ from fer_lib.claims import list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import load_facts
 from fer_lib.queue.plan import HEADLINE_SEEDS
-from fer_lib.recipe import load_papers
+from fer_lib.recipe import claimed_papers
 from fer_lib.report import words
 from fer_lib.study.answer import module_comparisons, printed_numbers, progress
 from fer_lib.study.claim_table import claim_table
@@ -17,12 +17,6 @@ from fer_lib.study.protocols import protocol_audit
 from fer_lib.study.results import Study
 from fer_lib.study.verdicts import NOT_RUN, OPEN
 from fer_lib.texts import span
-
-
-def cited() -> list[str]:
-    """The papers that claim something."""
-    return [name for name, content in load_papers().items() if content.get("claim")]
-
 
 # ---------------------------------------------------------------- how sure
 
@@ -88,7 +82,7 @@ def cards(study: Study) -> list[dict[str, Any]]:
     """What each paper is quoted for, what can be said of it, and its weightiest contradiction."""
     claims = claim_table(study)
     numbers, found = printed_numbers(claims), []
-    for name in cited():
+    for name in claimed_papers():
         headlines = [claim for claim in list_claims(name) if claim.headline]
         rows = claims[claims["claim"].isin([claim.id for claim in headlines])]
         counts = numbers[numbers["paper"] == name]["verdict"].value_counts()

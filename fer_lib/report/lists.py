@@ -6,9 +6,9 @@ import pandas as pd
 
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import protocol_title
-from fer_lib.recipe import get_recipe, load_papers
+from fer_lib.recipe import claimed_papers, get_recipe, load_papers
 from fer_lib.report import words
-from fer_lib.report.front import cited, leaked_of
+from fer_lib.report.front import leaked_of
 from fer_lib.report.run_pages import pages_of
 from fer_lib.study.answer import comparison_anchor, printed_numbers, progress
 from fer_lib.study.audits import ceiling_table
@@ -142,7 +142,10 @@ def evidence_context(study: Study) -> dict[str, Any]:
         "and its gain of 3.1 points would be 12 pictures.",
         f"{right} of {len(counts)} printed numbers of pictures agree with the data.",
     ]
-    papers = [words.paper(name) | {"contradictions": load_papers()[name].get("contradiction", [])} for name in cited()]
+    papers = [
+        words.paper(name) | {"contradictions": load_papers()[name].get("contradiction", [])}
+        for name in claimed_papers()
+    ]
     return {"sections": [section for section in sections if section], "brief": brief, "papers": papers}
 
 

@@ -25,6 +25,7 @@ from fer_lib.errors import UserError
 from fer_lib.kept import code_digest
 from fer_lib.paths import refresh
 from fer_lib.progress import track
+from fer_lib.recipe import claimed_papers
 from fer_lib.report import claim_pages, front, lists, run_pages, words
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
 from fer_lib.runs import RunRecord
@@ -204,7 +205,7 @@ class Site:
             title="Methods, limitations, references",
             limitations=lists.limitations(study),
             rules=Markup(_tables(rules)),
-            papers=[words.paper(name) for name in front.cited()],
+            papers=[words.paper(name) for name in claimed_papers()],
             bibtex=words.BIBTEX,
             headings=[(2, anchor, text) for anchor, text in headings.items()],
         )

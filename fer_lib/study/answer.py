@@ -11,7 +11,7 @@ from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.queue.plan import choose_recipes, matrix
-from fer_lib.recipe import get_recipe, headlines, load_papers
+from fer_lib.recipe import claimed_papers, get_recipe, headlines, load_papers
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import UNDECIDABLE, evidence_table
 from fer_lib.study.gains import READINGS, ablation_table
@@ -162,8 +162,7 @@ def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
     marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
     split = "" if baseline.protocol == "official" else PROTOCOL_WORDS[kind_of(baseline.protocol)].replace(",", "")
     net = baseline.title.removesuffix(f" for {baseline.epochs} epochs").removesuffix(f", {split}")
-    content = load_papers()[paper]
-    owner = f"{content['paper'].get('short', paper)}'s " if content.get("claim") else ""
+    owner = f"{load_papers()[paper]['paper'].get('short', paper)}'s " if paper in claimed_papers() else ""
     data = dataset_title(baseline.dataset) + (f" ({split})" if split else "")
     named = f"{family} in {net}" if family else owner + net
     return FamilyWords(

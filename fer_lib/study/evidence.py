@@ -21,7 +21,7 @@ from scipy import stats
 from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import DATASETS, load_facts
-from fer_lib.recipe import get_recipe, load_papers
+from fer_lib.recipe import claimed_papers, get_recipe, load_papers
 from fer_lib.study.columns import Column, table_of
 from fer_lib.study.exploration import FOUR_A_SEQUENCE, count_table
 from fer_lib.study.results import Study, once
@@ -246,7 +246,7 @@ def disagreement(study: Study) -> float | None:
     shares = [
         float(np.mean(ours != base))
         for paper, content in load_papers().items()
-        if not content.get("claim")
+        if paper not in claimed_papers()
         for ablation in content.get("ablation", [])
         for name in ablation["recipes"]
         if get_recipe(f"{paper}/{name}").model != get_recipe(f"{paper}/{ablation['baseline']}").model

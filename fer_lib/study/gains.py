@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.errors import UserError
-from fer_lib.recipe import get_recipe, load_papers
+from fer_lib.recipe import claimed_papers, get_recipe, load_papers
 from fer_lib.statistics import Gain, sample_sd
 from fer_lib.study.columns import Column, readable, table_of
 from fer_lib.study.groups import BRIER, CHOSEN, HELD_OUT, Measure, is_confirmatory
@@ -92,11 +92,7 @@ def ablation_table(
         claimed: of the papers that claim something; False for our own comparisons, None for both.
         question: the ablations that answer it, see :func:`list_ablations`.
     """
-    chosen = [
-        name
-        for name, content in load_papers().items()
-        if paper in (None, name) and claimed in (None, bool(content.get("claim")))
-    ]
+    chosen = [name for name in load_papers() if paper in (None, name) and claimed in (None, name in claimed_papers())]
     tables = [
         _table(study, ablation).assign(paper=name) for name in chosen for ablation in list_ablations(name, question)
     ]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fer_lib.models import create_model
-from fer_lib.training import forward
+from fer_lib.parts import View
+from fer_lib.training import forward, predict_probabilities
 from fer_lib.training.forward import SmallMaps, fast_forward
 
 
@@ -100,3 +101,12 @@ def test_a_net_keeps_its_logits(dtype):
     assert calls(net, images) < sum(isinstance(module, nn.Conv2d) for module in net.modules())
     exact = dtype == torch.float32
     torch.testing.assert_close(found, wanted, rtol=1e-4 if exact else 0.02, atol=1e-4 if exact else 0.02)
+
+
+def test_a_part_that_is_frozen_stays_so_after_a_prediction():
+    net = create_model("resnet18", width=8, layers=[1, 1, 1, 1]).train()
+    net.layer1.eval()
+    before = [module.training for module in net.modules()]
+    pictures = torch.zeros(2, 48, 48, dtype=torch.uint8)
+    assert predict_probabilities(net, pictures, View(44, 44)).shape == (2, 7)
+    assert [module.training for module in net.modules()] == before
