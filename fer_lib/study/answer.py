@@ -11,7 +11,7 @@ from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.queue.plan import choose_recipes, matrix
-from fer_lib.recipe import claimed_papers, get_recipe, headlines, load_papers
+from fer_lib.recipe import Recipe, claimed_papers, get_recipe, headlines, load_papers
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import UNDECIDABLE, evidence_table
 from fer_lib.study.gains import READINGS, ablation_table
@@ -129,8 +129,14 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
 
 
 def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:
-    """What the modules of a study add, a sentence a family; what families share with the one before is said once."""
-    families = [family for _, family in rows.groupby(["baseline", "family"], sort=False)]
+    """What the modules of a study add, a sentence a family; what families share with the one before is said once.
+
+    In brief, those of our own nets that are trained alike are told together, but for a family with a name of its own.
+    """
+    nets = rows["baseline"]
+    if brief and rows["paper"].iloc[0] not in claimed_papers():
+        nets = nets.map(lambda name: _place(get_recipe(name)))
+    families = [family for _, family in rows.groupby([nets, rows["family"]], sort=False)]
     told = [_family_words(family, brief or number > 0) for number, family in enumerate(families)]
     sentences = []
     for words, before in zip(told, [None, *told], strict=False):
@@ -151,28 +157,41 @@ class FamilyWords(NamedTuple):
 
 def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
     """What a family's modules add; in brief, the least and the most of it, since the figure beside shows every one."""
-    paper, baseline, seeds = rows["paper"].iloc[0], get_recipe(rows["baseline"].iloc[0]), rows["seeds"].min()
-    family = rows["family"].iloc[0]
+    paper, family, seeds = rows["paper"].iloc[0], rows["family"].iloc[0], rows["seeds"].min()
+    about, baseline = load_papers()[paper]["paper"], get_recipe(rows["baseline"].iloc[0])
     effects = [
-        f"{added_part(row['system'], baseline.title)} {linked_gain(row)} "
+        f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)} "
         f"({signed(row['low'])} to {signed(row['high'])})"
         for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
     listed = f"{effects[-1]} to {effects[0]}" if brief and not family and len(effects) > 2 else ", ".join(effects)
     marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
-    split = "" if baseline.protocol == "official" else PROTOCOL_WORDS[kind_of(baseline.protocol)].replace(",", "")
-    net = baseline.title.removesuffix(f" for {baseline.epochs} epochs").removesuffix(f", {split}")
-    owner = f"{load_papers()[paper]['paper'].get('short', paper)}'s " if paper in claimed_papers() else ""
-    data = dataset_title(baseline.dataset) + (f" ({split})" if split else "")
-    named = f"{family} in {net}" if family else owner + net
+    net = baseline.title.removesuffix(f" for {baseline.epochs} epochs").removesuffix(f", {_split(baseline)}")
+    if rows["baseline"].nunique() > 1:
+        net = about["idea"]
+    if family:
+        net = f"{family} in {net}"
+    elif paper in claimed_papers():
+        net = f"{about.get('short', paper)}'s {net}"
     return FamilyWords(
-        net=named[0].upper() + named[1:],
-        place=f"{_numeral(baseline.epochs)} epochs on {data}",
+        net=net[0].upper() + net[1:],
+        place=_place(baseline),
         outcome=f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
         f"{'the plain net' if brief else 'the same net without it'}: {listed}"
         f"{'' if brief else ' points of accuracy, with 95 % intervals'}",
         runs=f"{_numeral(seeds)} seeds each ({marks})",
     )
+
+
+def _place(recipe: Recipe) -> str:
+    """On what and for how long a recipe trains."""
+    split = _split(recipe)
+    return f"{_numeral(recipe.epochs)} epochs on {dataset_title(recipe.dataset)}" + (f" ({split})" if split else "")
+
+
+def _split(recipe: Recipe) -> str:
+    """The protocol in words; empty for the publisher's own."""
+    return "" if recipe.protocol == "official" else PROTOCOL_WORDS[kind_of(recipe.protocol)].replace(",", "")
 
 
 def _outcome(rows: pd.DataFrame, modules: str) -> str:
