@@ -1,7 +1,7 @@
 """What the papers say, as data: one :class:`Claim` per number of a table or of the text, and per statement."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -13,7 +13,7 @@ from fer_lib.data.catalog import KNOWN, known_dataset
 from fer_lib.data.dataset import EIGHT_CLASSES
 from fer_lib.errors import UserError, unknown
 from fer_lib.nets import check_net
-from fer_lib.recipe import list_recipes, load_papers
+from fer_lib.recipe import list_recipes, load_papers, paper_file
 from fer_lib.schema import Name, Text, check, checked_fields, shown
 
 NUMBERS = ("level", "gain", "recall")
@@ -34,6 +34,10 @@ else:
     Kind, Fidelity = Literal[KINDS], Literal[tuple(FIDELITY)]
 
 
+SPLITS = ("train", "val", "test", "10-fold", "2:1", "all", "unstated")
+"""What a number is said to be measured on."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """One printed number, one printed row of counts, or one statement."""
@@ -50,7 +54,7 @@ class Claim:
     dataset: Name
     """A name of :func:`fer_lib.data.load_dataset`, or ``own`` for pictures that nobody else has."""
     split: Text
-    """train, val, test, 10-fold, 2:1, all, or unstated."""
+    """One of :data:`SPLITS`, or some of them with commas between."""
     metric: Text
     """What the number measures: accuracy, precision, pictures per class, and the like."""
     class_name: Text | None = None
@@ -131,12 +135,17 @@ def list_claims(paper: str | None = None) -> tuple[Claim, ...]:
     papers = load_papers()
     if paper is not None and paper not in papers:
         raise unknown("paper", paper, papers)
-    return tuple(
+    claims = [
         parse_claim(name, table)
         for name, content in papers.items()
         if paper in (None, name)
         for table in content.get("claim", [])
-    )
+    ]
+    name, count = Counter(claim.id for claim in claims).most_common(1)[0] if claims else ("", 0)
+    if count > 1:
+        of_paper, _, short = name.partition("/")
+        raise UserError(f"{paper_file(of_paper)}, claim {short}: {count} claims have this id")
+    return tuple(claims)
 
 
 @cache
@@ -160,7 +169,7 @@ def parse_claim(paper: str, table: dict[str, Any]) -> Claim:
             recall without a class, a gain outside -1..1 or without two recipes, a count without counts, a recipe
             without its fidelity or the reverse, a gap that is not told, or a statement that says nothing.
     """
-    where = f"papers/{paper}.toml, claim {shown(table.get('id', '(no id)'))}"
+    where = f"{paper_file(paper)}, claim {shown(table.get('id', '(no id)'))}"
     values = table | {"id": f"{paper}/{table['id']}", "paper": paper} if "id" in table else table
     check(_Fields, values, where)
     claim = Claim(**values | {key: tuple(table.get(key, ())) for key in ("values", "models")})
@@ -191,6 +200,11 @@ def _fault(claim: Claim) -> str | None:
         return "a count claim needs values, whole numbers"
     if kind == "statement" and not claim.statement:
         return "a statement needs 'statement', what is said in our words"
+    if strange := [part for part in claim.split.split(", ") if part not in SPLITS]:
+        return str(unknown("split", strange[0], SPLITS))
+    for name in filter(None, (claim.recipe, claim.baseline)):
+        if name.split("/")[0] not in (claim.paper, *load_papers()):
+            return f"{name}: a recipe's whole name begins with its paper's, as in {claim.paper}/{name}"
     if (claim.recipe is None) != (claim.fidelity is None):
         return f"recipe and fidelity, {', '.join(FIDELITY)}, go together"
     if (claim.fidelity in ("B", "C")) != bool(claim.gaps):

@@ -23,7 +23,7 @@ from fer_lib.checkpoints import list_checkpoints
 from fer_lib.data import FaceDataset, load_dataset, synthetic
 from fer_lib.data.catalog import KAGGLE, MissingData, data_root
 from fer_lib.errors import UserError, first_line
-from fer_lib.paths import results_dir
+from fer_lib.paths import check_output, results_dir
 from fer_lib.recipe import Recipe, RunSpec, get_recipe, headlines, with_changes
 from fer_lib.training import (
     Interrupted,
@@ -160,6 +160,10 @@ def _results(folder: Path) -> Finding:
                 "results", f"{folder}, which is lost with the session", False,
                 f"put the checkout into {lasting}, or name a folder in it by FER_RESULTS",
             )  # fmt: skip
+    try:
+        check_output(folder, folder=True)
+    except UserError as error:
+        return Finding("results", str(error), False, "FER_RESULTS names another folder")
     return Finding("results", f"{runs} runs in {folder}")
 
 

@@ -398,6 +398,8 @@ class Ablation(Part, frozen=True):
     def __post_init__(self) -> None:
         if self.first is not None and self.first not in self.recipes:
             raise ValueError(f"first: {self.first} is none of the recipes")
+        if not self.recipes or len({self.baseline, *self.recipes}) <= len(self.recipes):
+            raise ValueError("recipes: name one or more, each once, and not the baseline")
 
 
 class Contradiction(Part, frozen=True):
@@ -432,8 +434,16 @@ def load_papers() -> dict[str, dict[str, Any]]:
             if path.stem in papers:
                 raise UserError(f"{path}: there is a paper {path.stem!r} already; give the file another name")
             papers[path.stem] = read_toml(path)
-            check(Paper, papers[path.stem], f"papers/{path.name}" if folder is PAPERS_DIR else str(path))
+            found = check(Paper, papers[path.stem], paper_file(path.stem))
+            if found.paper.id != path.stem:
+                raise UserError(f"{paper_file(path.stem)}: paper.id is {found.paper.id!r}, must be the file's name")
     return papers
+
+
+def paper_file(paper: str) -> str:
+    """Where a paper's file lies, as messages name it."""
+    own = own_papers()
+    return str(own / f"{paper}.toml") if own and not (PAPERS_DIR / f"{paper}.toml").exists() else f"papers/{paper}.toml"
 
 
 @cache
@@ -464,11 +474,26 @@ def called(name: str) -> str:
 @cache
 def list_recipes() -> dict[str, Recipe]:
     """Every recipe of every paper, by name, in the papers' order."""
-    return {
-        recipe.name: recipe
-        for paper, content in load_papers().items()
-        for recipe in parse_recipes(paper, content.get("recipe", []))
-    }
+    found: dict[str, Recipe] = {}
+    for paper, content in load_papers().items():
+        recipes = {recipe.name: recipe for recipe in parse_recipes(paper, content.get("recipe", []))}
+        _check_names(paper, content, [name.removeprefix(f"{paper}/") for name in recipes])
+        found |= recipes
+    return found
+
+
+def _check_names(paper: str, content: dict[str, Any], recipes: list[str]) -> None:
+    """Refuse an ablation or a headline of a recipe that the file does not have."""
+    used = [
+        (f"ablation[{number}].{key}", name)
+        for number, table in enumerate(content.get("ablation", []))
+        for key, names in (("baseline", [table["baseline"]]), ("recipes", table["recipes"]))
+        for name in names
+    ]
+    used += [("paper.headlines", name) for pair in content["paper"].get("headlines", {}).items() for name in pair]
+    for key, name in used:
+        if name not in recipes:
+            raise UserError(f"{paper_file(paper)}: {key}: {unknown('recipe', name, recipes)}")
 
 
 def add_recipe(recipe: Recipe) -> None:
@@ -513,7 +538,7 @@ def parse_recipes(paper: str, tables: list[dict[str, Any]]) -> list[Recipe]:
     raw: dict[str, dict[str, Any]] = {}
     recipes = []
     for table in tables:
-        where = f"papers/{paper}.toml, recipe {paper}/{shown(table.get('name', '(no name)'))}"
+        where = f"{paper_file(paper)}, recipe {paper}/{shown(table.get('name', '(no name)'))}"
         if table.get("name") in (None, *raw):
             raise UserError(f"{where}: every recipe needs a name of its own")
         parent, sources = table.get("extends"), table.get("sources", {})
@@ -532,5 +557,5 @@ def parse_recipes(paper: str, tables: list[dict[str, Any]]) -> list[Recipe]:
         try:
             recipes.append(Recipe(**raw[table["name"]]))
         except UserError as error:
-            raise UserError(f"papers/{paper}.toml, {error}") from None
+            raise UserError(f"{paper_file(paper)}, {error}") from None
     return recipes

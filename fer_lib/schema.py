@@ -125,7 +125,8 @@ def _explain(message: str, kind: Any, values: Any) -> str:
     found, name = values, path.removeprefix(".")
     try:
         for key, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
-            info, found = _fields(info).get(key), found[key or int(index)]
+            info = _fields(info).get(key) if key else getattr(info, "item_type", None)
+            found = found[key or int(index)]
     except (LookupError, TypeError, ValueError):  # "[...]" stands for whichever key of a table
         info, found = None, None
     if extra := re.fullmatch("Object contains unknown field `(.*)`", text, re.DOTALL):

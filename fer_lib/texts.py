@@ -1,6 +1,7 @@
 """Text from elsewhere, such as names of files and fields of records, shown as text and never obeyed."""
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 
 # Control characters but tab and line feed, what turns the direction of writing, and the stray bytes of names that are
@@ -34,6 +35,19 @@ def added_part(system: str, baseline: str) -> str:
     name = system.removesuffix(comma + shared)
     added = name.removeprefix(f"{net} + ")
     return re.sub(f"-?{re.escape(net)}", "", added, count=1).strip(" ,") or name
+
+
+NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def numeral(number: int) -> str:
+    """A number in words, a larger one in digits."""
+    return NUMERALS[number] if number < len(NUMERALS) else f"{number:,}"
+
+
+def many(number: int, noun: str, form: Callable[[int], str] = "{:,}".format) -> str:
+    """``1 epoch`` or ``3 epochs``."""
+    return f"{form(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def span(least: str, most: str) -> str:

@@ -308,6 +308,12 @@ def test_an_unknown_paper_suggests_the_nearest():
         list_claims("zang")
 
 
+def test_two_claims_of_one_name_are_refused(monkeypatch):
+    monkeypatch.setitem(load_papers()["zhang"], "claim", [table(), table(value=0.5)])
+    with pytest.raises(UserError, match=r"papers/zhang.toml, claim fer2013/net: 2 claims have this id"):
+        list_claims.__wrapped__("zhang")
+
+
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
@@ -330,6 +336,11 @@ def test_an_unknown_paper_suggests_the_nearest():
         (table(kind="gain", value=0.1, recipe="demo/a"), "needs a recipe and a baseline"),
         (table(kind="gain", value=0.1, baseline="demo/b"), "needs a recipe and a baseline"),
         (table(kind="count", value=None), "needs values"),
+        (table(split="tst"), "unknown split 'tst': did you mean test"),
+        (
+            table(recipe="a/fer2013", fidelity="A"),
+            "a/fer2013: a recipe's whole name begins with its paper's, as in demo/a",
+        ),
         (table(kind="count", value=None, values=[1, "2"]), "values[1] = '2': expected a whole number, got text"),
     ],
 )

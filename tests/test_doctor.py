@@ -50,6 +50,14 @@ def test_data_that_are_missing_and_data_that_are_broken(findings, tmp_path, monk
     assert "Add Input" in findings(seconds=0)["fer2013"].remedy
 
 
+def test_a_results_folder_that_cannot_be_written_is_a_fault(findings, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FER_RESULTS", str(tmp_path / "file"))
+    found = findings(seconds=0)["results"]
+    assert found.sound is False
+    assert found.text == f"{tmp_path / 'file'}: a file, where a folder is needed for the output"
+
+
 @pytest.mark.parametrize(
     ("variable", "lasting"), [("COLAB_RELEASE_TAG", "/content/drive"), ("KAGGLE_KERNEL_RUN_TYPE", "/kaggle/working")]
 )

@@ -16,7 +16,7 @@ from fer_lib.models import create_model, grammar, register_block, registry
 from fer_lib.models.attention import BAM
 from fer_lib.models.conformance import check_block
 from fer_lib.models.describe import meta_net
-from fer_lib.recipe import RunSpec, load_papers, with_changes
+from fer_lib.recipe import RunSpec, list_recipes, load_papers, with_changes
 
 GATE = """
 import torch
@@ -268,6 +268,92 @@ def test_a_paper_of_ones_own_needs_a_name_of_its_own(tmp_path, monkeypatch):
         load_papers.__wrapped__()
     monkeypatch.setenv("FER_PAPERS", str(tmp_path / "none"))
     with pytest.raises(UserError, match=r"FER_PAPERS=.*: no such folder"):
+        load_papers.__wrapped__()
+
+
+ABOUT = '[paper]\nid = "mine"\ntitle = "T"\nauthors = "A"\nidea = "I"\n'
+RECIPES = """
+[[recipe]]
+name = "plain/drawn"
+title = "plain"
+dataset = "synthetic"
+protocol = "official"
+model = "resnet18"
+augment = { crop = 44 }
+test_views = "one"
+loss = { name = "cross_entropy" }
+optimizer = { name = "adam", lr = 0.001 }
+schedule = { name = "constant" }
+batch_size = 16
+epochs = 1
+[recipe.sources]
+protocol = "o"
+model = "o"
+augment = "o"
+test_views = "o"
+loss = "o"
+optimizer = "o"
+schedule = "o"
+batch_size = "o"
+epochs = "o"
+[[recipe]]
+name = "gate/drawn"
+title = "gate"
+extends = "plain/drawn"
+model = "resnet18_se"
+[recipe.sources]
+model = "o"
+"""
+
+
+def ablation(baseline, *recipes, **more):
+    return "".join(
+        f"{key} = {value!r}\n" for key, value in {"baseline": baseline, "recipes": [*recipes], **more}.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("about", "table", "words"),
+    [
+        ("", ablation("plain/drawn", "gate/drawn", first="gate/drawn", family="gates"), None),
+        (
+            "",
+            ablation("plain/drawn", "gatex/drawn"),
+            r"ablation\[0\].recipes: unknown recipe 'gatex/drawn': did you mean gate",
+        ),
+        ("", ablation("plein/drawn", "gate/drawn"), r"ablation\[0\].baseline: unknown recipe 'plein/drawn'"),
+        ("", ablation("plain/drawn"), "recipes: name one or more, each once, and not the baseline"),
+        ("", ablation("plain/drawn", "gate/drawn", "gate/drawn"), "recipes: name one or more, each once"),
+        ("", ablation("plain/drawn", "gate/drawn", "plain/drawn"), "recipes: name one or more, each once"),
+        (
+            "",
+            "baseline = 'plain/drawn'\nrecipe = ['gate/drawn']\n",
+            r"ablation\[0\]: unknown key 'recipe': did you mean recipes",
+        ),
+        (
+            "headlines = { 'gate' = 'plain/drawn' }\n",
+            ablation("plain/drawn", "gate/drawn"),
+            "headlines: unknown recipe 'gate'",
+        ),
+    ],
+)
+def test_slips_in_a_paper_of_ones_own_are_named_with_its_file(tmp_path, monkeypatch, about, table, words):
+    monkeypatch.setenv("FER_PAPERS", str(tmp_path))
+    file = tmp_path / "mine.toml"
+    file.write_text(f"{ABOUT}{about}[[ablation]]\n{table}{RECIPES}")
+    monkeypatch.setattr("fer_lib.recipe.load_papers", load_papers.__wrapped__)
+    if words is None:
+        assert "mine/gate/drawn" in list_recipes.__wrapped__()
+        return
+    with pytest.raises(UserError, match=f"{file}: .*{words}") as caught:
+        list_recipes.__wrapped__()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_paper_of_ones_own_bears_the_name_of_its_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_PAPERS", str(tmp_path))
+    (tmp_path / "other.toml").write_text(ABOUT)
+    with pytest.raises(UserError, match=r"other.toml: paper.id is 'mine', must be the file's name"):
         load_papers.__wrapped__()
 
 

@@ -32,7 +32,7 @@ PROTOCOLS = {
 }
 
 PROTOCOL_WORDS = {
-    "official": "FER2013's own split",
+    "official": "the data's own split",
     "subject_10fold": "10 folds, by person",
     "copied_10fold": "10 folds, copied code",
     "picture_2to1": "2:1, by picture",

@@ -8,6 +8,7 @@ import numpy as np
 
 from fer_lib.data import FACE_SIDE
 from fer_lib.data.pictures import decode_picture
+from fer_lib.errors import UserError
 from fer_lib.predict import cut_faces
 
 
@@ -23,26 +24,28 @@ class OwnPicture:
     def __init__(self) -> None:
         """Start without a picture."""
         self.control = ipywidgets.FileUpload(accept="image/*", description="own picture")
-        self.name, self.faces = "", np.empty((0, FACE_SIDE, FACE_SIDE), np.uint8)
+        self.name, self.faces, self._trouble = "", np.empty((0, FACE_SIDE, FACE_SIDE), np.uint8), ""
 
     def take(self, chosen: Sequence[dict[str, Any]]) -> None:
         """Find the faces of what was chosen, and forget the file: a part of the widget's state may be saved.
 
+        Of what is no readable picture :meth:`words` tells; the faces of the one before stay.
+
         Args:
             chosen: the button's value.
-
-        Raises:
-            UserError: not a readable picture; the faces of the one before stay.
         """
         if chosen:
             self.control.value = ()
             name = str(chosen[-1]["name"])
-            self.faces = own_faces(bytes(chosen[-1]["content"]), name)
-            self.name = name
+            try:
+                self.faces = own_faces(bytes(chosen[-1]["content"]), name)
+                self.name, self._trouble = name, ""
+            except UserError as error:
+                self._trouble = f" {error}."
 
     def words(self) -> str:
-        """That it is shown; nothing without one."""
-        return f" {self.name} stands first." if self.name else ""
+        """That it is shown, and what is wrong with the one chosen last; nothing without one."""
+        return (f" {self.name} stands first." if self.name else "") + self._trouble
 
     def first(self, faces: np.ndarray, titles: Sequence[str]) -> tuple[np.ndarray, list[str]]:
         """The faces of the picture before others, uint8 [M, 48, 48], and as many titles."""

@@ -21,6 +21,7 @@ from fer_lib.paths import results_dir
 from fer_lib.queue.lock import locked, sweep
 from fer_lib.recipe import RunSpec
 from fer_lib.runs import SCHEMA, RunRecord, code_version, metrics_of, predictions_of, read_record, write_record
+from fer_lib.texts import many
 from fer_lib.training import Outcome, Stop, Watch, choose_device, device_name, fit, precision_name
 from fer_lib.training.classical import classical_environment, fit_classical
 
@@ -76,7 +77,7 @@ def train_run(
     with locked(partial):
         record = find_run(spec, results)  # another process may have finished it while this one read the data
         if record is None:
-            say(f"{spec.run_id}: {spec.recipe.epochs} epochs on {dataset.name}")
+            say(f"{spec.run_id}: {many(spec.recipe.epochs, 'epoch')} on {dataset.name}")
             started, code = datetime.now(UTC), code_version()  # before the training, during which the tree may change
             if spec.recipe.is_classical:
                 outcome, target = fit_classical(spec, dataset, stop=stop, say=say), torch.device("cpu")

@@ -19,13 +19,15 @@ import torch
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.errors import UserError, check_least, first_line
 from fer_lib.models.registry import FROM_FILES, register_file
+from fer_lib.paths import check_output
 from fer_lib.queue.lock import Busy, locked
 from fer_lib.queue.plan import run_status
 from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
 from fer_lib.training import Interrupted, Stop, choose_device, usable_gpus
+from fer_lib.training.stop import SIGNALS
 
-ENDED = (-signal.SIGTERM, -signal.SIGINT)
+ENDED = tuple(-number for number in SIGNALS)
 """Exit codes of a worker that was stopped before it could listen, while it still imported."""
 
 
@@ -68,6 +70,7 @@ def run_queue(
         say: receives the lines of progress.
     """
     check_least("--jobs", jobs)
+    check_output(results / "runs", folder=True)
     choose_device(device)
     with Stop(time_limit) as stop, _free_devices(device) as devices:
         if len(devices) > 1:
@@ -111,7 +114,7 @@ def _work(specs: Sequence[RunSpec], results: Path, device: str, stop: Stop, say:
         except Busy:
             tried.discard(spec.run_id)  # the next look finds it locked, or free again
         except Exception as error:  # whatever it is, the other runs can still be trained
-            if not isinstance(error, UserError):
+            if not isinstance(error, UserError | OSError):  # of the disk, the line says enough
                 say(traceback.format_exc().rstrip())
             report.failures.append(f"{spec.run_id}: {first_line(error).removeprefix(f'{spec.run_id}: ')}")
             say(f"failed, going on with the next: {report.failures[-1]}")
@@ -184,8 +187,6 @@ def _share(
             except EOFError:
                 process.join()
                 del workers[pipe]
-                if told:
-                    report.stopped = report.stopped or stop.reason
                 if process.exitcode and not (told and process.exitcode in ENDED):
                     report.failures.append(f"worker {number} ended with status {process.exitcode}; the others went on")
                     say(report.failures[-1])
@@ -196,6 +197,8 @@ def _share(
                 report.stopped = report.stopped or message.stopped
             else:
                 say(f"[{number}] {message}")
+    if told:  # the workers were stopped by us, whatever they were told
+        report.stopped = stop.reason
     return report
 
 

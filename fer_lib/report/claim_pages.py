@@ -19,6 +19,7 @@ from fer_lib.study.results import Study
 from fer_lib.study.statements import statement_table
 from fer_lib.study.tables import recipe_table
 from fer_lib.study.verdicts import FROM_RUNS, OPEN
+from fer_lib.texts import formatted
 
 
 def claim_contexts(study: Study) -> Iterator[dict[str, Any]]:
@@ -110,11 +111,11 @@ def _ours(claim: Claim, row: pd.Series | None) -> dict[str, Any]:
     if row is None or pd.isna(row["ours"]):
         return {"ours": "", "ours_value": None, "interval": "", "seeds": 0}
     gain = claim.kind == "gain"
-    unit, form = (" points", "{:+.1f}") if gain else (" %", "{:.1f}")
+    unit, form = (" points", "+.1f") if gain else (" %", ".1f")
     spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.1f}"
     fixed = pd.isna(row["low"]) or row["low"] == row["high"]  # as of a deterministic pipeline
-    interval = "" if fixed else f"{form.format(row['low'])} to {form.format(row['high'])}{unit}"
-    found = {"ours": form.format(row["ours"]) + spread + unit, "interval": interval}
+    interval = "" if fixed else f"{formatted(row['low'], form)} to {formatted(row['high'], form)}{unit}"
+    found = {"ours": formatted(row["ours"], form) + spread + unit, "interval": interval}
     return found | {"ours_value": row["ours"], "seeds": row["seeds"]}
 
 

@@ -16,7 +16,7 @@ from fer_lib.study.evidence import IMPOSSIBLE
 from fer_lib.study.protocols import protocol_audit
 from fer_lib.study.results import Study
 from fer_lib.study.verdicts import NOT_RUN, OPEN
-from fer_lib.texts import span
+from fer_lib.texts import many, span
 
 # ---------------------------------------------------------------- how sure
 
@@ -45,17 +45,17 @@ def how_sure(study: Study) -> dict[str, str]:
     if len(read):
         marks = ", ".join(f"{count} {name}" for name, count in read["standing"].value_counts().items())
         nets = read["baseline"].nunique()
-        epochs = span(f"{read['epochs'].min():.0f}", f"{read['epochs'].max():.0f}")
+        epochs = span(f"{read['epochs'].min():.0f}", many(int(read["epochs"].max()), "epoch"))
         sizes = span(f"{read['smallest'].min():.1f}", f"{read['smallest'].max():.1f}")
         found["Weak"] = (
-            f"the <a href='gains.html'>comparison of modules</a>: {nets} net{'s' if nets > 1 else ''}, "
-            f"{epochs} epochs, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "
+            f"the <a href='gains.html'>comparison of modules</a>: {many(nets, 'net')}, "
+            f"{epochs}, {int(read['seeds'].min())} seeds or more ({marks}). In 80 of 100 "
             f"such studies it would find a gain of {sizes} points."
         )
     state = progress(study)
     found["None"] = (
         f"the papers' <a href='claims.html'>headline accuracies</a>: {state.headlines} of the {state.of_headlines} "
-        "nets behind them have three full runs."
+        f"nets behind them {'has' if state.headlines == 1 else 'have'} three full runs."
     )
     return found
 

@@ -19,6 +19,7 @@ from fer_lib.study.gains import ablation_table, family_sentences
 from fer_lib.study.results import Study
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import OPEN
+from fer_lib.texts import many
 
 ASKED = {
     "": "{net}: what modules add",
@@ -87,7 +88,7 @@ def _family(title: str, whole: pd.DataFrame, known: pd.DataFrame, study: Study) 
     recipe = get_recipe(baseline["recipe"])
     net = baseline["system"][0].upper() + baseline["system"][1:]
     name = title.format(net=net, paper=words.paper(baseline["paper"])["short"])
-    data = f"{dataset_title(recipe.dataset)}, {protocol_title(recipe.protocol)}, {recipe.epochs} epochs"
+    data = f"{dataset_title(recipe.dataset)}, {protocol_title(recipe.protocol)}, {many(recipe.epochs, 'epoch')}"
     return {
         "title": f"{name} ({dataset_title(recipe.dataset)})",
         "anchor": comparison_anchor(

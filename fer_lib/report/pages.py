@@ -34,6 +34,7 @@ from fer_lib.study.answer import answer
 from fer_lib.study.gains import ablation_table
 from fer_lib.study.modules import module_figure, module_words
 from fer_lib.study.results import Study
+from fer_lib.texts import numeral
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAVIGATION = (
@@ -232,7 +233,9 @@ class Site:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
+    found = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
+    found.filters["numeral"] = numeral
+    return found
 
 
 def render_template(template: str, site: dict[str, Any], name: str, **context: Any) -> str:

@@ -18,11 +18,10 @@ from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
-from fer_lib.texts import added_part, signed
+from fer_lib.texts import added_part, many, numeral, signed
 
 SHOWN = 4
 """Studies of ours whose families the answer tells, a line each; of further ones it counts the readings."""
-NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 class Progress(NamedTuple):
@@ -96,12 +95,13 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
         further = pd.concat(studies[SHOWN:])
         counts = further["reading"].value_counts()
         found.append(
-            f"{_numeral(further['baseline'].nunique()).capitalize()} further families of {len(further)} comparisons: "
+            f"{numeral(further['baseline'].nunique()).capitalize()} further families of {len(further)} comparisons: "
             f"[{_listed(_counted(counts, READINGS))}](gains.html)."
         )
     trained = "No headline net of the papers has three full runs yet"
     if state.headlines:
-        trained = f"Of the papers' {state.of_headlines} headline nets {state.headlines} have three full runs"
+        have = "has" if state.headlines == 1 else "have"
+        trained = f"Of the papers' {state.of_headlines} headline nets {state.headlines} {have} three full runs"
     done = f"{state.done:,} of {state.planned:,} [runs](runs.html) are done"
     text = "\n- ".join(filter(None, [f"**{verdict_words(plain, state)}** {trained}: {done}.", *found]))
     for word, meaning in STANDINGS.items():  # explained once
@@ -179,14 +179,14 @@ def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
         outcome=f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
         f"{'the plain net' if brief else 'the same net without it'}: {listed}"
         f"{'' if brief else ' points of accuracy, with 95 % intervals'}",
-        runs=f"{_numeral(seeds)} seeds each ({marks})",
+        runs=f"{numeral(seeds)} seeds each ({marks})",
     )
 
 
 def _place(recipe: Recipe) -> str:
     """On what and for how long a recipe trains."""
-    split = _split(recipe)
-    return f"{_numeral(recipe.epochs)} epochs on {dataset_title(recipe.dataset)}" + (f" ({split})" if split else "")
+    data, split = dataset_title(recipe.dataset), _split(recipe)
+    return f"{many(recipe.epochs, 'epoch', numeral)} on {data}" + (f" ({split})" if split else "")
 
 
 def _split(recipe: Recipe) -> str:
@@ -205,10 +205,10 @@ def _outcome(rows: pd.DataFrame, modules: str) -> str:
     if len(rows) == 1:
         return ALONE[rows["reading"].iloc[0]]
     if same == len(rows):
-        return f"{'both' if same == 2 else f'all {_numeral(same)}'} {modules} lie within ±1 point (90 % intervals) of"
+        return f"{'both' if same == 2 else f'all {numeral(same)}'} {modules} lie within ±1 point (90 % intervals) of"
     none = "neither" if len(rows) == 2 else "none"
-    beaten = f"{_numeral(gain) if gain else none} of {_numeral(len(rows))} {modules} beat{'s' if gain < 2 else ''}"
-    behind = f", and {_numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
+    beaten = f"{numeral(gain) if gain else none} of {numeral(len(rows))} {modules} beat{'s' if gain < 2 else ''}"
+    behind = f", and {numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
     return beaten + behind
 
 
@@ -295,7 +295,7 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame, statements: 
     held = statements["finding"].str.startswith("holds").sum()
     alike = (evidence["finding"] == UNDECIDABLE).sum()
     sentences = [
-        f"The {_numeral(numbers['paper'].nunique())} papers print {len(numbers)} different accuracies, other scores "
+        f"The {numeral(numbers['paper'].nunique())} papers print {len(numbers)} different accuracies, other scores "
         "and gains."
     ]
     if free:
@@ -304,7 +304,7 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame, statements: 
             f"test sets ({_listed(free)})."
         )
     if runs:
-        again = f", {_numeral(both)} of which {'is' if both == 1 else 'are'} settled without them" if both else ""
+        again = f", {numeral(both)} of which {'is' if both == 1 else 'are'} settled without them" if both else ""
         sentences.append(f"Our runs have tested [{sum(runs.values())}](claims.html) ({_listed(runs)}){again}.")
     sentences.append(
         f"{verdicts.get(NOT_TESTABLE, 0)} cannot be tested, as their pictures are unpublished; "
@@ -335,7 +335,3 @@ def _counted(verdicts: pd.Series, words: Sequence[str]) -> dict[str, int]:
 
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items())
-
-
-def _numeral(number: int) -> str:
-    return NUMERALS[number] if number < len(NUMERALS) else f"{number:,}"

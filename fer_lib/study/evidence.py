@@ -357,4 +357,5 @@ def _of_counts() -> Iterator[Row]:
     counts = [claim for claim in list_claims() if claim.kind == "count"]
     for claim, row in zip(counts, table.itertuples(), strict=True):
         word = {"yes": "counted right", "no": "counted otherwise"}.get(row.agree, NOT_TESTABLE)
-        yield claim.paper, claim.place, f"{row.data}: {row.printed}", word, f"the data give {row.here}", claim.id
+        here = f"the data give {row.here}" if row.agree in ("yes", "no") else "the pictures are not known here"
+        yield claim.paper, claim.place, f"{row.data}: {row.printed}", word, here, claim.id

@@ -11,7 +11,7 @@ from fer_lib.nets import parse
 from fer_lib.recipe import list_recipes, load_papers
 from fer_lib.study.columns import Column, readable
 from fer_lib.study.gains import READINGS
-from fer_lib.texts import added_part, signed
+from fer_lib.texts import added_part, many, signed
 
 
 def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -89,7 +89,7 @@ def module_words(control: pd.DataFrame) -> str:
 
 def _title(ours: pd.DataFrame) -> str:
     recipe = list_recipes()[ours["baseline"].iloc[0]]
-    return f"Gain over {recipe.title}, {dataset_title(recipe.dataset)}, {recipe.epochs} epochs"
+    return f"Gain over {recipe.title}, {dataset_title(recipe.dataset)}, {many(recipe.epochs, 'epoch')}"
 
 
 SHOWN = (

@@ -8,13 +8,16 @@ from typing import Any
 
 from fer_lib.errors import Told
 
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What ends a training: Ctrl-C, a request, and a terminal that was closed; Windows has no SIGHUP."""
+
 
 class Interrupted(Told):
     """A training ended before its last epoch; its checkpoint continues it."""
 
 
 class Stop:
-    """Notices Ctrl-C, SIGTERM and a time limit, and lets the loop end between two steps.
+    """Notices :data:`SIGNALS` and a time limit, and lets the loop end between two steps.
 
     Use it as a context around a training. A second Ctrl-C acts at once, as if there were no handler.
 
@@ -30,8 +33,12 @@ class Stop:
     def __enter__(self) -> "Stop":
         # Python delivers signals to the main thread alone; elsewhere only the time limit works.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._notice)
+            for number in SIGNALS:
+                previous = signal.signal(number, self._notice)
+                if number not in (signal.SIGINT, signal.SIGTERM) and previous == signal.SIG_IGN:
+                    signal.signal(number, previous)  # by nohup
+                else:
+                    self._previous[number] = previous
         return self
 
     def __exit__(self, *exception: object) -> None:

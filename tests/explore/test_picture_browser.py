@@ -103,6 +103,7 @@ def test_ones_own_picture_stands_beside_them_and_is_not_kept_in_the_state(study,
     assert panel.faces.chosen == 2, "the same faces, so the chosen one stays"
     panel.controls["own"].value = upload("no.png", b"nothing")
     assert "no.png: not a readable picture" in panel.words.value
+    assert panel.faces.count == 3, "those of the picture before"
 
 
 def test_a_run_without_weights_is_silent_about_ones_own_picture(study, monkeypatch):

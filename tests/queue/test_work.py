@@ -105,6 +105,21 @@ def test_failures_are_told_and_the_rest_goes_on(fake, tmp_path):
     assert text.count("Traceback") == 1  # a mistake of the user's needs none
 
 
+def test_a_results_folder_that_is_none_is_told_before_any_work(fake, tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(UserError, match="results: a file, where a folder is needed for the output"):
+        run_queue(SPECS, results=tmp_path / "results", device="cpu")
+    assert fake.seeds == []
+
+
+def test_what_the_disk_refuses_is_a_line_and_no_traceback(fake, tmp_path):
+    fake.ends = {0: OSError(28, "No space left on device", "checkpoint.pt")}
+    lines = []
+    report = run_queue(SPECS, results=tmp_path, device="cpu", say=lines.append)
+    assert report.failures == [f"{SPECS[0].run_id}: [Errno 28] No space left on device: 'checkpoint.pt'"]
+    assert "Traceback" not in "\n".join(lines)
+
+
 def test_data_that_are_missing_are_told_once(fake, tmp_path, monkeypatch):
     def load(name):
         raise UserError("FER2013 not found in data")
