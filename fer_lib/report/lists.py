@@ -60,14 +60,17 @@ def families(study: Study) -> tuple[list[dict[str, Any]], int]:
     found, waiting, seen = [], 0, set()
     for title, table in tables:
         for _, rows in table.groupby((table["baseline"] == "").cumsum()):  # a plain net, then what is compared with it
-            known = rows[rows["gain"].notna()]
-            waiting += len(rows) - 1 - len(known)
-            if len(known):
-                family = _family(title, rows, known, study)
-                for row in family["rows"]:
-                    row["anchor"] = row["anchor"] if row["anchor"] not in seen else ""
-                    seen.add(row["anchor"])
-                found.append(family)
+            for named, compared in rows[1:].groupby("family", sort=False):
+                known = compared[compared["gain"].notna()]
+                waiting += len(compared) - len(known)
+                if len(known):
+                    family = _family(
+                        f"{{net}}: {named}" if named else title, pd.concat([rows[:1], compared]), known, study
+                    )
+                    for row in family["rows"]:
+                        row["anchor"] = row["anchor"] if row["anchor"] not in seen else ""
+                        seen.add(row["anchor"])
+                    found.append(family)
     return found, waiting
 
 

@@ -167,6 +167,7 @@ class Site:
             families=families,
             waiting=waiting,
             headings=[(2, f["anchor"], f["title"]) for f in families],
+            story=self.folder / "06_ablations.html" in self.pages,
             **_module_figures(study),
         )
         found = lists.evidence_context(study)
