@@ -462,6 +462,13 @@ def claimed_papers() -> list[str]:
     return [name for name, content in load_papers().items() if content.get("claim")]
 
 
+def family_of(name: str) -> str:
+    """The family with a name of its own that a recipe is compared in; empty for none."""
+    paper, _, short = name.partition("/")
+    tables = load_papers().get(paper, {}).get("ablation", [])
+    return next((table["family"] for table in tables if "family" in table and short in table["recipes"]), "")
+
+
 def called(name: str) -> str:
     """A recipe, a paper's net or another net in words; an unknown recipe as it is."""
     if "/" in name:

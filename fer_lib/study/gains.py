@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.errors import UserError
-from fer_lib.recipe import claimed_papers, get_recipe, load_papers
+from fer_lib.recipe import claimed_papers, family_of, get_recipe, load_papers
 from fer_lib.statistics import Gain, sample_sd
 from fer_lib.study.columns import Column, readable, table_of
 from fer_lib.study.groups import BRIER, CHOSEN, HELD_OUT, Measure, is_confirmatory
@@ -77,7 +77,8 @@ def gain_table(study: Study, recipes: Sequence[str], baseline: str) -> pd.DataFr
     Raises:
         UserError: an unknown recipe, or recipes that cannot be compared.
     """
-    return _table(study, Ablation(tuple(recipes), baseline))
+    family = next(filter(None, map(family_of, recipes)), "")
+    return _table(study, Ablation(tuple(recipes), baseline, family=family))
 
 
 @once
@@ -123,11 +124,11 @@ def _table(everything: Study, ablation: Ablation) -> pd.DataFrame:
     """The rows of :func:`gain_table`."""
     for name in ablation.recipes:
         _check_comparable(name, ablation.baseline)
-    rows = [_row(everything, ablation.baseline, "")]
+    rows = [_row(everything, ablation.baseline, "", ablation.family)]
     found = _family(everything, ablation)
     later = _family(everything.confirmatory, ablation)
     for name in ablation.recipes:
-        row = _row(everything, name, ablation.baseline) | {"family": ablation.family}
+        row = _row(everything, name, ablation.baseline, ablation.family)
         if name in found:
             reading, measured = found[name]
             row |= _numbers(measured) | {"reading": reading}
@@ -172,7 +173,7 @@ def _family(study: Study, ablation: Ablation) -> dict[str, tuple[str, dict[Measu
 
 def _gains(study: Study, names: Sequence[str], ablation: Ablation, measure: Measure) -> dict[str, Gain]:
     """The gains of a family: the first alone, then the others together, those still to come counted with them."""
-    fitted = study.fit(ablation.baseline, measure) if names else None
+    fitted = study.fit(ablation.baseline, measure, family=ablation.family) if names else None
     if fitted is None or fitted.sd is None:
         return {}
     gains: dict[str, Gain] = {}
@@ -201,7 +202,7 @@ def _standing(study: Study, recipe: str, baseline: str, reading: str, later: str
     return "confirmed" if reading == later != "undecided" else "exploratory"
 
 
-def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
+def _row(study: Study, name: str, baseline: str, family: str) -> dict[str, object]:
     """A row of the table, with nothing yet about the gain."""
     recipe, group = get_recipe(name), study.full(name)
     values = [float(scores.mean()) for scores in group.scores(HELD_OUT)] if group else []
@@ -211,7 +212,7 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
     row: dict[str, object] = {
         "recipe": name,
         "baseline": baseline,
-        "family": "",
+        "family": family if baseline else "",
         "system": recipe.title,
         "dataset": recipe.dataset,
         "seeds": len(values),
@@ -225,7 +226,7 @@ def _row(study: Study, name: str, baseline: str) -> dict[str, object]:
         "standing": "",
         "runs": group.run_ids() if group else "",
     }
-    if fitted := study.fit(name, HELD_OUT):
+    if fitted := study.fit(name, HELD_OUT, family=family):
         sd = None if fitted.sd is None else 100 * fitted.sd
         row |= {"seed_sd": sd, "freedom": fitted.freedom, "equal_p": fitted.equal_p}
     return row
@@ -306,11 +307,14 @@ def family_sentences(table: pd.DataFrame) -> str:
     """
     found = []
     for _, row in table[(table["baseline"] == "") & table[["seed_sd", "accuracy"]].notna().all(axis=1)].iterrows():
-        smallest = table.loc[table["baseline"] == row["recipe"], "smallest"].dropna()
-        sentence = f"{row['system']}: accuracy has a standard deviation of {row['seed_sd']:.2f} points over seeds"
-        sentence += f" ({row['freedom']:.0f} degrees of freedom"
-        if pd.notna(row["equal_p"]):
-            sentence += f"; Bartlett's test of equal spread: p = {row['equal_p']:.2f}"
+        compared = table[table["baseline"] == row["recipe"]]
+        smallest = compared["smallest"].dropna()
+        spread = compared.iloc[0] if len(compared) else row  # a family with a name of its own has one of its own
+        sentence = f"{row['system']}: accuracy has a standard deviation of {spread['seed_sd']:.2f} points over seeds"
+        sentence += f" ({spread['freedom']:.0f} degrees of freedom"
+        if pd.notna(spread["equal_p"]):
+            form = ".2f" if spread["equal_p"] >= 0.01 else ".1g"
+            sentence += f"; Bartlett's test of equal spread: p = {spread['equal_p']:{form}}"
         sentence += ")"
         if len(smallest):
             sizes = span(f"{smallest.min():.1f}", f"{smallest.max():.1f}")
