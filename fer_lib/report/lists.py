@@ -65,7 +65,10 @@ def families(study: Study) -> tuple[list[dict[str, Any]], int]:
                 waiting += len(compared) - len(known)
                 if len(known):
                     family = _family(
-                        f"{{net}}: {named}" if named else title, pd.concat([rows[:1], compared]), known, study
+                        f"{named[0].upper()}{named[1:]}" if named else title,
+                        pd.concat([rows[:1], compared]),
+                        known,
+                        study,
                     )
                     for row in family["rows"]:
                         row["anchor"] = row["anchor"] if row["anchor"] not in seen else ""

@@ -172,7 +172,7 @@ def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
     if rows["baseline"].nunique() > 1:
         net = about["idea"]
     if family:
-        net = f"{family} in {net}"
+        net = family
     elif paper in claimed_papers():
         net = f"{about.get('short', paper)}'s {net}"
     return FamilyWords(

@@ -18,14 +18,15 @@ def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Our gains in the family with most readings, best first, and what papers print for its modules.
 
     Args:
-        control: our own comparisons, see :func:`fer_lib.study.gains.ablation_table`.
+        control: our own comparisons, see :func:`fer_lib.study.gains.ablation_table`; families with a name of their own
+            are left out.
 
     Returns:
         The rows of ``control`` with ``module`` (its name), ``block`` (of :data:`fer_lib.models.grammar.BLOCKS`) and
         ``values`` (a gain per seed); and a table of module, gain and label (who prints it, on which data). Points.
         Both are empty without a gain.
     """
-    known = control[control["gain"].notna()]
+    known = control[control["gain"].notna() & (control["family"] == "")]
     if known.empty:
         return pd.DataFrame(), pd.DataFrame()
     if (faces := known["dataset"] == "fer2013").any():  # the data of most printed gains, and the larger test set

@@ -264,7 +264,7 @@ def test_families_of_a_study_share_a_line_and_say_what_they_share_once():
     assert ladder == (
         "ResNet18 of widths 8 and 16 on halved maps, ten epochs on FER2013: neither of two nets with a module beats "
         f"the plain net: se{effect}, se{effect}; three seeds each (confirmatory). "
-        "What is new in ResNet18 of width 16 on halved maps: none of three nets with a module beats the plain net: "
+        "What is new: none of three nets with a module beats the plain net: "
         f"{', '.join(name + effect for name in 'abc')}, rough as the seeds spread unequally. "
         f"ResNet18 of width 8 on halved maps, 40 epochs on FER2013: {added}."
     )
