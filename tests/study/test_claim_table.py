@@ -114,7 +114,7 @@ def test_a_fitted_pipeline_is_judged_by_one_run(tmp_path):
 
 
 def test_a_pipeline_on_a_fixed_split_of_ckplus_may_meet_other_persons():
-    study = Study.load(ROOT / "results", "zhang/gabor_svm/ckplus")
+    study = Study.load(ROOT / "results")
     row = claim_table(study, "zhang").set_index("claim").loc["zhang/ckplus/gps"]
     found = answers_by_person(study.full("zhang/gabor_svm/ckplus"))
     drawn = stats.bootstrap(

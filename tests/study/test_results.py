@@ -125,17 +125,6 @@ def test_records_that_are_gone_are_forgotten(results):
     assert len(json.loads(kept(results).read_text())["known"]) == 3
 
 
-# ---------------------------------------------------------------- one recipe alone
-
-
-def test_one_recipe_is_read_alone_and_the_others_stay_known(results, checked):
-    spec = RunSpec(tiny_recipe(name="test/other/synthetic"))
-    write_run(results / "runs", spec, correct=13)
-    assert [record.id for record in Study.load(results, "test/other/synthetic").records] == checked == [spec.run_id]
-    Study.load(results)
-    assert checked == [spec.run_id]
-
-
 # ---------------------------------------------------------------- tables
 
 

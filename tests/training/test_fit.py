@@ -189,7 +189,7 @@ def scripted(monkeypatch):
         calls = itertools.chain.from_iterable(zip(*accuracies.values(), strict=True))
         parts = itertools.cycle(accuracies)
 
-        def predict(model, images, **options):
+        def predict(model, images, view, **options):
             labels = truth[next(parts)]
             share = next(calls, 0.0)
             answers = torch.where(torch.arange(len(labels)) < round(share * len(labels)), labels, (labels + 1) % 7)
