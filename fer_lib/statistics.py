@@ -1,14 +1,16 @@
 """How sure gains are: nets compared with one baseline, over seeds and pictures; and what one new run would show.
 
 Two things vary: the seed of a training and the pictures of the test set. Seeds give an accuracy its spread, one for
-all nets that are trained alike, so that all of them together estimate it (:func:`fit`). Pictures give a difference of
-two nets a part of its own (:func:`picture_variance`). NumPy and SciPy; fractions of 1 throughout.
+all nets that are trained alike, so that all of them together estimate it (:func:`fit`); a net that spreads wider
+than the others together has its own. Pictures give a difference of two nets a part of its own
+(:func:`picture_variance`). NumPy and SciPy; fractions of 1 throughout.
 """
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +24,8 @@ CONFIDENCE = 0.95
 SAMENESS = 0.90
 """Confidence of the interval that shows sameness: two one-sided tests at 5 % (Schuirmann 1987)."""
 POWER = 0.80
+UNEQUAL = 0.01
+"""p of the F test below which a net spreads wider than the others together, and is compared by its own spread."""
 LARGEST_DETECTABLE = 100.0
 """In standard errors: where the search for the smallest difference ends."""
 
@@ -40,7 +44,8 @@ class Gain:
 
     Attributes:
         gain: difference of the means.
-        low: lower end of the 95 % interval that holds for all nets of the family at once (Dunnett 1955).
+        low: lower end of the 95 % interval that holds for all nets of the family at once (Dunnett 1955; with own
+            spreads Šidák 1967).
         high: its upper end.
         low_single: the same of this comparison alone.
         high_single: its upper end.
@@ -60,12 +65,20 @@ class Gain:
     high_sameness: float
     smallest: float
     statistic: float
-    family: "Dunnett"
+    family: "LargestOfMany"
 
     @property
     def p(self) -> float:
         """Two-sided p value, adjusted for the family as the interval is."""
         return self.family.p(abs(self.statistic))
+
+
+class Spreads(NamedTuple):
+    """Variance of a seed, degrees of freedom of it, and whether both are the net's own, each [nets]."""
+
+    variances: NDArray[np.float64]
+    freedoms: NDArray[np.float64]
+    own: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -75,26 +88,74 @@ class Fit:
     Attributes:
         names: the nets.
         effects: their estimated means, up to the blocks' [nets].
-        covariance: of the effects, in units of the seeds' variance [nets, nets].
+        weights: of every run in each of the effects [nets, runs].
+        net_of_run: position of every run's net [runs].
+        residuals: what the model leaves of every run [runs].
+        leverages: the share of every run in its own fitted value [runs].
         estimable: projection onto the effects that the runs determine [nets + blocks, nets + blocks].
-        sd: standard deviation of a seed, pooled over the nets; None without two runs of one net.
+        sd: standard deviation of a seed, pooled over all nets; None without two runs of one net.
         freedom: its degrees of freedom.
-        values: the figures fitted, by net.
     """
 
     names: tuple[Hashable, ...]
     effects: NDArray[np.float64]
-    covariance: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    net_of_run: NDArray[np.int64]
+    residuals: NDArray[np.float64]
+    leverages: NDArray[np.float64]
     estimable: NDArray[np.float64]
     sd: float | None
     freedom: int
-    values: tuple[NDArray[np.float64], ...]
+
+    @property
+    def runs(self) -> dict[Hashable, int]:
+        """How many runs each net has."""
+        return dict(zip(self.names, np.bincount(self.net_of_run, minlength=len(self.names)).tolist(), strict=True))
 
     @property
     def equal_p(self) -> float | None:
-        """p of Bartlett's test that the nets spread alike; None where fewer than two have a spread."""
-        spread = [values for values in self.values if len(values) > 1 and np.ptp(values) > 0]
+        """p of Bartlett's test that all nets spread alike, blocks aside; None where fewer than two have a spread."""
+        each = (self.residuals[self.net_of_run == net] for net in range(len(self.names)))
+        spread = [left for left in each if len(left) > 1 and np.ptp(left) > 1e-12]
         return float(stats.bartlett(*spread).pvalue) if len(spread) > 1 else None
+
+    @cached_property
+    def _spreads(self) -> "Spreads":
+        """The variance of a seed of every net: the pool's, but for those that spread wider than all others together.
+
+        The widest net leaves the pool first, then the next is tested (one-sided F test of its variance).
+        """
+        squares, freedom = (
+            np.bincount(self.net_of_run, of_run, len(self.names)) for of_run in (self.residuals**2, 1 - self.leverages)
+        )
+        wide = np.zeros(len(self.names), dtype=bool)
+        while True:
+            of_others, others = squares[~wide].sum() - squares, freedom[~wide].sum() - freedom
+            testable = ~wide & (freedom > 1e-9) & (others > 1e-9) & (of_others > 1e-15)
+            ratio = np.divide(squares * others, of_others * freedom, out=np.zeros(len(wide)), where=testable)
+            p = np.where(testable, stats.f.sf(ratio, freedom, np.maximum(others, 1e-9)), 1.0)
+            if p.min() >= UNEQUAL:
+                break
+            wide[p.argmin()] = True
+        pool = freedom[~wide].sum()
+        variances = np.full(len(wide), squares[~wide].sum() / pool if pool > 1e-9 else np.nan)
+        variances[wide] = squares[wide] / freedom[wide]
+        return Spreads(variances, np.where(wide, freedom, pool), wide)
+
+    @property
+    def pool(self) -> tuple[float, float]:
+        """Standard deviation of a seed of the nets that share one, and its degrees of freedom."""
+        variances, freedoms, own = self._spreads
+        return math.sqrt(variances[~own].max()), float(freedoms[~own].max())
+
+    def own_sd(self, name: Hashable) -> float:
+        """Standard deviation of a seed of a net that spreads wider than the others together; NaN of any other net.
+
+        Wider is what a one-sided F test of its variance says with p below :data:`UNEQUAL`.
+        """
+        variances, _, own = self._spreads
+        net = self.names.index(name)
+        return math.sqrt(variances[net]) if own[net] else math.nan
 
     def comparable(self, name: Hashable, baseline: Hashable) -> bool:
         """Whether the runs determine the difference of two nets: not where no block has both, even by way of others."""
@@ -113,6 +174,9 @@ class Fit:
     ) -> list[Gain]:
         """Compare nets with the baseline, all at once.
 
+        Nets that share the spread of a seed have Dunnett's intervals (1955). A net with a wider one (:meth:`own_sd`) is
+        compared by its own, with the degrees of freedom of Welch (1947), simultaneously by Šidák's inequality (1967).
+
         Args:
             names: the nets of the family, each :meth:`comparable` with the baseline.
             baseline: the net they are compared with.
@@ -129,29 +193,26 @@ class Fit:
         contrasts = np.zeros((len(names), len(self.names)))
         contrasts[np.arange(len(names)), [self.names.index(name) for name in names]] = 1
         contrasts[:, self.names.index(baseline)] -= 1
-        of_seeds = contrasts @ self.covariance @ contrasts.T
-        scale = np.sqrt(np.diag(of_seeds))
+        of_runs = contrasts @ self.weights
+        variances, freedoms, wide = self._spreads
+        shares = variances * np.stack([(of_runs[:, self.net_of_run == net] ** 2).sum(1) for net in range(len(wide))], 1)
+        of_seeds = shares.sum(1)
         # The seeds' correlation alone: the pictures' part is too small to matter, and the quantile then depends on
         # nothing but the numbers of runs.
-        correlation = (np.eye(len(names) + to_come) + 1) / 2 if to_come else of_seeds / np.outer(scale, scale)
-        family = Dunnett(tuple(map(tuple, correlation.round(6))), self.freedom)
+        size = len(names) + to_come
+        scale = np.sqrt((of_runs**2).sum(1))
+        correlation = (np.eye(size) + 1) / 2 if to_come else of_runs @ of_runs.T / np.outer(scale, scale)
+        pool = LargestOfMany(_rows(correlation), self.freedom if not wide.any() else float(freedoms[~wide].max()))
+        welch = of_seeds**2 / np.maximum((shares**2 / freedoms).sum(1), np.finfo(float).tiny)
+        families = [
+            LargestOfMany(_rows(np.eye(size)), float(freedom)) if own else pool
+            for own, freedom in zip((shares[:, wide] > 0).any(1), welch, strict=True)
+        ]
         pictures = np.zeros(len(names)) if picture_variances is None else np.asarray(picture_variances)
-        errors = np.sqrt((self.sd * scale) ** 2 + pictures)
-        single, sameness = (stats.t.ppf((1 + level) / 2, self.freedom) for level in (CONFIDENCE, SAMENESS))
+        errors = np.sqrt(of_seeds + pictures)
         return [
-            Gain(
-                gain=float(gain),
-                low=float(gain - family.quantile * error),
-                high=float(gain + family.quantile * error),
-                low_single=float(gain - single * error),
-                high_single=float(gain + single * error),
-                low_sameness=float(gain - sameness * error),
-                high_sameness=float(gain + sameness * error),
-                smallest=float(family.detectable * error),
-                statistic=float(gain / error) if error else math.copysign(math.inf, gain) if gain else 0.0,
-                family=family,
-            )
-            for gain, error in zip(contrasts @ self.effects, errors, strict=True)
+            _gain(float(gain), float(error), family)
+            for gain, error, family in zip(contrasts @ self.effects, errors, families, strict=True)
         ]
 
     def one_more(self, values: Sequence[float], sampling_variance: float = 0.0) -> tuple[float, float] | None:
@@ -196,6 +257,27 @@ class Fit:
         return float(center - half), float(center + half)
 
 
+def _gain(gain: float, error: float, family: "LargestOfMany") -> Gain:
+    """A difference, its standard error and the distribution of the family's largest as an interval of each kind."""
+    single, sameness = (float(stats.t.ppf((1 + level) / 2, family.freedom)) for level in (CONFIDENCE, SAMENESS))
+    return Gain(
+        gain=gain,
+        low=gain - family.quantile * error,
+        high=gain + family.quantile * error,
+        low_single=gain - single * error,
+        high_single=gain + single * error,
+        low_sameness=gain - sameness * error,
+        high_sameness=gain + sameness * error,
+        smallest=family.detectable * error,
+        statistic=gain / error if error else math.copysign(math.inf, gain) if gain else 0.0,
+        family=family,
+    )
+
+
+def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, matrix.round(6).tolist()))
+
+
 def fit(
     values: Mapping[Hashable, ArrayLike], blocks: Mapping[Hashable, Sequence[Sequence[Hashable]]] | None = None
 ) -> Fit:
@@ -211,17 +293,17 @@ def fit(
         ValueError: no run at all.
     """
     names, figures = tuple(values), [np.asarray(of_net, float) for of_net in values.values()]
-    rows = [(net, run) for net, of_net in enumerate(figures) for run in range(len(of_net))]
-    if not rows:
+    net_of_run = np.repeat(np.arange(len(names)), [len(of_net) for of_net in figures])
+    if not len(net_of_run):
         raise ValueError("a fit needs at least one run")
     y = np.concatenate(figures)
-    design = [np.eye(len(names))[[net for net, _ in rows]]]
-    factors = [tuple(blocks[names[net]][run]) for net, run in rows] if blocks else [() for _ in rows]
+    design = [np.eye(len(names))[net_of_run]]
+    factors = [tuple(of_run) for name in names for of_run in blocks[name]] if blocks else [()] * len(y)
     for levels in zip(*factors, strict=True):
         _, found = np.unique([repr(level) for level in levels], return_inverse=True)
         design.append(np.eye(found.max() + 1)[found][:, 1:])
     x = np.concatenate(design, 1)
-    inverse = np.linalg.pinv(x)
+    inverse = np.linalg.pinv(x).astype(np.float64)
     effects = inverse @ y
     left = y - x @ effects
     if np.abs(left).max() <= 1e-12 * max(1.0, np.abs(y).max()):
@@ -230,11 +312,13 @@ def fit(
     return Fit(
         names=names,
         effects=effects[: len(names)],
-        covariance=(inverse @ inverse.T)[: len(names), : len(names)],
+        weights=inverse[: len(names)],
+        net_of_run=net_of_run,
+        residuals=left,
+        leverages=np.einsum("rk,kr->r", x, inverse),
         estimable=inverse @ x,
         sd=float(np.sqrt((left**2).sum() / freedom)) if freedom > 0 else None,
         freedom=freedom,
-        values=tuple(figures),
     )
 
 
@@ -261,9 +345,9 @@ def smallest_gain(sd: float, runs: int, nets: int = 1, picture_variance: float =
     return balanced_family(runs, nets).detectable * math.sqrt(2 * sd**2 / runs + picture_variance)
 
 
-def balanced_family(runs: int, nets: int) -> "Dunnett":
+def balanced_family(runs: int, nets: int) -> "LargestOfMany":
     """The comparisons of so many nets with a baseline, as many trainings of each."""
-    return Dunnett(tuple(map(tuple, (np.eye(nets) + 1) / 2)), (nets + 1) * (runs - 1))
+    return LargestOfMany(_rows((np.eye(nets) + 1) / 2), (nets + 1) * (runs - 1))
 
 
 def picture_variance(ours: ArrayLike, baseline: ArrayLike) -> float:
@@ -301,22 +385,27 @@ def _residual(scores: NDArray[np.float64]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Dunnett:
-    """The largest of several correlated t statistics, by SciPy's multivariate t distribution.
+class LargestOfMany:
+    """The largest of several t statistics.
+
+    Those of one baseline and one spread are correlated (Dunnett 1955): SciPy's multivariate t distribution. Those that
+    are given without a correlation are taken as independent, which errs on the safe side (Šidák 1967).
 
     Attributes:
         correlation: of the statistics, a tuple of rows.
-        freedom: degrees of freedom of their common spread.
+        freedom: degrees of freedom of their spread.
     """
 
     correlation: tuple[tuple[float, ...], ...]
-    freedom: int
+    freedom: float
 
     def p(self, statistic: float) -> float:
         """Chance that one of them is further from zero."""
-        size = len(self.correlation)
+        size, alone = len(self.correlation), float(2 * stats.t.sf(statistic, self.freedom))
         if size == 1 or not math.isfinite(statistic):
-            return float(2 * stats.t.sf(statistic, self.freedom))
+            return alone
+        if np.array_equal(self.correlation, np.eye(size)):
+            return 1 - (1 - alone) ** size
         limits = np.full(size, statistic)
         shape = stats.multivariate_t(shape=np.array(self.correlation), df=self.freedom, allow_singular=True)
         # The integral is by random points: the same ones every time, so that tables are the same byte for byte.
@@ -335,7 +424,7 @@ class Dunnett:
 
 
 @cache
-def _quantile(family: Dunnett) -> float:
+def _quantile(family: LargestOfMany) -> float:
     alone, bonferroni = (
         stats.t.ppf(1 - (1 - CONFIDENCE) / tests, family.freedom) for tests in (2, 2 * len(family.correlation))
     )
@@ -345,7 +434,7 @@ def _quantile(family: Dunnett) -> float:
 
 
 @cache
-def _detectable(family: Dunnett) -> float:
+def _detectable(family: LargestOfMany) -> float:
     def missing(shift: float) -> float:
         return stats.nct.sf(family.quantile, family.freedom, shift) - POWER
 

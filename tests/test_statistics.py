@@ -38,6 +38,47 @@ def test_one_net_and_its_baseline_are_students_t_test():
     assert (found.low_sameness, found.high_sameness) == pytest.approx((narrow.low, narrow.high))
 
 
+def test_a_net_that_spreads_wider_is_welchs_t_test_and_leaves_the_pool():
+    values = family((6, 4, 5, 3)) | {"wide": np.array([0.5, 0.62, 0.7, 0.55])}
+    found = fit(values)
+    others = fit({name: values[name] for name in values if name != "wide"})
+    assert found.pool == pytest.approx((others.sd, others.freedom))
+    assert found.own_sd("wide") == pytest.approx(np.std(values["wide"], ddof=1))
+    assert np.isnan(found.own_sd("net1"))
+    (alone,), (net,) = found.gains(["wide"], "net0"), found.gains(["net1"], "net0")
+    assert net == others.gains(["net1"], "net0")[0]
+    # Welch by hand: the baseline's spread is the pool's.
+    parts = np.array([found.own_sd("wide") ** 2 / 4, others.sd**2 / 6])
+    freedom = parts.sum() ** 2 / (parts**2 / [3, others.freedom]).sum()
+    assert alone.high_single - alone.gain == pytest.approx(stats.t.ppf(0.975, freedom) * np.sqrt(parts.sum()))
+    first, second = found.gains(["wide", "net1"], "net0")
+    sidak = stats.t.ppf((1 + 0.95**0.5) / 2, freedom)
+    assert first.high - first.gain == pytest.approx(sidak * np.sqrt(parts.sum()), rel=1e-4)
+    assert (first.p < 0.05) == (first.low > 0 or first.high < 0)
+    assert second.high_single == pytest.approx(net.high_single)
+
+
+def test_of_two_nets_with_unequal_spreads_the_comparison_is_welchs():
+    values = {"plain": np.array([0.600, 0.601, 0.602, 0.601]), "wide": np.array([0.58, 0.66, 0.62])}
+    (found,) = fit(values).gains(["wide"], "plain")
+    test = stats.ttest_ind(values["wide"], values["plain"], equal_var=False)
+    assert found.p == pytest.approx(test.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+
+
+def test_which_net_spreads_wider_is_a_one_sided_f_test_with_blocks_aside():
+    rng = np.random.default_rng(8)
+    split = rng.normal(0, 0.05, 6)  # common to all nets: no spread of theirs
+    values = {f"net{k}": 0.9 + split + rng.normal(0, 0.01, 6) for k in range(4)}
+    blocks = {name: [(seed,) for seed in range(6)] for name in values}
+    assert np.isnan([fit(values, blocks).own_sd(name) for name in values]).all()
+    at_limit = {"a": np.array([-1.0, 0, 1]), "b": np.array([-1.0, 0, 1]), "c": np.zeros(3)}
+    limit = np.sqrt(stats.f.isf(0.01, 2, 4))
+    for factor, wide in ((0.99, False), (1.01, True)):
+        at_limit["c"] = factor * limit * np.array([-1.0, 0, 1])
+        assert np.isfinite(fit(at_limit).own_sd("c")) == wide
+
+
 def test_the_spread_is_pooled_over_all_nets_given():
     values = family((3, 3, 3, 4))
     found = fit(values)

@@ -22,8 +22,6 @@ from fer_lib.texts import added_part, many, numeral, signed
 
 SHOWN = 4
 """Studies of ours whose families the answer tells, a line each; of further ones it counts the readings."""
-UNEQUAL = 0.01
-"""Bartlett's p of equal spread below which the intervals, which share one spread, are called rough."""
 
 
 class Progress(NamedTuple):
@@ -180,8 +178,7 @@ def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
         place=_place(baseline),
         outcome=f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
         f"{'the plain net' if brief else 'the same net without it'}: {listed}"
-        f"{'' if brief else ' points of accuracy, with 95 % intervals'}"
-        f"{', rough as the seeds spread unequally' if (rows['equal_p'] < UNEQUAL).any() else ''}",
+        f"{'' if brief else ' points of accuracy, with 95 % intervals'}",
         runs=f"{numeral(seeds)} seeds each ({marks})",
     )
 

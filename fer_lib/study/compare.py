@@ -172,9 +172,10 @@ def power_words(comparison: Comparison, recorded: Study) -> str:
     pictures = [
         recorded.picture_variance(name, base.name, HELD_OUT) for name in theirs["recipe"] if name != base.name
     ] or [0.0]
-    smallest = smallest_gain(fitted.sd, seeds, len(comparison.modules), sum(pictures) / len(pictures))
+    spread, _ = fitted.pool
+    smallest = smallest_gain(spread, seeds, len(comparison.modules), sum(pictures) / len(pictures))
     words = (
-        f"a seed of {base.title} on {dataset_title(base.dataset)} has a standard deviation of {100 * fitted.sd:.2f} "
+        f"a seed of {base.title} on {dataset_title(base.dataset)} has a standard deviation of {100 * spread:.2f} "
         f"points: with {seeds} seeds of each, a gain of {100 * smallest:.1f} points would be found in 80 of 100 such "
         "comparisons"
     )

@@ -28,7 +28,7 @@ READINGS = ("gain", "loss", "within ±1 point", "undecided")
 NUMBERS = (
     "accuracy", "sd", "gain", "low", "high", "low_90", "high_90", "low_single", "high_single", "p", "smallest",
     "chosen_gain", "chosen_low", "chosen_high", "brier_gain", "brier_low", "brier_high", "seed_sd", "freedom",
-    "equal_p",
+    "own_sd", "equal_p",
 )  # fmt: skip
 """Columns of a gain table that stay empty until there are runs."""
 
@@ -71,8 +71,9 @@ def gain_table(study: Study, recipes: Sequence[str], baseline: str) -> pd.DataFr
         theirs. Of recipes with as much: ``gain``, ``low`` and ``high`` (points, simultaneous 95 % interval),
         ``low_90`` and ``high_90``, ``low_single`` and ``high_single`` (90 and 95 %, this comparison alone), ``p``
         (adjusted as the interval), ``smallest`` (the gain found in 80 of 100 studies), ``chosen_...`` (PrivateTest at
-        the epoch PublicTest chose), ``brier_...`` (Brier score times 100, more is better), ``seed_sd``, ``freedom``
-        and ``equal_p`` of the pool, ``reading`` and ``standing`` (exploratory, confirmatory or confirmed).
+        the epoch PublicTest chose), ``brier_...`` (Brier score times 100, more is better), ``seed_sd``
+        and ``freedom`` of the pool, ``own_sd`` of a net that spreads wider, ``equal_p`` of all nets, ``reading`` and
+        ``standing`` (exploratory, confirmatory or confirmed).
 
     Raises:
         UserError: an unknown recipe, or recipes that cannot be compared.
@@ -173,7 +174,7 @@ def _family(study: Study, ablation: Ablation) -> dict[str, tuple[str, dict[Measu
 
 def _gains(study: Study, names: Sequence[str], ablation: Ablation, measure: Measure) -> dict[str, Gain]:
     """The gains of a family: the first alone, then the others together, those still to come counted with them."""
-    fitted = study.fit(ablation.baseline, measure, family=ablation.family) if names else None
+    fitted = study.fit(ablation.baseline, measure) if names else None
     if fitted is None or fitted.sd is None:
         return {}
     gains: dict[str, Gain] = {}
@@ -226,9 +227,11 @@ def _row(study: Study, name: str, baseline: str, family: str) -> dict[str, objec
         "standing": "",
         "runs": group.run_ids() if group else "",
     }
-    if fitted := study.fit(name, HELD_OUT, family=family):
-        sd = None if fitted.sd is None else 100 * fitted.sd
-        row |= {"seed_sd": sd, "freedom": fitted.freedom, "equal_p": fitted.equal_p}
+    fitted = study.fit(name, HELD_OUT)
+    if fitted and fitted.sd is not None:
+        sd, freedom = fitted.pool
+        row |= {"seed_sd": 100 * sd, "freedom": freedom, "equal_p": fitted.equal_p}
+        row["own_sd"] = 100 * fitted.own_sd(name) if name in fitted.names else math.nan
     return row
 
 
@@ -309,13 +312,15 @@ def family_sentences(table: pd.DataFrame) -> str:
     for _, row in table[(table["baseline"] == "") & table[["seed_sd", "accuracy"]].notna().all(axis=1)].iterrows():
         compared = table[table["baseline"] == row["recipe"]]
         smallest = compared["smallest"].dropna()
-        spread = compared.iloc[0] if len(compared) else row  # a family with a name of its own has one of its own
-        sentence = f"{row['system']}: accuracy has a standard deviation of {spread['seed_sd']:.2f} points over seeds"
-        sentence += f" ({spread['freedom']:.0f} degrees of freedom"
-        if pd.notna(spread["equal_p"]):
-            form = ".2f" if spread["equal_p"] >= 0.01 else ".1g"
-            sentence += f"; Bartlett's test of equal spread: p = {spread['equal_p']:{form}}"
+        sentence = f"{row['system']}: accuracy has a standard deviation of {row['seed_sd']:.2f} points over seeds"
+        sentence += f" ({row['freedom']:.0f} degrees of freedom"
+        if pd.notna(row["equal_p"]):
+            form = ".2f" if row["equal_p"] >= 0.01 else ".1g"
+            sentence += f"; Bartlett's test of equal spread of all nets: p = {row['equal_p']:{form}}"
         sentence += ")"
+        wide = table[table["recipe"].isin({row["recipe"], *compared["recipe"]}) & table["own_sd"].notna()]
+        for _, net in wide.drop_duplicates("recipe").iterrows():
+            sentence += f"; {net['system']} spreads wider ({net['own_sd']:.2f}) and is compared by its own spread"
         if len(smallest):
             sizes = span(f"{smallest.min():.1f}", f"{smallest.max():.1f}")
             sentence += f"; a gain of {sizes} points would be found in 80 of 100 such studies"

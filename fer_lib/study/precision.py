@@ -91,7 +91,7 @@ def readable_precision(table: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(fitted: Fit, ours: Hashable, reference: Hashable) -> dict[str, object]:
     """The columns of a comparison."""
-    of_ours, of_reference = (len(fitted.values[fitted.names.index(net)]) for net in (ours, reference))
+    of_ours, of_reference = fitted.runs[ours], fitted.runs[reference]
     seeds = min(of_ours, of_reference)
     row: dict[str, object] = {"seeds": of_ours, "float32_seeds": of_reference}
     row["reading"] = f"too few: {seeds} of {MIN_SEEDS} seeds" if seeds < MIN_SEEDS else "no split in both"

@@ -12,7 +12,7 @@ from fer_lib.errors import UserError
 from fer_lib.kept import Kept, code_digest
 from fer_lib.models.describe import CostCounter
 from fer_lib.paths import results_dir
-from fer_lib.recipe import Recipe, family_of, get_recipe
+from fer_lib.recipe import Recipe, get_recipe
 from fer_lib.runs import RunRecord
 from fer_lib.statistics import Fit, fit, picture_variance
 from fer_lib.study.films import answers_by_person, scores_by_person
@@ -101,22 +101,19 @@ class Study:
                 alike[trained_alike(get_recipe(name))].append(group)
         return alike
 
-    def _fit(self, recipe: str, measure: Measure, paired: bool = True, family: str | None = None) -> Fit | None:
-        """The model of all nets that are trained as this recipe's, but for those of a named family.
+    def _fit(self, recipe: str, measure: Measure, paired: bool = True) -> Fit | None:
+        """The model of all nets that are trained as this recipe's.
 
         Args:
             recipe: name of the recipe.
             measure: what is measured.
             paired: where the split is drawn with the seed, whether nets of one seed are compared on their common
                 split, rather than the spread over splits counted.
-            family: the named family whose nets count too; by default the recipe's own, if it has one.
 
         Returns:
             The fit; None without a run.
         """
-        counted = ("", family_of(recipe) if family is None else family)
-        alike = self._alike.get(trained_alike(get_recipe(recipe)), [])
-        groups = [group for group in alike if family_of(group.recipe) in counted]
+        groups = self._alike.get(trained_alike(get_recipe(recipe)), [])
         if not groups:
             return None
         by_split = paired and is_drawn(get_recipe(recipe).protocol)
