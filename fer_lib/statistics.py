@@ -126,7 +126,8 @@ class Fit:
         The widest net leaves the pool first, then the next is tested (one-sided F test of its variance).
         """
         squares, freedom = (
-            np.bincount(self.net_of_run, of_run, len(self.names)) for of_run in (self.residuals**2, 1 - self.leverages)
+            np.bincount(self.net_of_run, of_run, len(self.names)).round(12)
+            for of_run in (self.residuals**2, 1 - self.leverages)
         )
         wide = np.zeros(len(self.names), dtype=bool)
         while True:

@@ -18,7 +18,7 @@ from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
-from fer_lib.texts import added_part, many, numeral, signed
+from fer_lib.texts import added_part, many, numeral, signed, span
 
 SHOWN = 4
 """Studies of ours whose families the answer tells, a line each; of further ones it counts the readings."""
@@ -157,7 +157,8 @@ class FamilyWords(NamedTuple):
 
 def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
     """What a family's modules add; in brief, the least and the most of it, since the figure beside shows every one."""
-    paper, family, seeds = rows["paper"].iloc[0], rows["family"].iloc[0], rows["seeds"].min()
+    paper, family = rows["paper"].iloc[0], rows["family"].iloc[0]
+    seeds = span(numeral(rows["seeds"].min()), numeral(rows["seeds"].max()))
     about, baseline = load_papers()[paper]["paper"], get_recipe(rows["baseline"].iloc[0])
     effects = [
         f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)} "
@@ -179,7 +180,7 @@ def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
         outcome=f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
         f"{'the plain net' if brief else 'the same net without it'}: {listed}"
         f"{'' if brief else ' points of accuracy, with 95 % intervals'}",
-        runs=f"{numeral(seeds)} seeds each ({marks})",
+        runs=f"{seeds} seeds each ({marks})",
     )
 
 

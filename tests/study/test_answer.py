@@ -146,7 +146,7 @@ def test_what_differs_in_its_training_is_no_module(tmp_path):
 
 
 def test_a_loss_is_explained_beside_the_study_that_has_it():
-    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "family": "", "equal_p": 0.5}
+    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "family": ""}
     recipes = {
         "narrow/se/fer2013": "loss", "narrow/eca/fer2013": "loss", "control/se/fer2013": "undecided",
         "control/eca/fer2013": "undecided", "control/cbam/fer2013": "undecided",
@@ -172,7 +172,6 @@ def test_the_first_family_is_told_whole_and_further_ones_by_their_ends():
         "high": 1.0,
         "seeds": 3,
         "family": "",
-        "equal_p": 0.5,
     }
     effects = {"narrow": {"se": 0.1, "eca": -0.5, "simam": 0.4}, "ladder": {"coord": -0.2, "simam": 0.6, "none": 0.3}}
     baselines = {"narrow": "narrow/none/fer2013", "ladder": "ladder/w8_none/fer2013"}
@@ -217,7 +216,6 @@ def test_a_family_is_told_by_its_readings(readings, words):
         "family": "",
         "standing": "confirmatory",
         "seeds": 3,
-        "equal_p": 0.5,
     }
     plain = pd.DataFrame(rows).assign(low=-1.0, high=1.0, **told)
     assert words in without_links(attention_sentences(plain, plain.iloc[:0], NONE))
@@ -239,7 +237,6 @@ def test_families_of_a_study_share_a_line_and_say_what_they_share_once():
         "high": 1.0,
         "seeds": 3,
         "gain": 0.1,
-        "equal_p": 0.5,
     }
     families = {
         "narrow/none/fer2013": "narrow",
@@ -255,7 +252,7 @@ def test_families_of_a_study_share_a_line_and_say_what_they_share_once():
         for module in modules
     ]  # fmt: skip
     plain = pd.DataFrame(rows)
-    plain["equal_p"] = plain["equal_p"].mask(plain["family"] != "", 0.001)
+    plain.loc[plain["recipe"].str.endswith("/c"), "seeds"] = 6
     text = without_links(attention_sentences(plain, plain.iloc[:0], NONE))
     _, narrow, ladder = text.split("\n- ")
     assert narrow.endswith("three seeds each (confirmatory: run after the rules were registered).")
@@ -265,6 +262,7 @@ def test_families_of_a_study_share_a_line_and_say_what_they_share_once():
         "ResNet18 of widths 8 and 16 on halved maps, ten epochs on FER2013: neither of two nets with a module beats "
         f"the plain net: se{effect}, se{effect}; three seeds each (confirmatory). "
         "What is new: none of three nets with a module beats the plain net: "
-        f"{', '.join(name + effect for name in 'abc')}, rough as the seeds spread unequally. "
-        f"ResNet18 of width 8 on halved maps, 40 epochs on FER2013: {added}."
+        f"{', '.join(name + effect for name in 'abc')}; three to six seeds each (confirmatory). "
+        f"ResNet18 of width 8 on halved maps, 40 epochs on FER2013: {added}; three seeds "
+        "each (confirmatory)."
     )

@@ -162,28 +162,20 @@ def test_a_reading_says_whether_its_runs_were_seen_when_the_rules_were_written(d
     assert gain_table(Study(records), [SE], NONE)["standing"][1] == "confirmed"
 
 
-def test_a_family_with_a_name_leaves_the_others_spread_as_it_is(demo, tmp_path, monkeypatch):
-    """Its own holds all nets that are trained alike, one of which spreads far wider here."""
-    plain, modest, wild = BASELINE, {s: c + 20 + s for s, c in BASELINE.items()}, {0: 40, 1: 200, 2: 90, 3: 10, 4: 160}
-    tables = [
-        {"baseline": "none/synthetic", "recipes": ["se/synthetic"]},
-        {"baseline": "none/synthetic", "recipes": ["eca/synthetic"], "family": "wild ones"},
-    ]
-    monkeypatch.setitem(load_papers()["control"], "ablation", tables)
-    table = ablation_table(Study(records_of(tmp_path, {NONE: plain, SE: modest, ECA: wild})), "control")
-    assert table["family"].tolist() == ["", "", "wild ones"]
-
-    def pooled(*nets):
-        shares = [100 * np.array(list(net.values())) / 200 for net in nets]
-        return np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in shares) / sum(len(x) - 1 for x in shares))
-
-    assert table["seed_sd"].tolist() == pytest.approx([pooled(plain, modest)] * 2 + [pooled(plain, modest, wild)])
-    assert table["freedom"].tolist() == [8, 8, 12]
-    assert "p = 0.0" not in family_sentences(table[table["family"] == ""])
-    named = family_sentences(table[table["recipe"] != SE])
-    assert f"{table['seed_sd'][2]:.2f} points over seeds (12 degrees of freedom" in named
-    alone = gain_table(Study(records_of(tmp_path / "alone", {NONE: plain, ECA: wild})), [ECA], NONE)
-    assert alone["gain"][1] == pytest.approx(table["gain"][2])
+def test_a_net_that_spreads_far_wider_leaves_the_others_as_they_are(demo, tmp_path):
+    modest, wild = {s: c + 20 + s for s, c in BASELINE.items()}, {0: 40, 1: 200, 2: 90, 3: 10, 4: 160}
+    table = gain_table(Study(records_of(tmp_path, {NONE: BASELINE, SE: modest, ECA: wild})), [SE, ECA], NONE)
+    shares = [100 * np.array(list(net.values())) / 200 for net in (BASELINE, modest)]
+    pooled = np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in shares) / 8)
+    assert table["seed_sd"].tolist() == pytest.approx([pooled] * 3)
+    assert table["freedom"].tolist() == pytest.approx([8] * 3)
+    wide = np.std(list(wild.values()), ddof=1) / 2
+    assert table["own_sd"].tolist() == pytest.approx([np.nan, np.nan, wide], nan_ok=True)
+    assert table["reading"].tolist() == ["baseline", "gain", "undecided"]
+    words = family_sentences(table)
+    assert f"deviation of {pooled:.2f} points over seeds (8 degrees of freedom" in words
+    assert f"; ResNet18 + ECA spreads wider ({wide:.2f}) and is compared by its own spread" in words
+    assert "ResNet18 + SE spreads" not in words
 
 
 def test_other_pictures_are_never_compared(demo, tmp_path):
