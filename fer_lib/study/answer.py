@@ -129,7 +129,7 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
 
 
 def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:
-    """What the modules of a study add, a sentence a family; what families share with the one before is said once.
+    """What the modules of a study add, a sentence a family; a place that the family before has too is said once.
 
     In brief, those of our own nets that are trained alike are told together, but for a family with a name of its own.
     """
@@ -141,32 +141,35 @@ def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:
     sentences = []
     for words, before in zip(told, [None, *told], strict=False):
         place = "" if before and before.place == words.place else f", {words.place}"
-        runs = "" if before and before.runs == words.runs else f"; {words.runs}"
-        sentences.append(f"{words.net}{place}: {words.outcome}{runs}.")
-    return " ".join(sentences)
+        sentences.append(f"{words.net}{place}: {words.outcome}")
+    seeds = span(numeral(rows["seeds"].min()), numeral(rows["seeds"].max()))
+    marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
+    return f"{'. '.join(sentences)}; {seeds} seeds each ({marks})."
 
 
 class FamilyWords(NamedTuple):
-    """The parts of the sentence on a family: which net, trained where and for how long, what came out of what runs."""
+    """The parts of the sentence on a family: which net, trained where and for how long, and what came out."""
 
     net: str
     place: str
     outcome: str
-    runs: str
 
 
 def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
-    """What a family's modules add; in brief, the least and the most of it, since the figure beside shows every one."""
+    """What a family's modules add.
+
+    In brief only the least and the most of it, but for a family with a name of its own; of modules that all read within
+    a point no interval, as the reading is one.
+    """
     paper, family = rows["paper"].iloc[0], rows["family"].iloc[0]
-    seeds = span(numeral(rows["seeds"].min()), numeral(rows["seeds"].max()))
     about, baseline = load_papers()[paper]["paper"], get_recipe(rows["baseline"].iloc[0])
+    same = brief and (rows["reading"] == "within ±1 point").all()
     effects = [
-        f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)} "
-        f"({signed(row['low'])} to {signed(row['high'])})"
+        f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)}"
+        f"{'' if same else ' ({} to {})'.format(signed(row['low']), signed(row['high']))}"
         for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
     listed = f"{effects[-1]} to {effects[0]}" if brief and not family and len(effects) > 2 else ", ".join(effects)
-    marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
     net = baseline.title.removesuffix(f" for {baseline.epochs} epochs").removesuffix(f", {_split(baseline)}")
     if rows["baseline"].nunique() > 1:
         net = about["idea"]
@@ -177,10 +180,9 @@ def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
     return FamilyWords(
         net=net[0].upper() + net[1:],
         place=_place(baseline),
-        outcome=f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
+        outcome=f"{_outcome(rows, '' if family else ' nets with a module' if brief else ' modules')} "
         f"{'the plain net' if brief else 'the same net without it'}: {listed}"
         f"{'' if brief else ' points of accuracy, with 95 % intervals'}",
-        runs=f"{seeds} seeds each ({marks})",
     )
 
 
@@ -200,15 +202,15 @@ def _outcome(rows: pd.DataFrame, modules: str) -> str:
 
     Args:
         rows: of one family.
-        modules: what its rows are called.
+        modules: what its rows are called, after a space; empty where their number is enough.
     """
     gain, loss, same = (int((rows["reading"] == word).sum()) for word in ("gain", "loss", "within ±1 point"))
     if len(rows) == 1:
         return ALONE[rows["reading"].iloc[0]]
     if same == len(rows):
-        return f"{'both' if same == 2 else f'all {numeral(same)}'} {modules} lie within ±1 point (90 % intervals) of"
+        return f"{'both' if same == 2 else f'all {numeral(same)}'}{modules} lie within ±1 point (90 % intervals) of"
     none = "neither" if len(rows) == 2 else "none"
-    beaten = f"{numeral(gain) if gain else none} of {numeral(len(rows))} {modules} beat{'s' if gain < 2 else ''}"
+    beaten = f"{numeral(gain) if gain else none} of {numeral(len(rows))}{modules} beat{'s' if gain < 2 else ''}"
     behind = f", and {numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
     return beaten + behind
 
