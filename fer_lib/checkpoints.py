@@ -161,9 +161,7 @@ def write_checkpoint(record: RunRecord, name: str | None = None, folder: Path | 
     name = name or record.recipe.replace("/", "-")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(f"--name {name!r}: use letters, digits, '.', '_' and '-'")
-    source = record.path / "weights.safetensors"
-    if not source.exists():
-        raise UserError(f"{source}: missing; records are shared without weights, `fer train` makes them")
+    source = record.weights
     folder = folder or weights_dir()
     path = folder / f"{name}.safetensors"
     if path.exists() and (run := read_header(path)["run"]) != record.id:

@@ -35,7 +35,7 @@ SCHEMA = 1
 KINDS = ("plain", "tta")
 PREDICTED = ("last", "val_selected")
 """The rules whose predictions are kept."""
-HISTORY, PREDICTIONS = "history.csv.gz", "predictions.npz"
+HISTORY, PREDICTIONS, WEIGHTS = "history.csv.gz", "predictions.npz", "weights.safetensors"
 Measured = Annotated[float, Meta(ge=0, le=1e9)]
 """Seconds, or pictures a second: up to 30 years, or to what no device does."""
 
@@ -172,6 +172,19 @@ class RunRecord:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.content["classes"])
+
+    @property
+    def weights(self) -> Path:
+        """File of the ``val_selected`` weights, which only the machine that trained keeps.
+
+        Raises:
+            UserError: it is not there.
+        """
+        if not (self.path / WEIGHTS).exists():
+            raise UserError(
+                f"{self.path / WEIGHTS}: missing; records are shared without weights, `fer train` makes them"
+            )
+        return self.path / WEIGHTS
 
     def accuracy(self, part: str = "test", rule: str = "val_selected", kind: str = "tta") -> float:
         """Accuracy as a fraction; NaN where the protocol has no such part."""
@@ -345,7 +358,7 @@ def write_record(
         "run.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
     }
     if weights is not None:
-        files["weights.safetensors"] = weights
+        files[WEIGHTS] = weights
     for name, data in files.items():
         write_atomically(draft / name, data)
     os.rename(draft, folder)

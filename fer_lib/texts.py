@@ -38,6 +38,7 @@ def added_part(system: str, baseline: str) -> str:
 
 
 NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+"""In words; larger numbers stand in digits."""
 
 
 def numeral(number: int) -> str:

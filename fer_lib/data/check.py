@@ -127,6 +127,6 @@ def _describe_ckplus(dataset: FaceDataset, report: _Report) -> None:
             report.figure(f"{name} pictures", found, published)
     report.figure("pictures in all", len(dataset), sum(ckplus.PUBLISHED))
     persons, films = (len({*names.tolist()}) for names in (dataset.subject, dataset.sequence) if names is not None)
-    report.figure("subjects (zhang says 123, which counts the unlabelled)", persons, 118)
-    report.figure("sequences", films, 327)
+    report.figure("subjects (zhang says 123, which counts the unlabelled)", persons, ckplus.SUBJECTS)
+    report.figure("sequences", films, ckplus.SEQUENCES)
     report.own_figure("distinct pictures", audit(dataset).distinct, sum(ckplus.PUBLISHED))

@@ -26,9 +26,10 @@ PUBLISHABLE_SUBJECTS = ("S052", "S055", "S074", "S106", "S111", "S113", "S121", 
 """Whose pictures may be printed, with :data:`NOTICE` beside them; CK+'s agreement allows no others."""
 NOTICE = "© Jeffrey Cohn"
 LAST_FRAMES = 3
-# The last three frames of each labelled sequence, in the order of CKPLUS_CLASSES (Lucey et al. 2010: 327 labelled
-# sequences of 118 subjects; the class counts are three times those of its Table 3).
+SUBJECTS, SEQUENCES = 118, 327
+"""Of the labelled release (Lucey et al. 2010)."""
 PUBLISHED = (135, 177, 75, 207, 84, 249, 54)
+"""Pictures by class, in the order of CKPLUS_CLASSES: the last three frames of a sequence, so three times Table 3."""
 _NAME = re.compile(r"(S\d+)_(\d+)_(\d+)\.\w+")
 # The numbers in Emotion/*.txt; 0 is neutral, which no sequence of the release ends in.
 _CODES = {1: "angry", 2: "contempt", 3: "disgust", 4: "fear", 5: "happy", 6: "sad", 7: "surprise"}

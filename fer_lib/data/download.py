@@ -83,7 +83,8 @@ def _fetch(client: Any, folder: Path) -> None:
     archive = folder / f"{FILE}.zip"
     if archive.exists():
         try:
-            zipfile.ZipFile(archive).extract(FILE, folder)
+            with zipfile.ZipFile(archive) as content:
+                content.extract(FILE, folder)
         except (zipfile.BadZipFile, KeyError) as error:
             raise UserError(f"Kaggle sent a broken {archive.name}: try again") from error
     if not (folder / FILE).exists():

@@ -154,7 +154,10 @@ def _read_file(path: Path) -> dict[Any, Any]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+        members = []
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
         if any("/code/" in name for name in members):
             raise UserError(
                 f"pretrained weights: {path} is TorchScript, code and weights in one, which is not run here; save the "

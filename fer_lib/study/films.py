@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.clusters import ByPerson, by_person
-from fer_lib.data import PROTOCOLS, FaceDataset, is_drawn, run_parts
+from fer_lib.data import PROTOCOLS, FaceDataset, ckplus, is_drawn, run_parts
 from fer_lib.data.facts import load_facts
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.errors import UserError
@@ -19,9 +19,9 @@ DRAWS = 20
 """Draws of a split over which its neighbours are counted."""
 
 PUBLISHED = {
-    "persons": 118,
-    "films": 327,
-    "pictures": 981,
+    "persons": ckplus.SUBJECTS,
+    "films": ckplus.SEQUENCES,
+    "pictures": sum(ckplus.PUBLISHED),
     "test pictures, 2:1": 327,
     "test pictures, copied folds": 990,
 }

@@ -33,9 +33,9 @@ from fer_lib.runs import RunRecord
 from fer_lib.statistics import fit, picture_variance
 from fer_lib.study.columns import DASH
 from fer_lib.study.heat_scores import MEASURES
+from fer_lib.study.results import MIN_SEEDS
 from fer_lib.texts import formatted, signed
 
-MIN_SEEDS = 3
 LEARNED = 2.0
 SANE = 0.5
 METHOD = "Grad-CAM"

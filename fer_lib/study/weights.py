@@ -14,17 +14,12 @@ from fer_lib.models.export import export_onnx
 from fer_lib.models.registry import net_from_file
 from fer_lib.models.weights import read_header, weight_files
 from fer_lib.nets import is_classical
-from fer_lib.runs import RunRecord
-
-
-def weight_file(record: RunRecord) -> Path:
-    """Where a run keeps its ``val_selected`` weights; the file is not part of the committed record."""
-    return record.path / "weights.safetensors"
+from fer_lib.runs import WEIGHTS, RunRecord
 
 
 def has_net(record: RunRecord) -> bool:
     """Whether the weights of a run are at hand, in its folder or in ``checkpoints/`` beside ``runs/``."""
-    return weight_file(record).exists() or _checkpoint(record) is not None
+    return (record.path / WEIGHTS).exists() or _checkpoint(record) is not None
 
 
 def _checkpoint(record: RunRecord) -> Checkpoint | None:
@@ -43,12 +38,9 @@ def load_trained(record: RunRecord) -> Classifier:
     recipe = record.spec["recipe"]
     if is_classical(recipe["model"]):
         raise UserError(f"{record.id}: {recipe['model']} leaves no weights; name a run that trained a net")
-    path = weight_file(record)
-    if path.exists():
-        return net_from_file(path, recipe, record.classes)
-    if checkpoint := _checkpoint(record):
+    if not (record.path / WEIGHTS).exists() and (checkpoint := _checkpoint(record)):
         return load_net(checkpoint)
-    raise UserError(f"{path}: missing; records are shared without weights, `fer train` makes them")
+    return net_from_file(record.weights, recipe, record.classes)
 
 
 def export_run(record: RunRecord, path: Path) -> None:

@@ -20,7 +20,7 @@ from fer_lib.models import list_models
 from fer_lib.predict import Predictor
 from fer_lib.queue.train import train_run
 from fer_lib.recipe import RunSpec
-from fer_lib.study.weights import export_run, load_trained, trained_models, weight_file
+from fer_lib.study.weights import export_run, load_trained, trained_models
 
 SHIPPED = "narrow_resnet18"
 
@@ -93,7 +93,7 @@ def test_an_export_never_replaces_the_weights_it_reads(weight_files, capsys):
 
 
 def test_missing_or_foreign_weights_are_named(record, tmp_path, monkeypatch):
-    path = weight_file(record)
+    path = record.weights
     content = path.read_bytes()
     try:
         path.write_bytes(content[:100])
