@@ -114,8 +114,8 @@ class Fit:
 
     @property
     def equal_p(self) -> float | None:
-        """p of Bartlett's test that all nets spread alike, blocks aside; None where fewer than two have a spread."""
-        each = (self.residuals[self.net_of_run == net] for net in range(len(self.names)))
+        """p of Bartlett's test that the nets of the pool spread alike; None where fewer than two have one."""
+        each = (self.residuals[self.net_of_run == net] for net in np.flatnonzero(~self._spreads.own))
         spread = [left for left in each if len(left) > 1 and np.ptp(left) > 1e-12]
         return float(stats.bartlett(*spread).pvalue) if len(spread) > 1 else None
 

@@ -71,9 +71,8 @@ def gain_table(study: Study, recipes: Sequence[str], baseline: str) -> pd.DataFr
         theirs. Of recipes with as much: ``gain``, ``low`` and ``high`` (points, simultaneous 95 % interval),
         ``low_90`` and ``high_90``, ``low_single`` and ``high_single`` (90 and 95 %, this comparison alone), ``p``
         (adjusted as the interval), ``smallest`` (the gain found in 80 of 100 studies), ``chosen_...`` (PrivateTest at
-        the epoch PublicTest chose), ``brier_...`` (Brier score times 100, more is better), ``seed_sd``
-        and ``freedom`` of the pool, ``own_sd`` of a net that spreads wider, ``equal_p`` of all nets, ``reading`` and
-        ``standing`` (exploratory, confirmatory or confirmed).
+        the epoch PublicTest chose), ``brier_...`` (Brier score times 100, more is better), ``seed_sd``,
+        ``freedom`` and ``equal_p`` of the pool, ``own_sd`` of a net that spreads wider, ``reading`` and ``standing`` (exploratory, confirmatory or confirmed).
 
     Raises:
         UserError: an unknown recipe, or recipes that cannot be compared.
@@ -316,7 +315,7 @@ def family_sentences(table: pd.DataFrame) -> str:
         sentence += f" ({row['freedom']:.0f} degrees of freedom"
         if pd.notna(row["equal_p"]):
             form = ".2f" if row["equal_p"] >= 0.01 else ".1g"
-            sentence += f"; Bartlett's test of equal spread of all nets: p = {row['equal_p']:{form}}"
+            sentence += f"; Bartlett's test of equal spread: p = {row['equal_p']:{form}}"
         sentence += ")"
         wide = table[table["recipe"].isin({row["recipe"], *compared["recipe"]}) & table["own_sd"].notna()]
         for _, net in wide.drop_duplicates("recipe").iterrows():
