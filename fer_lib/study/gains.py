@@ -72,7 +72,8 @@ def gain_table(study: Study, recipes: Sequence[str], baseline: str) -> pd.DataFr
         ``low_90`` and ``high_90``, ``low_single`` and ``high_single`` (90 and 95 %, this comparison alone), ``p``
         (adjusted as the interval), ``smallest`` (the gain found in 80 of 100 studies), ``chosen_...`` (PrivateTest at
         the epoch PublicTest chose), ``brier_...`` (Brier score times 100, more is better), ``seed_sd``,
-        ``freedom`` and ``equal_p`` of the pool, ``own_sd`` of a net that spreads wider, ``reading`` and ``standing`` (exploratory, confirmatory or confirmed).
+        ``freedom`` and ``equal_p`` of the pool, ``own_sd`` of a net that spreads wider, ``reading`` and ``standing``
+        (exploratory, confirmatory or confirmed).
 
     Raises:
         UserError: an unknown recipe, or recipes that cannot be compared.
