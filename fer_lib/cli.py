@@ -3,9 +3,12 @@
 import argparse
 import difflib
 import inspect
+import logging
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -28,9 +31,12 @@ PARSERS: dict[Any, Callable[[str], Any] | None] = {int: whole(), Path: path, str
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its status: 0 done, 2 a user error, 75 stopped and resumable."""
+    """Run the command line and exit with its status.
+
+    0: done; 2: a user error; 75: stopped and resumable; 130 or 143: ended by Ctrl-C or by SIGTERM.
+    """
     try:
-        with _as_text():
+        with _as_text(), _ended_alike():
             parser = build_parser()
             if "_ARGCOMPLETE" in os.environ:  # a shell asks what could come next
                 import argcomplete
@@ -48,8 +54,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stdout = None
         sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as ended:
+        number = signal.Signals((ended.args or [signal.SIGINT])[0])
+        _fail(f"stopped by {number.name}", 128 + number)
     except Exception as error:
         if is_out_of_memory(error):
             _fail("out of memory; free some, or ask for less at once")
@@ -61,9 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(status or 0)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = 2) -> NoReturn:
     print(f"fer: {one_line(message)}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 class _AsText:
@@ -87,6 +94,26 @@ def _as_text() -> Iterator[None]:
     with redirect_stdout(_AsText(sys.stdout)), redirect_stderr(_AsText(sys.stderr)), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"fer: {one_line(str(message))}", file=sys.stderr)
         yield
+
+
+@contextmanager
+def _ended_alike() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, which removes what is half written and stops a notebook's kernel."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        logging.disable()  # libraries tell at length that they were ended as well
+        raise KeyboardInterrupt(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no handler
+        for number, usual in {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}.items():
+            if signal.getsignal(number) == usual:  # not what a parent set aside, as a shell does in the background
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, usual in before.items():
+            signal.signal(number, usual)
 
 
 class _Parser(argparse.ArgumentParser):

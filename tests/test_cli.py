@@ -382,6 +382,31 @@ def test_a_signal_stops_and_the_same_command_continues(fer, complete, tmp_path, 
     same_outcome(read_record(tmp_path / "runs" / RUN), read_record(complete / "runs" / RUN))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_nothing_half_written(tmp_path, number):
+    code = """
+import sys
+from fer_lib import cli, paths
+def write(file):
+    file.write(b"half")
+    file.flush()
+    print(flush=True)
+    sys.stdin.readline()
+cli._call = lambda *_: paths.write_atomically(paths.Path(sys.argv[1]), write)
+cli.main(["data", "check"])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "file")]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        process.stdout.readline()
+        assert list(tmp_path.glob(".file.*"))  # the half
+        process.send_signal(number)
+        _, err = process.communicate()
+    assert process.returncode == 128 + number
+    assert_one_line(err, f"stopped by {number.name}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_processes_cannot_train_one_run(fer, tmp_path):
     partial = tmp_path / "runs" / f"{RUN}.partial"
     partial.mkdir(parents=True)
