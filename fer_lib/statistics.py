@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fer_lib.errors import check_count
 from fer_lib.extras import from_extra
 
 with from_extra("analysis"):
@@ -179,7 +180,7 @@ class Fit:
         compared by its own, with the degrees of freedom of Welch (1947), simultaneously by Šidák's inequality (1967).
 
         Args:
-            names: the nets of the family, each :meth:`comparable` with the baseline.
+            names: the nets of the family, each once and :meth:`comparable` with the baseline, which is none of them.
             baseline: the net they are compared with.
             picture_variances: what the choice of pictures adds to the variance of each difference, see
                 :func:`picture_variance`; None for nothing.
@@ -187,8 +188,10 @@ class Fit:
                 a table half full claims no more than a full one.
 
         Raises:
-            ValueError: the runs give no spread, or do not determine a difference.
+            ValueError: the runs give no spread, or do not determine a difference, or a net is named twice.
         """
+        if len({baseline, *names}) <= len(names):
+            raise ValueError("name every net once, and the baseline not among them")
         if self.sd is None or not all(self.comparable(name, baseline) for name in names):
             raise ValueError("nets without a common block, or too few runs for a spread")
         contrasts = np.zeros((len(names), len(self.names)))
@@ -347,7 +350,13 @@ def smallest_gain(sd: float, runs: int, nets: int = 1, picture_variance: float =
 
 
 def balanced_family(runs: int, nets: int) -> "LargestOfMany":
-    """The comparisons of so many nets with a baseline, as many trainings of each."""
+    """The comparisons of so many nets with a baseline, as many trainings of each.
+
+    Raises:
+        UserError: fewer than two trainings, which have no spread, or no net.
+    """
+    check_count("runs", runs, 2)
+    check_count("nets", nets)
     return LargestOfMany(_rows((np.eye(nets) + 1) / 2), (nets + 1) * (runs - 1))
 
 

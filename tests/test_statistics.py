@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fer_lib.errors import UserError
 from fer_lib.statistics import fit, picture_variance, sample_sd, smallest_gain
 
 
@@ -36,6 +37,20 @@ def test_one_net_and_its_baseline_are_students_t_test():
     assert (found.low_single, found.high_single) == pytest.approx((interval.low, interval.high))
     narrow = test.confidence_interval(0.90)
     assert (found.low_sameness, found.high_sameness) == pytest.approx((narrow.low, narrow.high))
+
+
+@pytest.mark.parametrize("names", [["net0"], ["net1", "net0"], ["net1", "net1"]])
+def test_a_net_is_compared_once_and_not_with_itself(names):
+    with pytest.raises(ValueError, match="name every net once, and the baseline not among them"):
+        fit(family((3, 3))).gains(names, "net0")
+
+
+@pytest.mark.parametrize(
+    ("design", "words"), [((1,), "runs must be an integer of at least 2"), ((3, 0), "nets must be")]
+)
+def test_a_design_without_a_spread_is_refused(design, words):
+    with pytest.raises(UserError, match=words):
+        smallest_gain(0.01, *design)
 
 
 def test_a_net_that_spreads_wider_is_welchs_t_test_and_leaves_the_pool():
