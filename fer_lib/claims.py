@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -34,6 +35,25 @@ else:
     Kind, Fidelity = Literal[KINDS], Literal[tuple(FIDELITY)]
 
 
+LEVELS = {
+    "accuracy": "accuracy",
+    "accuracy, upper bound": "accuracy",
+    "precision": "macro_precision",
+    "recall": "macro_recall",
+    "F1": "macro_f1",
+}
+"""What a level claim's metric is called in :func:`fer_lib.metrics.summary`."""
+FILMS = "subjects, sequences"
+FOUR_A_SEQUENCE = "pictures, four a sequence"
+"""What gu counts of CK+: as many pictures as its sequences would give, of which CK+48 has three each."""
+METRICS: dict[str, Collection[str]] = {
+    "level": LEVELS,
+    "gain": ("accuracy",),
+    "recall": ("recall",),
+    "count": ("pictures", "pictures per class", FILMS, FOUR_A_SEQUENCE),
+}
+"""What a number of each kind can measure; of a statement it is free."""
+
 SPLITS = ("train", "val", "test", "10-fold", "2:1", "all", "unstated")
 """What a number is said to be measured on."""
 
@@ -56,13 +76,13 @@ class Claim:
     split: Text
     """One of :data:`SPLITS`, or some of them with commas between."""
     metric: Text
-    """What the number measures: accuracy, precision, pictures per class, and the like."""
+    """What the number measures: accuracy, precision, pictures per class, and the like; see :data:`METRICS`."""
     class_name: Text | None = None
     """The class a recall, or a count of one class, is about."""
     value: Annotated[float, Meta(ge=-1, le=1)] | None = None
     """The printed value as a fraction, of a gain the difference of two; None for counts."""
     printed: str = ""
-    """The value as printed, where it was no fraction."""
+    """The value as printed, in percent, where it was no fraction: ``73.70`` or ``about 68``."""
     values: tuple[int, ...] = ()
     """The printed counts; of a statement the whole numbers that it names."""
     recipe: Name | None = None
@@ -166,8 +186,9 @@ def parse_claim(paper: str, table: dict[str, Any]) -> Claim:
 
     Raises:
         UserError: a field that does not exist or is missing, an unknown kind, a level or recall outside 0..1, a
-            recall without a class, a gain outside -1..1 or without two recipes, a count without counts, a recipe
-            without its fidelity or the reverse, a gap that is not told, or a statement that says nothing.
+            recall without a class, a gain outside -1..1 or without two recipes, a count without counts, a metric that
+            nothing here computes, a print of another value, a recipe without its fidelity or the reverse, a gap that
+            is not told, or a statement that says nothing.
     """
     where = f"{paper_file(paper)}, claim {shown(table.get('id', '(no id)'))}"
     values = table | {"id": f"{paper}/{table['id']}", "paper": paper} if "id" in table else table
@@ -200,6 +221,13 @@ def _fault(claim: Claim) -> str | None:
         return "a count claim needs values, whole numbers"
     if kind == "statement" and not claim.statement:
         return "a statement needs 'statement', what is said in our words"
+    if claim.metric not in METRICS.get(kind, [claim.metric]):
+        return str(unknown("metric", claim.metric, METRICS[kind]))
+    number = re.search(r"(?<![\d.,])-?\d+(\.\d+)?\Z", claim.printed)
+    if claim.printed and (claim.value is None or not number or float(number[0]) != round(100 * claim.value, 4)):
+        value = "none" if claim.value is None else f"{100 * claim.value:.6g} %"
+        must = f"must end in the value in percent, which is {value}, as in '73.70' or 'about 68'"
+        return f"printed = {claim.printed!r} {must}"
     if strange := [part for part in claim.split.split(", ") if part not in SPLITS]:
         return str(unknown("split", strange[0], SPLITS))
     for name in filter(None, (claim.recipe, claim.baseline)):

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
+from fer_lib.claims import LEVELS, Claim, list_claims
 from fer_lib.claims import NUMBERS as KINDS_OF_NUMBER
-from fer_lib.claims import Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import kind_of
 from fer_lib.metrics import summary
@@ -30,15 +30,6 @@ COLUMNS = (
 )  # fmt: skip
 NUMBERS = ("ours", "sd", "low", "high", "epochs", "recipe_epochs")
 """Columns of a claim table that stay empty until there are runs."""
-
-LEVELS = {
-    "accuracy": "accuracy",
-    "accuracy, upper bound": "accuracy",
-    "precision": "macro_precision",
-    "recall": "macro_recall",
-    "F1": "macro_f1",
-}
-"""What a level claim's metric is called in :func:`fer_lib.metrics.summary`."""
 
 VALIDATED = Measure(("val",), "val_selected")
 """For claims about the pictures that chose the epoch."""

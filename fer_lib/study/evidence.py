@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fer_lib.claims import Claim, list_claims
+from fer_lib.claims import FOUR_A_SEQUENCE, Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import DATASETS, load_facts
 from fer_lib.recipe import claimed_papers, get_recipe, load_papers
 from fer_lib.study.columns import Column, table_of
-from fer_lib.study.exploration import FOUR_A_SEQUENCE, count_table
+from fer_lib.study.exploration import count_table
 from fer_lib.study.results import Study, once
 from fer_lib.study.verdicts import NOT_TESTABLE
 from fer_lib.texts import formatted

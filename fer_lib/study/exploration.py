@@ -5,15 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from fer_lib.claims import Claim, list_claims
+from fer_lib.claims import FILMS, FOUR_A_SEQUENCE, Claim, list_claims
 from fer_lib.data import FaceDataset, load_dataset
 from fer_lib.data.catalog import MissingData
 from fer_lib.recipe import paper_names
 from fer_lib.study.columns import DASH
 from fer_lib.study.films import check_films
-
-FOUR_A_SEQUENCE = "pictures, four a sequence"
-"""What gu counts of CK+: as many pictures as its sequences would give, of which CK+48 has three each."""
 
 
 def load_or_say(name: str, say: Callable[[str], None] = print) -> FaceDataset | None:
@@ -60,7 +57,7 @@ def counts_in_words(counts: Sequence[int]) -> str:
 def _counts(claim: Claim, dataset: FaceDataset) -> tuple[int, ...]:
     if claim.metric == "pictures per class":
         return tuple(np.bincount(dataset.labels[dataset.indices(claim.split)], minlength=len(dataset.classes)).tolist())
-    if claim.metric in ("subjects, sequences", FOUR_A_SEQUENCE):
+    if claim.metric in (FILMS, FOUR_A_SEQUENCE):
         subject, sequence = (len({*column.tolist()}) for column in check_films(dataset))
         return (4 * sequence,) if claim.metric == FOUR_A_SEQUENCE else (subject, sequence)
     wanted = np.ones(len(dataset), bool)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from fer_lib.claims import parse_claim
+from fer_lib.claims import FOUR_A_SEQUENCE, parse_claim
 from fer_lib.data import load_dataset, synthetic
 from fer_lib.study import exploration
 from fer_lib.study.exploration import count_table
@@ -34,7 +34,7 @@ def test_four_pictures_a_sequence_are_counted_from_the_sequences(monkeypatch):
     sequences = len(set(films.sequence))
     assert len(films) != 4 * sequences
     table = {"id": "n", "place": "1", "system": "drawn", "kind": "count", "dataset": films.name, "split": "all"}
-    claim = parse_claim("demo", table | {"metric": exploration.FOUR_A_SEQUENCE, "values": [4 * sequences]})
+    claim = parse_claim("demo", table | {"metric": FOUR_A_SEQUENCE, "values": [4 * sequences]})
     monkeypatch.setattr(exploration, "list_claims", lambda: [claim])
     assert count_table([films])["agree"].tolist() == ["yes"]
 
