@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fer_lib.paths import PACKAGE, write_atomically
+from fer_lib.paths import PACKAGE, results_dir, study_results, write_atomically
 
 
 def code_digest(*parts: str, suffixes: tuple[str, ...] = (".py", ".toml")) -> str:
@@ -27,6 +27,15 @@ def code_digest(*parts: str, suffixes: tuple[str, ...] = (".py", ".toml")) -> st
 
 _FOUND: dict[str, dict[str, Any]] = defaultdict(dict)
 """What this process has found, by the code and the question."""
+
+
+def kept_in(results: Path) -> Path | None:
+    """The folder ``logs/`` of results, in which answers about them are kept.
+
+    None where other results than the reader's own have no such folder: what is only read is left as it is.
+    """
+    logs = results / "logs"
+    return logs if logs.is_dir() or results in (results_dir(), study_results()) else None
 
 
 class Kept:

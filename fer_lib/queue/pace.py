@@ -13,6 +13,7 @@ import torch
 
 from fer_lib.data.catalog import known_dataset
 from fer_lib.errors import UserError
+from fer_lib.kept import kept_in
 from fer_lib.models.describe import CostCounter, NetCost
 from fer_lib.queue.plan import Status
 from fer_lib.recipe import Recipe
@@ -160,7 +161,8 @@ def benchmark_path(results: Path, name: str, device: str) -> Path:
 def device_pace(records: Iterable[RunRecord], results: Path, device: torch.device) -> Pace:
     """The pace of a device from the study's records, or else from what `fer bench train` measured on it."""
     name, precision = device_name(device), precision_name(device)
-    path, cost = benchmark_path(results, "train", name), CostCounter(results / "logs" / "costs.json")
+    path, logs = benchmark_path(results, "train", name), kept_in(results)
+    cost = CostCounter(logs and logs / "costs.json")
     content, cores = json.loads(path.read_text()) if path.exists() else {}, _cores(name)[1] or 1
     measured = [
         cores * row["seconds_per_image"]["ours"]["median"] / (PASSES * work(net))

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fer_lib.data import is_drawn
 from fer_lib.errors import UserError
-from fer_lib.kept import Kept, code_digest
+from fer_lib.kept import Kept, code_digest, kept_in
 from fer_lib.models.describe import CostCounter
 from fer_lib.paths import results_dir
 from fer_lib.recipe import Recipe, get_recipe
@@ -58,8 +58,8 @@ class Study:
             results: the folder; None for :func:`fer_lib.paths.results_dir`.
         """
         results = results or results_dir()
-        logs = results / "logs"
-        return cls(*sound_records(results / "runs", kept=logs / "sound.json"), logs)
+        logs = kept_in(results)
+        return cls(*sound_records(results / "runs", kept=logs and logs / "sound.json"), logs)
 
     def parameters(self, recipe: Recipe) -> float:
         """Weights of a recipe's net; NaN for a pipeline."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -187,6 +188,8 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         The files written.
     """
     results = results or results_dir()
+    with suppress(OSError):  # keeps what was found sound for the next time
+        (results / "logs").mkdir(exist_ok=True)
     study = _load(results, warn)
     left_out = "".join(f"\nLeft out: {problem.removeprefix(f'{results}/')}\n" for problem in study.problems)
     tables = {name: sheet.build(study) for name, sheet in track(TABLES.items(), "tables")}

@@ -11,6 +11,7 @@ from tiny import tiny_recipe, write_run
 from fer_lib.recipe import RunSpec
 from fer_lib.study import verify
 from fer_lib.study.results import Study, once
+from fer_lib.study.tables import build_table
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def written(tmp_path_factory):
 def results(written, tmp_path):
     """Three records that were found sound."""
     results = shutil.copytree(written, tmp_path / "results")
+    (results / "logs").mkdir()
     assert len(Study.load(results).records) == 3
     return results
 
@@ -111,6 +113,21 @@ def test_a_folder_that_cannot_be_written_only_costs_time(results, checked):
     (results / "logs").write_text("in the way")
     assert len(Study.load(results).records) == len(checked) == 3
     assert (results / "logs").read_text() == "in the way"
+
+
+def test_nothing_is_kept_in_results_that_are_only_read(results, checked):
+    shutil.rmtree(results / "logs")
+    build_table("runs", results)
+    assert len(checked) == 3
+    assert [path.name for path in results.iterdir()] == ["runs"]
+
+
+def test_what_is_found_is_kept_in_the_readers_own_results(results, checked, monkeypatch):
+    shutil.rmtree(results / "logs")
+    monkeypatch.setenv("FER_RESULTS", str(results))
+    build_table("runs")
+    build_table("runs")
+    assert len(checked) == 3
 
 
 def test_nothing_is_written_where_nothing_is(tmp_path):
