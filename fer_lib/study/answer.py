@@ -156,10 +156,9 @@ class FamilyWords(NamedTuple):
 
 
 def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
-    """What a family's modules add.
+    """What a family's modules add: the least and the most of it, all of it only for a family with a name of its own.
 
-    In brief only the least and the most of it, but for a family with a name of its own; of modules that all read within
-    a point no interval, as the reading is one.
+    In brief modules that all read within a point have no interval, as the reading is one.
     """
     paper, family = rows["paper"].iloc[0], rows["family"].iloc[0]
     about, baseline = load_papers()[paper]["paper"], get_recipe(rows["baseline"].iloc[0])
@@ -169,7 +168,7 @@ def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
         f"{'' if same else ' ({} to {})'.format(signed(row['low']), signed(row['high']))}"
         for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
-    listed = f"{effects[-1]} to {effects[0]}" if brief and not family and len(effects) > 2 else ", ".join(effects)
+    listed = f"{effects[-1]} to {effects[0]}" if not family and len(effects) > 2 else ", ".join(effects)
     net = baseline.title.removesuffix(f" for {baseline.epochs} epochs").removesuffix(f", {_split(baseline)}")
     if rows["baseline"].nunique() > 1:
         net = about["idea"]
@@ -225,7 +224,7 @@ ALONE = {
 STANDINGS = {
     "exploratory": "exploratory: the rules were registered after the first runs",
     "confirmed": "confirmed by runs made after the rules were registered",
-    "confirmatory": "confirmatory: run after the rules were registered",
+    "confirmatory": "confirmatory: run under registered rules",
 }
 
 
