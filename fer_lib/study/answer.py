@@ -176,12 +176,14 @@ def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
         net = family
     elif paper in claimed_papers():
         net = f"{about.get('short', paper)}'s {net}"
+    alone = f"{listed}, {rows['reading'].iloc[0]}" if family and len(rows) == 1 else ""
     return FamilyWords(
         net=net[0].upper() + net[1:],
         place=_place(baseline),
-        outcome=f"{_outcome(rows, '' if family else ' nets with a module' if brief else ' modules')} "
+        outcome=alone
+        or f"{_outcome(rows, '' if family else ' nets with a module' if brief else ' modules')} "
         f"{'the plain net' if brief else 'the same net without it'}: {listed}"
-        f"{'' if brief else ' points of accuracy, with 95 % intervals'}",
+        f"{'' if brief else ' points, with 95 % intervals'}",
     )
 
 
@@ -222,7 +224,7 @@ ALONE = {
 }
 """What the one module of a family does to the net, by its reading."""
 STANDINGS = {
-    "exploratory": "exploratory: the rules were registered after the first runs",
+    "exploratory": "exploratory: rules came after the first runs",
     "confirmed": "confirmed by runs made after the rules were registered",
     "confirmatory": "confirmatory: run under registered rules",
 }
@@ -239,12 +241,11 @@ def _start_sentence(rows: pd.DataFrame, alike: pd.DataFrame) -> str:
     share = "Most" if left < 0.5 else "Some" if left < 1 else "None"
     found = [
         f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)}"
-        for _, row in beside.iterrows()
+        for _, row in beside.sort_values("gain", kind="stable").iterrows()
     ]
-    return (
-        f"{share} of that loss goes with the small initial scale of the residual branches: over plain nets of the same "
-        f"scale, {', '.join(found)}."
-    )
+    listed = f"{found[0]} to {found[-1]}" if len(found) > 2 else ", ".join(found)
+    start = "the small initial scale of the branches: over plain nets of that scale"
+    return f"{share} of that loss goes with {start}, {listed}."
 
 
 def linked_gain(row: pd.Series) -> str:
