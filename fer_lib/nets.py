@@ -96,6 +96,8 @@ OTHERS: dict[str, Net] = {
         layers=(Four, (2, 2, 2, 2)),
         norm_prelu_after=(tuple[Literal[1, 2, 3, 4], ...], (4,)),
         width=(Width, 64),
+        hybrid=(bool, True),
+        coord=(bool, True),
     ),
     "hu": _residual(ca=(Literal["coord", "se", "channel", ""], "coord"), simam=(bool, True), sc=(bool, True)),
     "gu": _residual(stem=(Stem, "imagenet")),

@@ -43,6 +43,8 @@ def li(
     norm_prelu_after: tuple[int, ...] = (4,),
     dropout: float = 0.3,
     width: int = 64,
+    hybrid: bool = True,
+    coord: bool = True,
 ) -> ResNet:
     """li's net: hybrid attention after the stem, coordinate attention in every block.
 
@@ -54,10 +56,12 @@ def li(
             "after the residual module" and the body does not mention them.
         dropout: before the classifier (section 3.3; section 4.4 says after it).
         width: channels of the first stage; the paper gives none.
+        hybrid: whether hybrid attention is there.
+        coord: whether coordinate attention is there.
     """
     slots = Slots(
-        branch=CoordAtt,
-        after_stem=lambda channels: HybridAttention(channels, reduction=min(16, channels)),
+        branch=CoordAtt if coord else None,
+        after_stem=(lambda channels: HybridAttention(channels, reduction=min(16, channels))) if hybrid else None,
         after_stage={stage: norm_prelu for stage in norm_prelu_after},
     )
     return LiNet(BasicBlock, layers, num_classes, in_channels, "pooled", width, dropout, slots=slots)

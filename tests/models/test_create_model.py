@@ -190,6 +190,19 @@ def test_li_works_at_24_pixels_whatever_it_is_given():
     assert classes_in(deep).count(nn.PReLU) == 4
 
 
+def test_each_module_of_li_can_be_left_out_and_nothing_else_goes_with_it():
+    whole = set(build("li", width=16).state_dict())
+    without_hybrid = set(build("li", width=16, hybrid=False).state_dict())
+    without_coord = set(build("li", width=16, coord=False).state_dict())
+    plain = build("li", width=16, hybrid=False, coord=False)
+    assert attention.HybridAttention not in classes_in(plain)
+    assert attention.CoordAtt not in classes_in(plain)
+    assert set(plain.state_dict()) == without_hybrid & without_coord
+    assert whole == without_hybrid | without_coord
+    assert plain(torch.zeros(2, 1, 48, 48)).shape == (2, 7)
+    assert plain.state_dict()["layer4.1.conv2.weight"].shape == (128, 128, 3, 3)
+
+
 def test_options_change_what_they_name():
     assert build("resnet18", width=16).num_features == 128
     assert len(build("resnet18", layers=[1, 1, 3, 1]).layer3) == 3
