@@ -104,7 +104,7 @@ def _ended_alike() -> Iterator[None]:
         logging.disable()  # libraries tell at length that they were ended as well
         raise KeyboardInterrupt(number)
 
-    before = {}
+    before, told = {}, logging.root.manager.disable
     if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no handler
         for number, usual in {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}.items():
             if signal.getsignal(number) == usual:  # not what a parent set aside, as a shell does in the background
@@ -114,6 +114,7 @@ def _ended_alike() -> Iterator[None]:
     finally:
         for number, usual in before.items():
             signal.signal(number, usual)
+        logging.disable(told)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -385,7 +385,7 @@ def test_a_signal_stops_and_the_same_command_continues(fer, complete, tmp_path, 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_nothing_half_written(tmp_path, number):
     code = """
-import signal, sys
+import logging, signal, sys
 from fer_lib import cli, paths
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell sets aside for what it starts with &
 def write(file):
@@ -394,7 +394,10 @@ def write(file):
     print(flush=True)
     sys.stdin.readline()
 cli._call = lambda *_: paths.write_atomically(paths.Path(sys.argv[1]), write)
-cli.main(["data", "check"])
+try:
+    cli.main(["data", "check"])
+finally:
+    assert not logging.root.manager.disable  # who called is heard again
 """
     command = [sys.executable, "-c", code, str(tmp_path / "file")]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)

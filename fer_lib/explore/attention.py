@@ -19,6 +19,7 @@ from fer_lib import plots
 from fer_lib.augment import test_views
 from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
 from fer_lib.data import FACE_SIDE, FaceDataset
+from fer_lib.errors import unknown
 from fer_lib.explore.own import OwnPicture
 from fer_lib.explore.panel import Panel, Shown, face_png
 from fer_lib.models.attention_maps import AttentionMap, attention_maps, has_attention
@@ -218,7 +219,14 @@ def attention_panel(nets: dict[str, Checkpoint], faces: np.ndarray, titles: Sequ
 
 
 def some_faces(dataset: FaceDataset, expressions: Sequence[str], each: int = 1) -> tuple[np.ndarray, list[str]]:
-    """The first test faces of some expressions, uint8 [N, 48, 48], and their names."""
+    """The first test faces of some expressions, uint8 [N, 48, 48], and their names.
+
+    Raises:
+        UserError: the dataset has no such expression.
+    """
+    for name in expressions:
+        if name not in dataset.classes:
+            raise unknown("expression", name, dataset.classes)
     test = dataset.indices("test")
     chosen = [
         int(index) for name in expressions for index in test[dataset.labels[test] == dataset.classes.index(name)][:each]

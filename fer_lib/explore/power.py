@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from fer_lib import plots
+from fer_lib.errors import UserError
 from fer_lib.explore.panel import Panel, Shown
 from fer_lib.statistics import balanced_family, smallest_gain
 
@@ -81,7 +82,12 @@ def power_panel(sd: float, modules: int = 4) -> Panel:
     Args:
         sd: where the spread starts, in points.
         modules: compared with one baseline together.
+
+    Raises:
+        UserError: the spread is no number, as where nothing has run.
     """
+    if not 0 < sd < math.inf:
+        raise UserError(f"a spread of {sd} points: give one above 0, as 0.6")
 
     def draw(seeds: int, gain: float, spread: float) -> Shown:
         counts = [*(count for count in SEEDS if count != seeds), seeds]

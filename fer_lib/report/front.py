@@ -10,9 +10,10 @@ from fer_lib.data.facts import load_facts
 from fer_lib.queue.plan import HEADLINE_SEEDS
 from fer_lib.recipe import claimed_papers
 from fer_lib.report import words
-from fer_lib.study.answer import module_comparisons, printed_numbers, progress
+from fer_lib.study.answer import printed_numbers, progress
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import IMPOSSIBLE
+from fer_lib.study.modules import module_comparisons
 from fer_lib.study.protocols import protocol_audit
 from fer_lib.study.results import Study
 from fer_lib.study.verdicts import NOT_RUN, OPEN

@@ -10,12 +10,13 @@ from fer_lib.recipe import claimed_papers, get_recipe, load_papers
 from fer_lib.report import words
 from fer_lib.report.front import leaked_of
 from fer_lib.report.run_pages import pages_of
-from fer_lib.study.answer import comparison_anchor, printed_numbers, progress
+from fer_lib.study.answer import printed_numbers, progress
 from fer_lib.study.audits import ceiling_table
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.columns import Column, readable
 from fer_lib.study.evidence import COLUMNS, CONTRADICTED, IMPOSSIBLE, UNDECIDABLE, evidence_table
 from fer_lib.study.gains import ablation_table, family_sentences
+from fer_lib.study.modules import comparison_anchor
 from fer_lib.study.results import Study
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import OPEN

@@ -31,8 +31,9 @@ from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scal
 from fer_lib.runs import RunRecord
 from fer_lib.study import groups
 from fer_lib.study.answer import answer
+from fer_lib.study.columns import markdown
 from fer_lib.study.gains import ablation_table
-from fer_lib.study.modules import module_figure, module_words
+from fer_lib.study.modules import module_figure, module_words, modules_by_net, readable_by_net
 from fer_lib.study.results import Study
 from fer_lib.texts import numeral
 
@@ -223,6 +224,7 @@ class Site:
             attention, printed = answer(study, links=True).rsplit("\n\n", 1)
             behind = {
                 "answer": Markup(markdown2html_mistune(attention)), "printed": Markup(markdown2html_mistune(printed)),
+                "modules": Markup(markdown2html_mistune(markdown(readable_by_net(modules_by_net(study), links=True)))),
                 "sure": {k: Markup(v) for k, v in front.how_sure(study).items()},
                 "cards": front.cards(study), "progress": front.progress_line(study), **_module_figures(study),
             }  # fmt: skip
@@ -347,8 +349,8 @@ def _classes(row: str, tag: str, right: list[bool], titles: Sequence[str] = ()) 
 
 def _headings(exporter: HTMLExporter, notebook: nbformat.NotebookNode) -> list[tuple[int, str, str]]:
     """Level, anchor and text of every second- and third-level heading."""
-    markdown = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    rendered = exporter.markdown2html({"output": {}}, markdown)
+    told = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    rendered = exporter.markdown2html({"output": {}}, told)
     found = re.findall(r'<h([23]) id="([^"]+)">(.*?)<a class="anchor-link"', rendered, re.DOTALL)
     return [
         (int(level), html.unescape(anchor), html.unescape(re.sub(r"<[^>]+>", "", text)))

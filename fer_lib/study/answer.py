@@ -4,24 +4,22 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from fer_lib.claims import Claim, list_claims
-from fer_lib.data.catalog import dataset_title
-from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.queue.plan import choose_recipes, matrix
-from fer_lib.recipe import Recipe, claimed_papers, get_recipe, headlines, load_papers
+from fer_lib.recipe import claimed_papers, get_recipe, headlines, load_papers
 from fer_lib.study.claim_table import claim_table
 from fer_lib.study.evidence import UNDECIDABLE, evidence_table
 from fer_lib.study.gains import READINGS, ablation_table
+from fer_lib.study.modules import linked_gain, module_comparisons, net_words, trained_on
 from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
-from fer_lib.texts import added_part, many, numeral, signed, span
+from fer_lib.texts import added_part, numeral, signed, span
 
-SHOWN = 4
-"""Studies of ours whose families the answer tells, a line each; of further ones it counts the readings."""
+SHOWN = 5
+"""Studies whose nets the answer tells, a line each; of further ones it counts the readings."""
 
 
 class Progress(NamedTuple):
@@ -65,18 +63,6 @@ def without_links(markdown: str) -> str:
 # ---------------------------------------------------------------- attention
 
 
-def module_comparisons(study: Study) -> pd.DataFrame:
-    """The comparisons that have a reading, ours and the papers' own, in which the net differs and its loss does not."""
-    table = ablation_table(study)
-    read = table[table["reading"].isin(READINGS)]
-    pairs = [(get_recipe(row["recipe"]), get_recipe(row["baseline"])) for _, row in read.iterrows()]
-    alone = [
-        ours.loss == theirs.loss and (ours.model, ours.model_options) != (theirs.model, theirs.model_options)
-        for ours, theirs in pairs
-    ]
-    return read[np.array(alone, dtype=bool)]
-
-
 def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progress) -> str:
     """What modules add, net by net: what holds in a small net need not hold in another.
 
@@ -95,7 +81,7 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
         further = pd.concat(studies[SHOWN:])
         counts = further["reading"].value_counts()
         found.append(
-            f"{numeral(further['baseline'].nunique()).capitalize()} further families of {len(further)} comparisons: "
+            f"{numeral(further['baseline'].nunique()).capitalize()} further nets, {len(further)} comparisons: "
             f"[{_listed(_counted(counts, READINGS))}](gains.html)."
         )
     trained = "No headline net of the papers has three full runs yet"
@@ -129,89 +115,56 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
 
 
 def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:
-    """What the modules of a study add, a sentence a family; a place that the family before has too is said once.
-
-    In brief, those of our own nets that are trained alike are told together, but for a family with a name of its own.
-    """
+    """What the modules of a study add, a sentence a net; in brief, our own nets that are trained alike share one."""
     nets = rows["baseline"]
     if brief and rows["paper"].iloc[0] not in claimed_papers():
-        nets = nets.map(lambda name: _place(get_recipe(name)))
-    families = [family for _, family in rows.groupby([nets, rows["family"]], sort=False)]
-    told = [_family_words(family, brief or number > 0) for number, family in enumerate(families)]
-    sentences = []
-    for words, before in zip(told, [None, *told], strict=False):
-        place = "" if before and before.place == words.place else f", {words.place}"
-        sentences.append(f"{words.net}{place}: {words.outcome}")
+        nets = nets.map(lambda name: trained_on(get_recipe(name)))
+    sentences = [_net_sentence(of_net, brief) for _, of_net in rows.groupby(nets, sort=False)]
     seeds = span(numeral(rows["seeds"].min()), numeral(rows["seeds"].max()))
     marks = "; ".join(words for standing, words in STANDINGS.items() if standing in set(rows["standing"]))
     return f"{'. '.join(sentences)}; {seeds} seeds each ({marks})."
 
 
-class FamilyWords(NamedTuple):
-    """The parts of the sentence on a family: which net, trained where and for how long, and what came out."""
-
-    net: str
-    place: str
-    outcome: str
-
-
-def _family_words(rows: pd.DataFrame, brief: bool) -> FamilyWords:
-    """What a family's modules add: the least and the most of it, all of it only for a family with a name of its own.
+def _net_sentence(rows: pd.DataFrame, brief: bool) -> str:
+    """What modules add to a net: the least and the most of it.
 
     In brief modules that all read within a point have no interval, as the reading is one.
     """
-    paper, family = rows["paper"].iloc[0], rows["family"].iloc[0]
-    about, baseline = load_papers()[paper]["paper"], get_recipe(rows["baseline"].iloc[0])
+    paper, baseline = rows["paper"].iloc[0], get_recipe(rows["baseline"].iloc[0])
+    about = load_papers()[paper]["paper"]
     same = brief and (rows["reading"] == "within ±1 point").all()
     effects = [
         f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)}"
         f"{'' if same else ' ({} to {})'.format(signed(row['low']), signed(row['high']))}"
         for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
-    listed = f"{effects[-1]} to {effects[0]}" if not family and len(effects) > 2 else ", ".join(effects)
-    net = baseline.title.removesuffix(f" for {baseline.epochs} epochs").removesuffix(f", {_split(baseline)}")
-    if rows["baseline"].nunique() > 1:
-        net = about["idea"]
-    if family:
-        net = family
-    elif paper in claimed_papers():
-        net = f"{about.get('short', paper)}'s {net}"
-    alone = f"{listed}, {rows['reading'].iloc[0]}" if family and len(rows) == 1 else ""
-    return FamilyWords(
-        net=net[0].upper() + net[1:],
-        place=_place(baseline),
-        outcome=alone
-        or f"{_outcome(rows, '' if family else ' nets with a module' if brief else ' modules')} "
+    listed = f"{effects[-1]} to {effects[0]}" if len(effects) > 2 else ", ".join(effects)
+    net = about["idea"] if rows["baseline"].nunique() > 1 else net_words(baseline)
+    short = about.get("short", "")
+    if paper in claimed_papers() and short not in net:
+        net = f"{short}'s {net}"
+    return (
+        f"{net[0].upper()}{net[1:]}, {trained_on(baseline)}: "
+        f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
         f"{'the plain net' if brief else 'the same net without it'}: {listed}"
-        f"{'' if brief else ' points, with 95 % intervals'}",
+        f"{'' if brief else ' points, with 95 % intervals'}"
     )
 
 
-def _place(recipe: Recipe) -> str:
-    """On what and for how long a recipe trains."""
-    data, split = dataset_title(recipe.dataset), _split(recipe)
-    return f"{many(recipe.epochs, 'epoch', numeral)} on {data}" + (f" ({split})" if split else "")
-
-
-def _split(recipe: Recipe) -> str:
-    """The protocol in words; empty for the publisher's own."""
-    return "" if recipe.protocol == "official" else PROTOCOL_WORDS[kind_of(recipe.protocol)].replace(",", "")
-
-
 def _outcome(rows: pd.DataFrame, modules: str) -> str:
-    """What a family's modules do to the net: ``none of five modules beats, and four fall behind,``.
+    """What modules do to a net: ``none of five modules beats, and four fall behind,``.
 
     Args:
-        rows: of one family.
-        modules: what its rows are called, after a space; empty where their number is enough.
+        rows: comparisons with it.
+        modules: what they are called.
     """
     gain, loss, same = (int((rows["reading"] == word).sum()) for word in ("gain", "loss", "within ±1 point"))
     if len(rows) == 1:
         return ALONE[rows["reading"].iloc[0]]
     if same == len(rows):
-        return f"{'both' if same == 2 else f'all {numeral(same)}'}{modules} lie within ±1 point (90 % intervals) of"
+        return f"{'both' if same == 2 else f'all {numeral(same)}'} {modules} lie within ±1 point (90 % intervals) of"
     none = "neither" if len(rows) == 2 else "none"
-    beaten = f"{numeral(gain) if gain else none} of {numeral(len(rows))}{modules} beat{'s' if gain < 2 else ''}"
+    beaten = f"{numeral(gain) if gain else none} of {numeral(len(rows))} {modules} beat{'s' if gain < 2 else ''}"
     behind = f", and {numeral(loss)} fall{'s' if loss == 1 else ''} behind," if loss else ""
     return beaten + behind
 
@@ -222,7 +175,7 @@ ALONE = {
     "within ±1 point": "the module reads within ±1 point of",
     "undecided": "it is undecided whether the module beats",
 }
-"""What the one module of a family does to the net, by its reading."""
+"""What the only module does to the net, by its reading."""
 STANDINGS = {
     "exploratory": "exploratory: rules came after the first runs",
     "confirmed": "confirmed by runs made after the rules were registered",
@@ -246,16 +199,6 @@ def _start_sentence(rows: pd.DataFrame, alike: pd.DataFrame) -> str:
     listed = f"{found[0]} to {found[-1]}" if len(found) > 2 else ", ".join(found)
     start = "the small initial scale of the branches: over plain nets of that scale"
     return f"{share} of that loss goes with {start}, {listed}."
-
-
-def linked_gain(row: pd.Series) -> str:
-    """A gain that links its row of the report's comparisons."""
-    return f"[{signed(row['gain'])}](gains.html#{comparison_anchor(row['recipe'], row['baseline'])})"
-
-
-def comparison_anchor(recipe: str, baseline: str) -> str:
-    """The anchor of a comparison in the report."""
-    return f"{recipe}--{baseline}".replace("/", "-")
 
 
 # ---------------------------------------------------------------- printed numbers

@@ -1,17 +1,129 @@
-"""What attention modules add here, beside the gains that papers print for the same modules."""
+"""What attention modules add here, net by net, beside the gains that papers print for the same modules."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lib import plots
 from fer_lib.claims import list_claims
 from fer_lib.data.catalog import dataset_title
+from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.errors import UserError
 from fer_lib.nets import parse
-from fer_lib.recipe import list_recipes, load_papers
+from fer_lib.recipe import Recipe, get_recipe, list_recipes, load_papers
 from fer_lib.study.columns import Column, readable
-from fer_lib.study.gains import READINGS
-from fer_lib.texts import added_part, many, signed
+from fer_lib.study.gains import READINGS, ablation_table
+from fer_lib.study.results import Study
+from fer_lib.texts import added_part, many, numeral, signed
+
+# ---------------------------------------------------------------- every comparison
+
+
+def module_comparisons(study: Study) -> pd.DataFrame:
+    """The comparisons that have a reading, ours and the papers' own, in which the net differs and its loss does not."""
+    table = ablation_table(study)
+    read = table[table["reading"].isin(READINGS)]
+    pairs = [(get_recipe(row["recipe"]), get_recipe(row["baseline"])) for _, row in read.iterrows()]
+    alone = [
+        ours.loss == theirs.loss and (ours.model, ours.model_options) != (theirs.model, theirs.model_options)
+        for ours, theirs in pairs
+    ]
+    return read[np.array(alone, dtype=bool)]
+
+
+def net_words(baseline: Recipe) -> str:
+    """The net that modules are added to, without how long and on which split it trains."""
+    return baseline.title.removesuffix(f" for {baseline.epochs} epochs").removesuffix(f", {_split(baseline)}")
+
+
+def trained_on(recipe: Recipe) -> str:
+    """On what and for how long a recipe trains."""
+    data, split = dataset_title(recipe.dataset), _split(recipe)
+    return f"{many(recipe.epochs, 'epoch', numeral)} on {data}" + (f" ({split})" if split else "")
+
+
+def _split(recipe: Recipe) -> str:
+    """The protocol in words; empty for the publisher's own."""
+    return "" if recipe.protocol == "official" else PROTOCOL_WORDS[kind_of(recipe.protocol)].replace(",", "")
+
+
+def linked_gain(row: pd.Series) -> str:
+    """A gain that links its row of the report's comparisons."""
+    return f"[{signed(row['gain'])}](gains.html#{comparison_anchor(row['recipe'], row['baseline'])})"
+
+
+def comparison_anchor(recipe: str, baseline: str) -> str:
+    """The anchor of a comparison in the report."""
+    return f"{recipe}--{baseline}".replace("/", "-")
+
+
+# ---------------------------------------------------------------- module by module
+
+BY_NET = (
+    "module", "net", "training", "gain", "low", "high", "reading", "standing", "seeds", "dataset", "epochs", "recipe",
+    "baseline",
+)  # fmt: skip
+MARKS = {"gain": "**", "loss": "**", "within ±1 point": "*", "undecided": ""}
+"""How a gain is set in the table of modules, by its reading."""
+
+
+def modules_by_net(study: Study) -> pd.DataFrame:
+    """Every comparison of a module that has a reading: the modules tried in most nets first, then those that add most.
+
+    Those with plain nets whose branches start as small as the module's are among them, and those of modules whose
+    branches start whole.
+
+    Returns:
+        ``module`` and ``net`` in words, ``training`` (on what, how long), then columns of
+        :func:`fer_lib.study.gains.gain_table`.
+    """
+    start = ablation_table(study, question="start")
+    start = start[[bool(parse(get_recipe(name).model)[1]) for name in start["recipe"]]]
+    alike = ablation_table(study, question="alike")
+    table = pd.concat([module_comparisons(study), alike, start], ignore_index=True)
+    table = table[table["reading"].isin(READINGS)].drop_duplicates(["recipe", "baseline"], ignore_index=True)
+    baselines = [get_recipe(name) for name in table["baseline"]]
+    table["module"] = [added_part(name, net.title) for name, net in zip(table["system"], baselines, strict=True)]
+    table["net"] = [_started(net) for net in baselines]
+    table["training"] = [trained_on(net) for net in baselines]
+    gains = table.groupby("module")["gain"]
+    keys = {"nets": gains.transform("size"), "mean": gains.transform("mean")}
+    order = table.assign(**keys).sort_values([*keys, "module"], ascending=[False, False, True], kind="stable").index
+    return table.loc[order, list(BY_NET)].reset_index(drop=True)
+
+
+def _started(baseline: Recipe) -> str:
+    """A net in words, and that its branches start small where they do."""
+    scaled = "branch_scale" in baseline.model_options
+    return net_words(baseline).partition(", branches")[0] + ", branches as small at the start" * scaled
+
+
+def readable_by_net(table: pd.DataFrame, links: bool = False) -> pd.DataFrame:
+    """A row per module and a column per net: those of FER2013 first, the shortest trainings, the most modules.
+
+    Args:
+        table: of :func:`modules_by_net`.
+        links: whether gains link the report's comparisons.
+
+    Returns:
+        Markdown in the cells, the gain with its interval: ``**`` around a gain or a loss, ``*`` around one within a
+        point.
+    """
+    cells = [
+        f"{MARKS[row['reading']]}{linked_gain(row) if links else signed(row['gain'])}{MARKS[row['reading']]}<br>"
+        f"({signed(row['low'])} to {signed(row['high'])})"
+        for _, row in table.iterrows()
+    ]
+    columns = [f"{net}, {training}" for net, training in zip(table["net"], table["training"], strict=True)]
+    found = table.assign(cell=cells, column=columns)
+    counted = found.groupby(["dataset", "epochs", "column"], as_index=False).size()
+    counted["other"] = counted["dataset"] != "fer2013"
+    order = counted.sort_values(["other", "epochs", "size"], ascending=[True, True, False], kind="stable")["column"]
+    shown = found.pivot(index="module", columns="column", values="cell").loc[found["module"].unique(), order]
+    return shown.fillna("").rename_axis(columns=None).reset_index()
+
+
+# ---------------------------------------------------------------- one family, and the papers
 
 
 def module_gains(control: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -26,7 +26,7 @@ from fer_lib.study.columns import DASH, Column, csv_text, markdown, number, read
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.draws import draw_table, draws_page
 from fer_lib.study.gains import ablation_table, readable_gains
-from fer_lib.study.modules import module_figure
+from fer_lib.study.modules import module_figure, modules_by_net, readable_by_net
 from fer_lib.study.precision import precision_table, readable_precision
 from fer_lib.study.protocols import protocol_audit, protocol_figure, reach_table, readable_protocols, readable_reach
 from fer_lib.study.results import Study
@@ -115,6 +115,7 @@ TABLES: dict[str, Sheet] = {
     "claims": Sheet(claim_table, partial(readable_claims, runs_page="runs.md")),
     "evidence": Sheet(evidence.evidence_table, evidence.SHOWN),
     "statements": Sheet(statements.statement_table, statements.SHOWN),
+    "modules": Sheet(modules_by_net, readable_by_net),
     "control": _gains(claimed=False),
     "start": Sheet(start_table, readable_start),
     "alike": _gains(claimed=False, question="alike"),
@@ -175,7 +176,7 @@ def build_table(name: str, results: Path | None = None, warn: Callable[[str], No
 
 def write_tables(results: Path | None = None, warn: Callable[[str], None] = print) -> list[Path]:
     """Rebuild ``tables/`` and ``figures/`` of a results folder; for the checkout's own, the README's answer and
-    table too.
+    tables too.
 
     The same records give the same bytes.
 
@@ -202,8 +203,11 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     readme = ROOT / "README.md"
     if results.resolve() == ROOT / "results" and readme.exists() and not own_papers():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
-        text = _replace_section(readme.read_text(encoding="utf-8"), "answer", answer(study) + "\n")
-        written[readme] = _replace_section(text, "claims", headline).encode()
+        text = readme.read_text(encoding="utf-8")
+        sections = {"answer": answer(study) + "\n", "modules": page("modules", tables["modules"]), "claims": headline}
+        for name, section in sections.items():
+            text = _replace_section(text, name, section)
+        written[readme] = text.encode()
     for path, content in written.items():
         refresh(path, content)
     return list(written)

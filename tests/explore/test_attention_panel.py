@@ -10,6 +10,7 @@ from PIL import Image
 from fer_lib.checkpoints import write_checkpoint
 from fer_lib.data import synthetic
 from fer_lib.demo.example import example_picture
+from fer_lib.errors import UserError
 from fer_lib.explore import attention
 from fer_lib.explore.attention import (
     attention_figure,
@@ -100,3 +101,8 @@ def test_without_such_a_net_it_is_said(faces):
     panel.redraw()
     assert "fer checkpoint RUN makes one" in panel.words.value
     assert repr(panel).endswith("shown here when the notebook runs in JupyterLab (fer lab)")
+
+
+def test_an_expression_that_the_data_lack_is_named():
+    with pytest.raises(UserError, match="unknown expression 'glad'"):
+        some_faces(synthetic(train=0, val=0, test=35), ["happy", "glad"])

@@ -1,8 +1,11 @@
 """Power as the sliders show it, against studies drawn by chance and judged by the study's own rule."""
 
+import math
+
 import numpy as np
 import pytest
 
+from fer_lib.errors import UserError
 from fer_lib.explore.power import power, power_figure, power_panel, power_words
 from fer_lib.statistics import fit, smallest_gain
 
@@ -40,3 +43,9 @@ def test_the_curve_of_more_seeds_lies_higher():
     assert (many[5:40] > few[5:40]).all()
     assert np.isfinite(many).all()
     assert many[-1] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("sd", [math.nan, 0.0, -1.0, math.inf])
+def test_a_spread_that_is_no_number_is_refused(sd):
+    with pytest.raises(UserError, match="give one above 0"):
+        power_panel(sd)

@@ -1,11 +1,22 @@
 """Our gains and printed ones are matched by the module that the nets differ in."""
 
 import pandas as pd
+import pytest
+from tiny import write_run
 
 from fer_lib.paths import ROOT
+from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.runs import read_records
 from fer_lib.study.gains import ablation_table
-from fer_lib.study.modules import module_figure, module_gains, module_words, readable_modules, short_name
+from fer_lib.study.modules import (
+    module_figure,
+    module_gains,
+    module_words,
+    modules_by_net,
+    readable_by_net,
+    readable_modules,
+    short_name,
+)
 from fer_lib.study.results import Study
 
 
@@ -47,3 +58,55 @@ def test_without_runs_there_is_a_figure_that_says_so():
 
 def test_papers_are_named_by_their_authors():
     assert [short_name(paper) for paper in ("gu", "hu", "zhang")] == ["Gu & Jin", "Hu et al.", "Zhang et al."]
+
+
+@pytest.fixture(scope="module")
+def two_nets(tmp_path_factory):
+    """Made-up runs: SE names 24 pictures more than the narrow net, 18 more than it with halved branches; SimAM none."""
+    runs = tmp_path_factory.mktemp("runs")
+    right = {
+        "narrow/none/fer2013": 10, "narrow/se/fer2013": 34, "narrow/none_half/fer2013": 16,
+        "ladder/w8_none/fer2013": 10, "ladder/w8_simam/fer2013": 10,
+    }  # fmt: skip
+    return Study(
+        write_run(runs, RunSpec(get_recipe(name), seed), correct=count + seed % 2, test=40, val=0)
+        for name, count in right.items()
+        for seed in range(3)
+    )
+
+
+def test_a_module_has_a_row_and_a_net_a_column(two_nets):
+    table = modules_by_net(two_nets)
+    assert table["module"].tolist() == ["SE", "SE", "SimAM"]
+    over_plain, over_halved, simam = table["gain"]
+    assert over_plain / over_halved == pytest.approx(24 / 18)
+    assert simam == 0
+    shown = readable_by_net(table).set_index("module")
+    place = ", ten epochs on FER2013"
+    plain, halved, other = (
+        f"narrow ResNet18{place}",
+        f"narrow ResNet18, branches as small at the start{place}",
+        f"ResNet18 of width 8 on halved maps{place}",
+    )
+    assert shown.index.tolist() == ["SE", "SimAM"]
+    assert set(shown.columns) == {plain, halved, other}
+    assert shown.loc["SE", plain].startswith(f"**+{over_plain:.1f}**<br>(")
+    assert shown.loc["SE", halved].startswith(f"**+{over_halved:.1f}**<br>(")
+    assert shown.loc["SE", other] == shown.loc["SimAM", plain] == ""
+    assert "0.0" in shown.loc["SimAM", other]
+    assert "](gains.html#narrow-se-fer2013--narrow-none_half-fer2013)" in readable_by_net(table, links=True).to_csv()
+
+
+def test_a_loss_is_no_module_of_the_table(tmp_path):
+    right = {"li/w16_both/fer2013": 10, "li/w16_both_cross_entropy/fer2013": 18, "narrow/none/fer2013": 20,
+             "narrow/none_half/fer2013": 10}  # fmt: skip
+    study = Study(
+        write_run(tmp_path, RunSpec(get_recipe(name), seed), correct=count + seed % 2)
+        for name, count in right.items()
+        for seed in range(3)
+    )
+    assert modules_by_net(study).empty
+
+
+def test_without_runs_the_table_of_modules_is_empty():
+    assert readable_by_net(modules_by_net(Study())).empty
