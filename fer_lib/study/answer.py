@@ -89,7 +89,8 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
         have = "has" if state.headlines == 1 else "have"
         trained = f"Of the papers' {state.of_headlines} headline nets {state.headlines} {have} three full runs"
     done = f"{state.done:,} of {state.planned:,} [runs](runs.html) are done"
-    text = "\n- ".join(filter(None, [f"**{verdict_words(plain, state)}** {trained}: {done}.", *found]))
+    first = f"**{verdict_words(plain, state)}** {_how_many(plain)}{trained}: {done}."
+    text = "\n- ".join(filter(None, [first, *found]))
     for word, meaning in STANDINGS.items():  # explained once
         first, *later = text.split(meaning)
         text = first + (meaning + word.join(later) if later else "")
@@ -112,6 +113,29 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
     return (
         "Yes, in every comparison so far." if gains == len(read) else f"In {gains} of {len(read)} comparisons so far."
     )
+
+
+def _how_many(read: pd.DataFrame) -> str:
+    """How many comparisons have which reading; nothing where the answer's list says it."""
+    if len(read) < 2:
+        return ""
+    numbers = read["reading"].value_counts()
+    said = [
+        f"{numeral(number) if number else 'none'} {one if number < 2 else more}"
+        for word, (one, more) in SAID.items()
+        if (number := int(numbers.get(word, 0))) or word == "gain"
+    ]
+    listed = " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
+    return f"Of {numeral(len(read))} comparisons with the same net without the module {listed}. "
+
+
+SAID = {
+    "gain": ("is a gain", "are gains"),
+    "loss": ("is a loss", "are losses"),
+    "within ±1 point": ("lies within ±1 point", "lie within ±1 point"),
+    "undecided": ("is undecided", "are undecided"),
+}
+"""Each of :data:`fer_lib.study.gains.READINGS` of one comparison and of more."""
 
 
 def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:
