@@ -116,26 +116,27 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
 
 
 def _how_many(read: pd.DataFrame) -> str:
-    """How many comparisons have which reading; nothing where the answer's list says it."""
-    if len(read) < 2:
+    """How many comparisons have which reading; nothing where the few words before say it."""
+    numbers = read["reading"].value_counts().drop("gain", errors="ignore")
+    if numbers.empty or len(read) < 2:
         return ""
-    numbers = read["reading"].value_counts()
     said = [
-        f"{numeral(number) if number else 'none'} {one if number < 2 else more}"
+        f"{numeral(numbers[word])} {more if numbers[word] > 1 else one}"
         for word, (one, more) in SAID.items()
-        if (number := int(numbers.get(word, 0))) or word == "gain"
+        if word in numbers
     ]
     listed = " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
-    return f"Of {numeral(len(read))} comparisons with the same net without the module {listed}. "
+    if numbers.sum() < len(read):
+        return f"Of the others {listed}. "
+    return f"Of {numeral(len(read))} comparisons with the same net without the module none is a gain, {listed}. "
 
 
 SAID = {
-    "gain": ("is a gain", "are gains"),
     "loss": ("is a loss", "are losses"),
     "within ±1 point": ("lies within ±1 point", "lie within ±1 point"),
     "undecided": ("is undecided", "are undecided"),
 }
-"""Each of :data:`fer_lib.study.gains.READINGS` of one comparison and of more."""
+"""What is said of one comparison that is no gain, and of more, by the reading."""
 
 
 def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:

@@ -271,3 +271,21 @@ def test_a_net_that_names_its_paper_is_not_given_its_owner_again():
         "- ResNet18 of width 16 at 24 px, Li & Pan's training, ten epochs on FER2013: the module falls behind the same "
         "net without it: coordinate attention -1.0 (-2.0 to -0.5) points"
     ) in text
+
+
+def test_gains_lead_and_the_rest_is_counted():
+    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "family": "", "gain": 0.1}
+    readings = ["gain", "loss", "loss", "undecided"]
+    rows = [
+        {"recipe": f"narrow/{n}", "paper": "narrow", "system": f"N + {n}", "baseline": "narrow/none/fer2013",
+         "reading": reading, **told}
+        for n, reading in enumerate(readings)
+    ]  # fmt: skip
+    plain = pd.DataFrame(rows)
+    text = attention_sentences(plain, plain.iloc[:0], NONE)
+    assert text.startswith(
+        "**In 1 of 4 comparisons so far.** Of the others two are losses and one is undecided. No headline net"
+    )
+    assert attention_sentences(plain[:1], plain.iloc[:0], NONE).startswith(
+        "**Yes, in every comparison so far.** No headline net"
+    )
