@@ -128,7 +128,7 @@ def _how_many(read: pd.DataFrame) -> str:
     listed = " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
     if numbers.sum() < len(read):
         return f"Of the others {listed}. "
-    return f"Of {numeral(len(read))} comparisons with the same net without the module none is a gain, {listed}. "
+    return f"Of {numeral(len(read))} comparisons none is a gain, {listed}. "
 
 
 SAID = {
