@@ -28,9 +28,9 @@ GROUPS = {
 }
 """Groups of commands, and the help of each."""
 TABLES = (
-    "claims", "evidence", "statements", "control", "start", "alike", "ablations", "precision", "ensemble", "rules",
-    "leaks", "ferplus", "ceiling", "protocols", "reach", "draws", "cleaning", "classes", "calibration", "reliability",
-    "cost", "runs",
+    "claims", "evidence", "statements", "modules", "control", "start", "alike", "ablations", "precision", "ensemble",
+    "rules", "leaks", "ferplus", "ceiling", "protocols", "reach", "draws", "cleaning", "classes", "calibration",
+    "reliability", "cost", "runs",
 )  # fmt: skip
 """Names of :data:`fer_lib.study.tables.TABLES`, which is slow to import for a text of help."""
 

@@ -23,6 +23,7 @@ from fer_lib.recipe import RunSpec
 from fer_lib.study.weights import export_run, load_trained, trained_models
 
 SHIPPED = "narrow_resnet18"
+PLAIN, TWIN = "halved_resnet18", "halved_resnet18_cbam_ends"
 
 
 @pytest.fixture(scope="module")
@@ -110,15 +111,16 @@ def test_missing_or_foreign_weights_are_named(record, tmp_path, monkeypatch):
 def test_models_with_trained_weights_are_known_by_name(weight_files, tmp_path, monkeypatch, capsys):
     """Those that the library brings and those of one's own, the same wherever trained nets are listed."""
     monkeypatch.setenv("FER_RESULTS", str(tmp_path))  # as an installed library stands: no results of the repository's
-    assert trained_models() == {"resnet18": [SHIPPED]}
+    assert trained_models() == {"resnet18": [PLAIN, SHIPPED], "resnet18_cbam_ends": [TWIN]}
     own = shutil.copytree(weight_files, tmp_path / "checkpoints")
     (own / "y.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    assert trained_models() == {"resnet18": [SHIPPED, "tiny"]}
-    assert list_models(pretrained=True) == [SHIPPED, "tiny", "y"]  # which is told what it is when it is asked for
-    assert [net["name"] for net in Service(create_detector("none"), tmp_path).models()] == [SHIPPED, "tiny", "y"]
+    assert trained_models()["resnet18"] == [PLAIN, SHIPPED, "tiny"]
+    names = [PLAIN, TWIN, SHIPPED, "tiny", "y"]
+    assert list_models(pretrained=True) == names  # which is told what it is when it is asked for
+    assert [net["name"] for net in Service(create_detector("none"), tmp_path).models()] == names
     with pytest.raises(SystemExit):
         main(["models", "resnet18", "--device", "cpu"])
-    assert f"{SHIPPED} tiny  li Table 2" in capsys.readouterr().out
+    assert f"{PLAIN} {SHIPPED} tiny  li Table 2" in capsys.readouterr().out
 
 
 def test_a_weight_file_of_a_run_of_papers_of_ones_own_is_found_beside_the_studys(record, tmp_path, monkeypatch, capsys):
