@@ -119,7 +119,7 @@ def readable_by_net(table: pd.DataFrame, links: bool = False) -> pd.DataFrame:
     counted = found.groupby(["dataset", "epochs", "column"], as_index=False).size()
     counted["other"] = counted["dataset"] != "fer2013"
     order = counted.sort_values(["other", "epochs", "size"], ascending=[True, True, False], kind="stable")["column"]
-    shown = found.pivot_table("cell", "module", "column", aggfunc="<br>".join)  # two readings of a paper share a cell
+    shown = found.pivot_table("cell", "module", "column", aggfunc="<br>".join)  # nets of the same words share a cell
     shown = shown.loc[found["module"].unique(), order]
     return shown.fillna("").rename_axis(columns=None).reset_index()
 
