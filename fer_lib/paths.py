@@ -179,7 +179,7 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
         else:
             os.replace(partial, target)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # a failed write would name no file
+        _blame(path, error)
         raise
     finally:
         partial.unlink(missing_ok=True)
@@ -211,12 +211,18 @@ def write_new(folder: Path, stem: str, suffix: str, write: Callable[[BinaryIO], 
             number += 1
             path = folder / f"{stem}-{number}{suffix}"
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        _blame(path, error)
         raise
     finally:
         partial.unlink(missing_ok=True)
     _sweep(first)
     return path
+
+
+def _blame(path: Path, error: OSError) -> None:
+    """Let an error name the file: a failed write names none, and a failed step of ours the unfinished form."""
+    error.filename = str(path)
+    del error.filename2  # None would be shown
 
 
 def _named(partial: Path, path: Path) -> bool:
@@ -239,6 +245,7 @@ def _partial(target: Path) -> Path:
 
 def _fill(partial: Path, write: Callable[[BinaryIO], object], old: os.stat_result | None = None) -> None:
     """Write an unfinished file down to the disk, with the mode and the owner of what it will replace."""
+    partial.touch()  # a file system that takes none, such as /proc, says so here; a lock would wait for it for ever
     with FileLock(partial), open(partial, "wb") as file:
         if old and hasattr(os, "fchown"):  # Windows keeps neither a mode nor an owner of this kind
             os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))

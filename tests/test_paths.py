@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -144,6 +145,14 @@ def test_no_part_of_a_new_file_is_seen_before_it_is_whole(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: '.*photo.jpg'"):
         write_new(tmp_path, "photo", ".jpg", fail)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_a_file_system_that_takes_no_files_is_an_error_at_once():
+    write = "from pathlib import Path; from fer_lib.paths import write_atomically as w; w(Path('/proc/x.csv'), b'a')"
+    done = subprocess.run([sys.executable, "-c", write], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("No such file or directory: '/proc/x.csv'")
 
 
 # ---------------------------------------------------------------- the guard
