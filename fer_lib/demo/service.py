@@ -127,6 +127,7 @@ class Service:
             "picture": self._picture,
             "save": self._save,
         }
+        message = message if isinstance(message, dict) else {}
         name = message.get("id")
         try:
             if message.get("type") not in kinds:

@@ -33,7 +33,7 @@ from fer_lib.study import groups
 from fer_lib.study.answer import answer
 from fer_lib.study.columns import markdown
 from fer_lib.study.gains import ablation_table
-from fer_lib.study.modules import module_figure, module_words, modules_by_net, readable_by_net
+from fer_lib.study.modules import LEGEND, module_figure, module_words, modules_by_net, readable_by_net
 from fer_lib.study.results import Study
 from fer_lib.texts import numeral
 
@@ -224,6 +224,7 @@ class Site:
             attention, printed = answer(study, links=True).rsplit("\n\n", 1)
             behind = {
                 "answer": Markup(markdown2html_mistune(attention)), "printed": Markup(markdown2html_mistune(printed)),
+                "legend": Markup(markdown2html_mistune(LEGEND)),
                 "modules": Markup(markdown2html_mistune(markdown(readable_by_net(modules_by_net(study), links=True)))),
                 "sure": {k: Markup(v) for k, v in front.how_sure(study).items()},
                 "cards": front.cards(study), "progress": front.progress_line(study), **_module_figures(study),

@@ -286,6 +286,18 @@ SHOWN = (
 )
 
 
+def of_families(table: pd.DataFrame, *families: str) -> pd.DataFrame:
+    """The rows of some families with those of their baselines.
+
+    Args:
+        table: of :func:`ablation_table`.
+        *families: as in the column ``family``; empty for those without a name of their own.
+    """
+    rows = table["family"].isin(families) & (table["baseline"] != "")
+    baselines = table["recipe"].isin(table.loc[rows, "baseline"]) & (table["baseline"] == "")
+    return table[rows | baselines]
+
+
 def readable_gains(table: pd.DataFrame) -> pd.DataFrame:
     """A gain table for a reader; what has no runs is left out."""
     return readable(table[table["reading"] != "not run"], SHOWN)

@@ -53,7 +53,7 @@ def heat_figure(
 
 
 def recorded_figure(
-    records: Iterable[RunRecord], data: str, limit: int = 5, say: Callable[[str], None] = print
+    records: Iterable[RunRecord], data: str, limit: int, say: Callable[[str], None] = print
 ) -> Figure | None:
     """Happy and sad pictures of a dataset as the recorded nets see them.
 

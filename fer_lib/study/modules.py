@@ -65,6 +65,12 @@ BY_NET = (
 )  # fmt: skip
 MARKS = {"gain": "**", "loss": "**", "within ±1 point": "*", "undecided": ""}
 """How a gain is set in the table of modules, by its reading."""
+LEGEND = (
+    "Points of accuracy over the same net without the module, with simultaneous 95 % intervals. **Bold** reads as a "
+    "gain or a loss, *italic* as within ±1 point, neither as undecided. A net with branches as small at the start is a "
+    "plain one that begins as the module's does."
+)
+"""What a reader of the table of modules must know, in Markdown."""
 
 
 def modules_by_net(study: Study) -> pd.DataFrame:

@@ -133,6 +133,12 @@ def test_a_broken_picture_is_said_and_the_next_one_answered(service, kind):
     assert frame(service, FACES)[0]["type"] == "answer"
 
 
+@pytest.mark.parametrize("message", [None, "frame", ["frame"], {}, {"type": "film"}, {"type": ["frame"]}])
+def test_a_message_that_is_none_of_the_camera_s_is_answered(service, message):
+    answer, buffers = service.answer(message, FACES)
+    assert (answer["type"], buffers) == ("error", [])
+
+
 @pytest.mark.parametrize(
     ("picture", "size"),
     [

@@ -254,8 +254,8 @@ def test_nets_of_a_study_that_train_alike_share_a_sentence_and_say_what_they_sha
     assert f"Of seven comparisons {said}. No headline net" in first
     assert narrow.endswith("three seeds each (confirmatory: run under registered rules).")
     assert ladder == (
-        "ResNet18 of widths 8 and 16 on halved maps, ten epochs on FER2013: none of five nets with a module beats, and "
-        "one falls behind, the plain net: M-0.4 -0.4 (-1.0 to +1.0) to M0.3 +0.3 (-1.0 to +1.0). "
+        "Small ResNet18s of other widths, maps and optimisers, ten epochs on FER2013: none of five nets with a module "
+        "beats, and one falls behind, the plain net: M-0.4 -0.4 (-1.0 to +1.0) to M0.3 +0.3 (-1.0 to +1.0). "
         "ResNet18 of width 8 on halved maps, 40 epochs on FER2013: the module reads within ±1 point of the plain net: "
         "M0.5 +0.5; three to six seeds each (confirmatory)."
     )

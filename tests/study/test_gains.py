@@ -15,7 +15,14 @@ from fer_lib.paths import ROOT
 from fer_lib.recipe import Ablation, RunSpec, get_recipe, load_papers
 from fer_lib.runs import read_records
 from fer_lib.schema import check
-from fer_lib.study.gains import ablation_table, family_sentences, gain_table, list_ablations, readable_gains
+from fer_lib.study.gains import (
+    ablation_table,
+    family_sentences,
+    gain_table,
+    list_ablations,
+    of_families,
+    readable_gains,
+)
 from fer_lib.study.groups import is_confirmatory
 from fer_lib.study.results import Study
 
@@ -228,6 +235,16 @@ def test_every_module_of_the_control_is_in_an_ablation():
     assert compared == {r.name for r in recipes if r.name.startswith("control/") and r.protocol in headline}
     bottlenecks = next(names for names, baseline, *_ in list_ablations("control") if "bottleneck" in baseline)
     assert bottlenecks == ("control/psa/fer2013", "control/acmix/fer2013")
+
+
+def test_families_come_with_their_baselines_and_with_no_other():
+    rows = [
+        ("a", "", ""), ("a_se", "a", ""), ("a_eca", "a", "own"), ("b", "", ""), ("b_se", "b", "own"), ("c", "", ""),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["recipe", "baseline", "family"])
+    assert list(of_families(table, "")["recipe"]) == ["a", "a_se"]
+    assert list(of_families(table, "own")["recipe"]) == ["a", "a_eca", "b", "b_se"]
+    assert of_families(table, "other").empty
 
 
 def test_an_ablation_without_a_baseline_is_refused():
