@@ -105,9 +105,8 @@ class Claim:
 
     @property
     def tables(self) -> frozenset[str]:
-        """The tables that print it, as in ``Table 4``."""
-        lists = re.findall(r"Tables? ((?:[0-9IVX]+(?:, | and )?)+)", self.place)
-        return frozenset(f"Table {number}" for found in lists for number in re.findall(r"[0-9IVX]+", found))
+        """The tables that print it, see :func:`tables_of`."""
+        return tables_of(self.place)
 
     @property
     def percent(self) -> Decimal | None:
@@ -169,6 +168,17 @@ def list_claims(paper: str | None = None) -> tuple[Claim, ...]:
 
 
 @cache
+def tables_of(place: str) -> frozenset[str]:
+    """The tables that a place in a paper names, as in ``Table 4``: of "Tables 3 to 5" all three."""
+    found: set[str] = set()
+    for text in re.findall(r"Tables? ((?:[0-9IVX]+(?:, | and | to )?)+)", place):
+        names = re.findall(r"[0-9IVX]+", text)
+        if " to " in text and all(name.isdecimal() for name in names):
+            names = [str(number) for number in range(int(names[0]), int(names[-1]) + 1)]
+        found.update(f"Table {name}" for name in names)
+    return frozenset(found)
+
+
 def tables_of_models() -> dict[str, str]:
     """The papers' tables that a model's recipes test, by model, as in ``gu Table 3, Table 4``."""
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from fer_lib.claims import list_claims, parse_claim
+from fer_lib.claims import list_claims, parse_claim, tables_of
 from fer_lib.data import CKPLUS_CLASSES, FER2013_CLASSES
 from fer_lib.errors import UserError
 from fer_lib.models.describe import meta_net
@@ -194,6 +194,20 @@ def test_a_value_is_what_is_printed():
         if claim.printed:
             number = float(claim.printed.split()[-1])  # "about 68", "below 60"
             assert round(100 * claim.value, 4) == number, claim.id
+
+
+@pytest.mark.parametrize(
+    ("place", "numbers"),
+    [
+        ("Table 2, row SENet18", "2"),
+        ("section 1, Tables 4 and 5", "4 5"),
+        ("Tables 3 to 5 against the other papers", "3 4 5"),
+        ("Table II, row 3; Table III", "II III"),
+        ("section 4.4, Fig. 11", ""),
+    ],
+)
+def test_the_tables_that_a_place_names(place, numbers):
+    assert tables_of(place) == {f"Table {number}" for number in numbers.split()}
 
 
 def test_no_two_claims_share_a_name():

@@ -1,12 +1,11 @@
 """A page for every claim of the papers, and the one table that leads to them."""
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
 
-from fer_lib.claims import FIDELITY, Claim, list_claims
+from fer_lib.claims import FIDELITY, Claim, list_claims, tables_of
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import protocol_title
 from fer_lib.queue.plan import wanted_seeds
@@ -145,19 +144,8 @@ def _findings(claim: Claim, shown: str, evidence: pd.DataFrame) -> list[dict[str
 
 def contradictions(claim: Claim) -> list[dict[str, str]]:
     """The paper's contradictions and gaps that touch a claim: those of its tables, its data or the whole paper."""
-    tables = {table.removeprefix("Table ") for table in claim.tables}
     return [
         entry
         for entry in load_papers()[claim.paper].get("contradiction", [])
-        if _tables(entry["place"]) & tables or entry["place"].startswith("the whole paper")
+        if tables_of(entry["place"]) & claim.tables or entry["place"].startswith("the whole paper")
     ]
-
-
-def _tables(place: str) -> set[str]:
-    found: set[str] = set()
-    for text in re.findall(r"Tables? ((?:[0-9IVX]+(?:, | and | to )?)+)", place):
-        names = re.findall(r"[0-9IVX]+", text)
-        if " to " in text and all(name.isdecimal() for name in names):
-            names = [str(number) for number in range(int(names[0]), int(names[-1]) + 1)]
-        found.update(names)
-    return found
