@@ -33,7 +33,7 @@ from fer_lib.study import groups
 from fer_lib.study.answer import answer
 from fer_lib.study.columns import markdown
 from fer_lib.study.gains import ablation_table
-from fer_lib.study.modules import LEGEND, module_figure, module_words, modules_by_net, readable_by_net
+from fer_lib.study.modules import LEGEND, module_caption, module_figure, module_words, modules_by_net, readable_by_net
 from fer_lib.study.results import Study
 from fer_lib.texts import numeral
 
@@ -388,11 +388,12 @@ def _brief(title: str) -> str:
     return title if len(title) <= 60 else f"{title[:57]}…"
 
 
-def _module_figures(study: Study) -> dict[str, Markup]:
-    """The figure of gains, wide and for a phone."""
+def _module_figures(study: Study) -> dict[str, str]:
+    """The figure of gains, wide and for a phone, and its caption."""
     control = ablation_table(study, claimed=False)
     shapes = {"figure": False, "tall": True}
-    return {name: inline_figure(module_figure(control, tall), module_words(control)) for name, tall in shapes.items()}
+    drawn = {name: inline_figure(module_figure(control, tall), module_words(control)) for name, tall in shapes.items()}
+    return drawn | {"caption": module_caption(control)}
 
 
 def inline_figure(figure: Figure, told: str) -> Markup:

@@ -197,6 +197,22 @@ def module_figure(control: pd.DataFrame, tall: bool = False) -> Figure:
     return plots.modules(ours, printed, _title(ours), tall)
 
 
+def module_caption(control: pd.DataFrame) -> str:
+    """What a reader of the figure must know: what zero is, and which printed gains our intervals leave out."""
+    ours, printed = module_gains(control)
+    told = "Zero is the same net without the module."
+    if printed.empty:
+        return told
+    highs = printed["module"].map(ours.set_index("module")["high"])
+    above = int((printed["gain"] > highs).sum())
+    count = numeral(above) if above else "none"
+    share = f"all {count}" if above == len(printed) else f"{count} of {numeral(len(printed))}"
+    return (
+        f"{told} Printed gains are of other nets, data or splits; {share} lie{'s' * (above == 1)} above our interval "
+        "of the same module."
+    )
+
+
 def module_words(control: pd.DataFrame) -> str:
     """The figure for those who do not see it."""
     ours, printed = module_gains(control)

@@ -26,7 +26,7 @@ from fer_lib.study.columns import DASH, Column, csv_text, markdown, number, read
 from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.draws import draw_table, draws_page
 from fer_lib.study.gains import ablation_table, readable_gains
-from fer_lib.study.modules import LEGEND, module_figure, modules_by_net, readable_by_net
+from fer_lib.study.modules import LEGEND, module_caption, module_figure, modules_by_net, readable_by_net
 from fer_lib.study.precision import precision_table, readable_precision
 from fer_lib.study.protocols import protocol_audit, protocol_figure, reach_table, readable_protocols, readable_reach
 from fer_lib.study.results import Study
@@ -204,7 +204,8 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
     if results.resolve() == ROOT / "results" and readme.exists() and not own_papers():
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
         text = readme.read_text(encoding="utf-8")
-        modules = f"{LEGEND}\n\n{page('modules', tables['modules'])}"
+        caption = module_caption(tables["control"])
+        modules = f"{caption}\n\n{LEGEND}\n\n{page('modules', tables['modules'])}"
         sections = {"answer": answer(study) + "\n", "modules": modules, "claims": headline}
         for name, section in sections.items():
             text = _replace_section(text, name, section)

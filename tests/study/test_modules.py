@@ -9,6 +9,7 @@ from fer_lib.recipe import RunSpec, get_recipe
 from fer_lib.runs import read_records
 from fer_lib.study.gains import ablation_table
 from fer_lib.study.modules import (
+    module_caption,
     module_figure,
     module_gains,
     module_words,
@@ -49,11 +50,25 @@ def test_every_seed_of_ours_is_drawn_and_told():
     assert module_figure(control).axes
 
 
+def test_the_caption_counts_the_printed_gains_above_our_intervals():
+    control = narrow()
+    control.loc[control["baseline"] == "narrow/none/fer2013", "high"] = 0.0
+    assert module_caption(control).endswith("splits; all six lie above our interval of the same module.")
+    control.loc[control["recipe"] == "narrow/se/fer2013", "high"] = 2.1  # SE prints 2.00, and ECA 0.26 and 3.02
+    control.loc[control["recipe"] == "narrow/eca/fer2013", "high"] = 1.0
+    assert "; four of six lie above" in module_caption(control)
+    control["high"] = 2.9
+    assert "; one of six lies above" in module_caption(control)
+    control["high"] = 9.0
+    assert "; none of six lie above" in module_caption(control)
+
+
 def test_without_runs_there_is_a_figure_that_says_so():
     empty = ablation_table(Study(), claimed=False)
     assert all(isinstance(table, pd.DataFrame) and table.empty for table in module_gains(empty))
     assert "no comparison" in module_figure(empty).axes[0].texts[0].get_text()
     assert readable_modules(empty).empty
+    assert module_caption(empty) == "Zero is the same net without the module."
 
 
 def test_papers_are_named_by_their_authors():
