@@ -28,13 +28,22 @@ def leaked_of(part: str) -> tuple[int, int]:
     return int(facts.in_train(part).sum()), len(facts.faces.indices(part))
 
 
-def how_sure(study: Study) -> dict[str, str]:
-    """What is known well, weakly and not at all, as HTML with links."""
+CKPLUS_PAGE = "10_what_ckplus_measures.html"
+"""The page that tells what CK+ accuracies measure."""
+
+
+def how_sure(study: Study, ckplus_page: bool) -> dict[str, str]:
+    """What is known well, weakly and not at all, as HTML with links.
+
+    Args:
+        study: the study's results.
+        ckplus_page: whether :data:`CKPLUS_PAGE` is there to be linked.
+    """
     leaked, pictures = leaked_of("test")
     strong = [
         f"{leaked} of FER2013's {pictures:,} test pictures are <a href='evidence.html#leaks'>also in training</a>"
     ]
-    if inflation := _inflation(study):
+    if inflation := _inflation(study, ckplus_page):
         strong.append(inflation)
     impossible = int((printed_numbers(claim_table(study))["settled"] == IMPOSSIBLE).sum())
     strong.append(
@@ -61,7 +70,7 @@ def how_sure(study: Study) -> dict[str, str]:
     return found
 
 
-def _inflation(study: Study) -> str:
+def _inflation(study: Study, linked: bool) -> str:
     """What a split by picture is worth on CK+: the least and the most of it."""
     table = protocol_audit(study)
     rows = table[(table["split"] == "picture_10fold") & table["inflation"].notna()].sort_values("inflation")
@@ -70,8 +79,9 @@ def _inflation(study: Study) -> str:
     points = span(*(f"{rows['inflation'].iloc[end]:.0f}" for end in (0, -1)))
     most = rows.iloc[-1]
     before = most["accuracy"] - most["inflation"]
+    worth = f"<a href='{CKPLUS_PAGE}'>{points} points</a>" if linked else f"{points} points"
     return (
-        f"on CK+ folds by picture, not by person, are worth <a href='10_what_ckplus_measures.html'>{points} points</a> "
+        f"on CK+ folds by picture, not by person, are worth {worth} "
         f"({most['system'].split(',')[0]}: {before:.1f} → {most['accuracy']:.1f} %)"
     )
 

@@ -215,7 +215,7 @@ class Site:
 
     def front(self, sources: list[Path]) -> None:
         """The first screen, and the notebooks."""
-        cards = []
+        cards, linked = [], self.folder / front.CKPLUS_PAGE in self.pages
         for source in sources:
             title, lead = title_and_lead(nbformat.read(source, as_version=4))
             cards.append({"href": f"{source.stem}.html", "title": title, "text": _first_sentence(lead)})
@@ -226,7 +226,7 @@ class Site:
                 "answer": Markup(markdown2html_mistune(attention)), "printed": Markup(markdown2html_mistune(printed)),
                 "legend": Markup(markdown2html_mistune(LEGEND)),
                 "modules": Markup(markdown2html_mistune(markdown(readable_by_net(modules_by_net(study), links=True)))),
-                "sure": {k: Markup(v) for k, v in front.how_sure(study).items()},
+                "sure": {k: Markup(v) for k, v in front.how_sure(study, linked).items()},
                 "cards": front.cards(study), "progress": front.progress_line(study), **_module_figures(study),
             }  # fmt: skip
         self.page("index", "index.html", title=words.TITLE, study=behind, cards=cards, shape="front")

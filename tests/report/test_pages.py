@@ -250,6 +250,15 @@ def test_every_link_of_every_page_leads_somewhere():
             assert not anchor or unquote(anchor) in ids[target], f"{path.name}: {link}"
 
 
+def test_the_front_page_links_a_notebook_only_where_its_page_is(monkeypatch):
+    row = {"split": "picture_10fold", "inflation": 44.8, "accuracy": 99.3, "system": "Nearest neighbour, raw pixels"}
+    monkeypatch.setattr(front, "protocol_audit", lambda study: pd.DataFrame([row]))
+    there, absent = (front.how_sure(Study(), page)["Strong"] for page in (True, False))
+    assert f"<a href='{front.CKPLUS_PAGE}'>45 points</a> (Nearest neighbour: 54.5 → 99.3 %)" in there
+    assert front.CKPLUS_PAGE not in absent
+    assert "are worth 45 points (Nearest" in absent
+
+
 def test_a_claims_page_stays_where_it_is():
     assert (REPORTS / "claims" / "gu-ckplus-psa_joint.html").exists()
 
