@@ -286,7 +286,13 @@ def _tables(body: str) -> str:
     for kind, name in (("html", "Table"), ("png", "Figure")):
         opening = rf'<div class="(output_{kind}[^"]*)"'
         body = re.sub(opening, rf'<div class="\1" tabindex="0" role="region" aria-label="{name}"', body)
-    return body
+    return re.sub(r'<div class="output_markdown.*?</div>', lambda found: _scrolled(found[0]), body, flags=re.DOTALL)
+
+
+def _scrolled(markdown: str) -> str:
+    """A text whose tables scroll, and not the page."""
+    wide = r'<div class="wide" tabindex="0" role="region" aria-label="Table">\g<0></div>'
+    return re.sub(r"<table.*?</table>", wide, markdown, flags=re.DOTALL)
 
 
 _NUMBER = r"[+\N{MINUS SIGN}]?\d[\d.,]*(?: ?%)?"

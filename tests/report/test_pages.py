@@ -259,6 +259,13 @@ def test_the_front_page_links_a_notebook_only_where_its_page_is(monkeypatch):
     assert "are worth 45 points (Nearest" in absent
 
 
+def test_a_wide_table_of_a_text_scrolls_by_itself():
+    body = '<div class="output_markdown x"><p>Told.</p><table><tr><td>1</td></tr></table></div><p>Next</p>'
+    made = pages._tables(body)
+    assert '<p>Told.</p><div class="wide" tabindex="0" role="region" aria-label="Table"><table' in made
+    assert made.endswith("</table></div></div><p>Next</p>")
+
+
 def test_a_claims_page_stays_where_it_is():
     assert (REPORTS / "claims" / "gu-ckplus-psa_joint.html").exists()
 
