@@ -167,7 +167,6 @@ def list_claims(paper: str | None = None) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-@cache
 def tables_of(place: str) -> frozenset[str]:
     """The tables that a place in a paper names, as in ``Table 4``: of "Tables 3 to 5" all three."""
     found: set[str] = set()
@@ -179,6 +178,7 @@ def tables_of(place: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@cache
 def tables_of_models() -> dict[str, str]:
     """The papers' tables that a model's recipes test, by model, as in ``gu Table 3, Table 4``."""
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
