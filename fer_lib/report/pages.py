@@ -289,10 +289,10 @@ def _tables(body: str) -> str:
     return re.sub(r'<div class="output_markdown.*?</div>', lambda found: _scrolled(found[0]), body, flags=re.DOTALL)
 
 
-def _scrolled(markdown: str) -> str:
+def _scrolled(text: str) -> str:
     """A text whose tables scroll, and not the page."""
     wide = r'<div class="wide" tabindex="0" role="region" aria-label="Table">\g<0></div>'
-    return re.sub(r"<table.*?</table>", wide, markdown, flags=re.DOTALL)
+    return re.sub(r"<table.*?</table>", wide, text, flags=re.DOTALL)
 
 
 _NUMBER = r"[+\N{MINUS SIGN}]?\d[\d.,]*(?: ?%)?"
