@@ -17,6 +17,7 @@ from fer_lib.runs import read_records
 from fer_lib.schema import check
 from fer_lib.study.gains import (
     ablation_table,
+    brief_gains,
     family_sentences,
     gain_table,
     list_ablations,
@@ -27,7 +28,7 @@ from fer_lib.study.groups import is_confirmatory
 from fer_lib.study.results import Study
 
 RESULTS = ROOT / "results"
-NONE, SE, ECA = (f"control/{module}/synthetic" for module in ("none", "se", "eca"))
+NONE, SE, ECA, CBAM = (f"control/{module}/synthetic" for module in ("none", "se", "eca", "cbam"))
 
 
 @pytest.fixture
@@ -245,6 +246,15 @@ def test_families_come_with_their_baselines_and_with_no_other():
     assert list(of_families(table, "")["recipe"]) == ["a", "a_se"]
     assert list(of_families(table, "own")["recipe"]) == ["a", "a_eca", "b", "b_se"]
     assert of_families(table, "other").empty
+
+
+def test_each_net_stands_below_the_one_it_is_compared_with(demo, tmp_path):
+    seeds = {seed: right + 3 for seed, right in BASELINE.items()}
+    study = Study(records_of(tmp_path, {NONE: BASELINE, SE: seeds, ECA: seeds, CBAM: seeds}))
+    tables = gain_table(study, [SE], NONE), gain_table(study, [ECA], SE), gain_table(study, [CBAM], NONE).iloc[1:]
+    shown = brief_gains(pd.concat(tables, ignore_index=True))
+    assert list(shown["net"]) == [get_recipe(name).title for name in (NONE, SE, CBAM, SE, ECA)]
+    assert list(shown["reading"] == "baseline") == [True, False, False, True, False]
 
 
 def test_an_ablation_without_a_baseline_is_refused():
