@@ -29,6 +29,11 @@ def signed(points: float) -> str:
     return formatted(points, "+.1f")
 
 
+def interval(low: float, high: float) -> str:
+    """``−1.0 to +0.4``, of points; an end near zero has two decimals, as its sign decides what a comparison reads."""
+    return " to ".join(formatted(end, "+.1f" if abs(end) >= 0.05 else "+.2f") for end in (low, high))
+
+
 def added_part(system: str, baseline: str) -> str:
     """What a net has that its baseline has not, from their titles."""
     net, comma, shared = baseline.partition(", ")

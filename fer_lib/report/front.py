@@ -65,7 +65,7 @@ def how_sure(study: Study, ckplus_page: bool) -> dict[str, str]:
     state = progress(study)
     found["None"] = (
         f"the papers' <a href='claims.html'>headline accuracies</a>: {state.headlines} of the {state.of_headlines} "
-        f"nets behind them {'has' if state.headlines == 1 else 'have'} three full runs."
+        f"trainings behind them {'has' if state.headlines == 1 else 'have'} three full runs."
     )
     return found
 

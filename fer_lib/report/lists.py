@@ -36,7 +36,7 @@ def limitations(study: Study) -> list[str]:
     labels = ceiling_table().set_index(["labeller", "split"])["accuracy"]
     state = progress(study)
     return [
-        f"{state.headlines} of the papers' {state.of_headlines} headline nets have three trainings of full length. "
+        f"{state.headlines} of the papers' {state.of_headlines} headline trainings have three full runs. "
         "Findings about modules hold for the nets and the lengths of training that are named beside them.",
         "FER2013's labels are noisy: the most frequent choice of FER+'s ten annotators is theirs on "
         f"{labels['FER+, most frequent choice', 'test']:.1f} % of PrivateTest. Small differences may be about "

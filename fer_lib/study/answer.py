@@ -16,7 +16,7 @@ from fer_lib.study.modules import linked_gain, module_comparisons, net_words, tr
 from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
-from fer_lib.texts import added_part, numeral, signed, span
+from fer_lib.texts import added_part, interval, numeral, span
 
 SHOWN = 5
 """Studies whose nets the answer tells, a line each; of further ones it counts the readings."""
@@ -84,11 +84,11 @@ def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progres
             f"{numeral(further['baseline'].nunique()).capitalize()} further nets, {len(further)} comparisons: "
             f"[{_listed(_counted(counts, READINGS))}](gains.html)."
         )
-    trained = "No headline net of the papers has three full runs yet"
+    trained = "No headline training of the papers has three full runs yet"
     if state.headlines:
         have = "has" if state.headlines == 1 else "have"
-        trained = f"Of the papers' {state.of_headlines} headline nets {state.headlines} {have} three full runs"
-    done = f"{state.done:,} of {state.planned:,} [runs](runs.html) are done"
+        trained = f"Of the papers' {state.of_headlines} headline trainings {state.headlines} {have} three full runs"
+    done = f"{state.done:,} of {state.planned:,} planned [runs](runs.html) are done"
     first = f"**{verdict_words(plain, state)}** {_how_many(plain)}{trained}: {done}."
     text = "\n- ".join(filter(None, [first, *found]))
     for word, meaning in STANDINGS.items():  # explained once
@@ -160,7 +160,7 @@ def _net_sentence(rows: pd.DataFrame, brief: bool) -> str:
     same = brief and (rows["reading"] == "within ±1 point").all()
     effects = [
         f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)}"
-        f"{'' if same else ' ({} to {})'.format(signed(row['low']), signed(row['high']))}"
+        + ("" if same else f" ({interval(row['low'], row['high'])})")
         for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
     ]
     listed = f"{effects[-1]} to {effects[0]}" if len(effects) > 2 else ", ".join(effects)
@@ -171,7 +171,7 @@ def _net_sentence(rows: pd.DataFrame, brief: bool) -> str:
     return (
         f"{net[0].upper()}{net[1:]}, {trained_on(baseline)}: "
         f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
-        f"{'the plain net' if brief else 'the same net without it'}: {listed}"
+        f"{'its plain net' if brief else 'the same net without it'}: {listed}"
         f"{'' if brief else ' points, with 95 % intervals'}"
     )
 
@@ -281,8 +281,8 @@ def printed_sentences(claims: pd.DataFrame, evidence: pd.DataFrame, statements: 
         f"{verdicts.get(NOT_TESTABLE, 0)} cannot be tested, as their pictures are unpublished; "
         f"{verdicts.get(NOT_RUN, 0)} wait for runs of the papers' length. "
         f"Of {counted} printed counts of pictures [{right} agree](evidence.html#counts) with the data. "
-        f"Of {len(statements)} [statements in words](evidence.html#statements) {contradicted} are contradicted and "
-        f"{held} hold, at least in part. On as few test pictures as one paper's accuracies imply, none of its "
+        f"Of {len(statements)} [tests of statements in words](evidence.html#statements) {contradicted} contradict and "
+        f"{held} agree, at least in part. On as few test pictures as one paper's accuracies imply, none of its "
         f"{alike} gains can be told from zero if its nets differ as ours do."
     )
     return " ".join(sentences)

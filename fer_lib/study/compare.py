@@ -31,7 +31,7 @@ from fer_lib.study.gains import ablation_table, family_sentences, gain_table, re
 from fer_lib.study.groups import HELD_OUT
 from fer_lib.study.modules import module_gains
 from fer_lib.study.results import MIN_SEEDS, Study
-from fer_lib.texts import added_part, signed
+from fer_lib.texts import added_part, interval, signed
 
 PLACES = ("branch", "after_stage", "ends")
 """Where ``--at`` puts a module: at the end of every residual branch, after stages 1 to 3, or after the first
@@ -270,7 +270,7 @@ def sentences(found: Outcome) -> list[str]:
 
 
 def _gain(row: pd.Series) -> str:
-    return f"{signed(row['gain'])} ({signed(row['low'])} to {signed(row['high'])})"
+    return f"{signed(row['gain'])} ({interval(row['low'], row['high'])})"
 
 
 def cautions(comparison: Comparison, found: Outcome) -> list[str]:

@@ -34,7 +34,7 @@ from fer_lib.statistics import fit, picture_variance
 from fer_lib.study.columns import DASH
 from fer_lib.study.heat_scores import MEASURES
 from fer_lib.study.results import MIN_SEEDS
-from fer_lib.texts import formatted, signed
+from fer_lib.texts import formatted, interval, signed
 
 LEARNED = 2.0
 SANE = 0.5
@@ -113,15 +113,15 @@ def comparison_table(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
     """The comparisons as text, in percent and points."""
     rows = {}
     for name, found in comparisons.items():
-        interval = DASH
+        ends = DASH
         if found.low is not None and found.high is not None:
-            interval = f"{signed(100 * found.low)} to {signed(100 * found.high)}"
+            ends = interval(100 * found.low, 100 * found.high)
         rows[called(name)] = {
             "pairs of seeds": found.seeds,
             "heat in the region without it, %": f"{100 * found.without:.1f}" if found.seeds else DASH,
             "with it, %": f"{100 * found.with_:.1f}" if found.seeds else DASH,
             "gain of each seed, points": ", ".join(signed(100 * gain) for gain in found.gains),
-            "95 % interval": interval,
+            "95 % interval": ends,
             "verdict": found.verdict,
         }
     return pd.DataFrame.from_dict(rows, orient="index")

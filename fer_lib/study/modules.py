@@ -10,25 +10,30 @@ from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
 from fer_lib.errors import UserError
 from fer_lib.nets import parse
-from fer_lib.recipe import Recipe, get_recipe, list_recipes, load_papers
+from fer_lib.recipe import Recipe, claimed_papers, get_recipe, list_recipes, load_papers
 from fer_lib.study.columns import Column, readable
 from fer_lib.study.gains import READINGS, ablation_table
 from fer_lib.study.results import Study
-from fer_lib.texts import added_part, many, numeral, signed
+from fer_lib.texts import added_part, interval, many, numeral, signed
 
 # ---------------------------------------------------------------- every comparison
 
 
 def module_comparisons(study: Study) -> pd.DataFrame:
-    """The comparisons that have a reading, ours and the papers' own, in which the net differs and its loss does not."""
+    """The comparisons that have a reading and in which nothing of the loss differs, but the net.
+
+    A paper's own net may be another as a whole; one of ours is the baseline's with a module.
+    """
     table = ablation_table(study)
     read = table[table["reading"].isin(READINGS)]
-    pairs = [(get_recipe(row["recipe"]), get_recipe(row["baseline"])) for _, row in read.iterrows()]
-    alone = [
-        ours.loss == theirs.loss and (ours.model, ours.model_options) != (theirs.model, theirs.model_options)
-        for ours, theirs in pairs
-    ]
-    return read[np.array(alone, dtype=bool)]
+    return read[np.array([_adds_module(row) for _, row in read.iterrows()], dtype=bool)]
+
+
+def _adds_module(row: pd.Series) -> bool:
+    ours, theirs = get_recipe(row["recipe"]), get_recipe(row["baseline"])
+    changed = (ours.model, ours.model_options) != (theirs.model, theirs.model_options)
+    added = row["paper"] in claimed_papers() or ours.model.startswith(theirs.model)
+    return changed and added and ours.loss == theirs.loss
 
 
 def net_words(baseline: Recipe) -> str:
@@ -117,7 +122,7 @@ def readable_by_net(table: pd.DataFrame, links: bool = False) -> pd.DataFrame:
     """
     cells = [
         f"{MARKS[row['reading']]}{linked_gain(row) if links else signed(row['gain'])}{MARKS[row['reading']]}<br>"
-        f"({signed(row['low'])} to {signed(row['high'])})"
+        f"({interval(row['low'], row['high'])})"
         for _, row in table.iterrows()
     ]
     columns = [f"{net}, {training}" for net, training in zip(table["net"], table["training"], strict=True)]

@@ -62,7 +62,7 @@ def test_the_miniature_study_is_told():
 
 def test_without_runs_nothing_is_claimed(study):
     text = answer(study)
-    assert text.startswith("**Not known yet.** No headline net of the papers has three full runs yet:")
+    assert text.startswith("**Not known yet.** No headline training of the papers has three full runs yet:")
     assert "Our runs" not in text
     assert "](" not in text
 
@@ -185,7 +185,7 @@ def test_a_family_is_told_by_its_ends():
     )  # fmt: skip
     text = without_links(attention_sentences(plain, plain.iloc[:0], NONE)).replace("\N{MINUS SIGN}", "-")
     assert "the same net without it: eca -0.5 (-1.0 to +1.0) to simam +0.4 (-1.0 to +1.0) points" in text
-    assert "none of three nets with a module beats the plain net: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
+    assert "none of three nets with a module beats its plain net: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
     assert "none +0.3" not in text
     assert "se +0.1" not in text
 
@@ -226,7 +226,7 @@ def test_statements_and_formed_gains_are_counted(study):
     # By hand from statements.md without runs: one reading of parameters, one of multiply-accumulates, one of memory,
     # two "best" that are not; one "best" that is, one share of parameters, three that hold for some of the nets.
     text = answer(study)
-    assert "Of 24 statements in words 5 are contradicted and 5 hold, at least in part." in text
+    assert "Of 24 tests of statements in words 5 contradict and 5 agree, at least in part." in text
     assert "none of its 10 gains can be told from zero" in text  # Hu et al.'s, on 378 pictures
 
 
@@ -251,12 +251,12 @@ def test_nets_of_a_study_that_train_alike_share_a_sentence_and_say_what_they_sha
     text = without_links(attention_sentences(plain, plain.iloc[:0], NONE)).replace("\N{MINUS SIGN}", "-")
     first, narrow, ladder = text.split("\n- ")
     said = "none is a gain, one is a loss, one lies within ±1 point and five are undecided"
-    assert f"Of seven comparisons {said}. No headline net" in first
+    assert f"Of seven comparisons {said}. No headline training" in first
     assert narrow.endswith("three seeds each (confirmatory: run under registered rules).")
     assert ladder == (
         "Small ResNet18s of other widths, maps and optimisers, ten epochs on FER2013: none of five nets with a module "
-        "beats, and one falls behind, the plain net: M-0.4 -0.4 (-1.0 to +1.0) to M0.3 +0.3 (-1.0 to +1.0). "
-        "ResNet18 of width 8 on halved maps, 40 epochs on FER2013: the module reads within ±1 point of the plain net: "
+        "beats, and one falls behind, its plain net: M-0.4 -0.4 (-1.0 to +1.0) to M0.3 +0.3 (-1.0 to +1.0). "
+        "ResNet18 of width 8 on halved maps, 40 epochs on FER2013: the module reads within ±1 point of its plain net: "
         "M0.5 +0.5; three to six seeds each (confirmatory)."
     )
 
@@ -284,8 +284,8 @@ def test_gains_lead_and_the_rest_is_counted():
     plain = pd.DataFrame(rows)
     text = attention_sentences(plain, plain.iloc[:0], NONE)
     assert text.startswith(
-        "**In 1 of 4 comparisons so far.** Of the others two are losses and one is undecided. No headline net"
+        "**In 1 of 4 comparisons so far.** Of the others two are losses and one is undecided. No headline training"
     )
     assert attention_sentences(plain[:1], plain.iloc[:0], NONE).startswith(
-        "**Yes, in every comparison so far.** No headline net"
+        "**Yes, in every comparison so far.** No headline training"
     )
