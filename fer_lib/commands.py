@@ -192,15 +192,11 @@ def recipes(paper: Annotated[str | None, Option("of this paper only", complete=_
         fer recipes
         fer recipes zhang
     """
-    from fer_lib.errors import unknown
-    from fer_lib.recipe import list_recipes, load_papers
+    from fer_lib.queue.plan import choose_recipes
     from fer_lib.texts import many
 
-    if paper is not None and paper not in load_papers():
-        raise unknown("paper", paper, load_papers())
-    for name, recipe in list_recipes().items():
-        if paper in (None, name.split("/")[0]):
-            print(f"{name:42} {recipe.title} ({many(recipe.epochs, 'epoch')}, {recipe.protocol})")
+    for recipe in choose_recipes(() if paper is None else [paper]):
+        print(f"{recipe.name:42} {recipe.title} ({many(recipe.epochs, 'epoch')}, {recipe.protocol})")
 
 
 @command

@@ -96,8 +96,7 @@ def examine(device: str = "auto", seconds: float = 60.0) -> Iterator[Finding]:
         try:
             yield Finding(what, check())
         except Exception as error:  # whatever it is, the other checks can still be made
-            text = (str(error).splitlines() or [""])[0]
-            yield Finding(what, f"{type(error).__name__}: {text}"[:200], False)
+            yield Finding(what, f"{type(error).__name__}: {first_line(error)}"[:200], False)
 
 
 # ---------------------------------------------------------------- what is there

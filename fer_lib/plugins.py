@@ -25,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from fer_lib.errors import UserError
+from fer_lib.errors import UserError, first_line
 from fer_lib.paths import own_papers
 from fer_lib.schema import Part
 
@@ -107,8 +107,7 @@ def _run(act: Callable[[], Any], where: str) -> Any:
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:
-        text = (str(error).splitlines() or [""])[0]
-        raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {text})") from error
+        raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {first_line(error)})") from error
 
 
 # ---------------------------------------------------------------- registering

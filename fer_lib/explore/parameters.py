@@ -1,12 +1,16 @@
 """The parameters of a notebook: what its own cell says, and whether what papermill puts below it fits."""
 
 import ast
-import math
+import json
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from fer_lib.errors import UserError, unknown
 
+Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", list: "texts in a list"}
 """What a parameter may be, in words."""
 INJECTED = "# Parameters\n"
@@ -63,22 +67,8 @@ def _like(own: Any, value: Any) -> Any:
     Raises:
         ValueError, SyntaxError: it is of another type.
     """
-    kind = type(own)
-    if kind is list:
-        if isinstance(value, str):  # one of them, or all as Python writes them
-            value = ast.literal_eval(value) if value.startswith("[") else [value]
-        if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
-            raise ValueError
-        return list(value)
-    if isinstance(value, str) and kind is not str:
-        if kind is bool:
-            words = {"true": True, "false": False}
-            if value.lower() not in words:
-                raise ValueError
-            return words[value.lower()]
-        value = kind(value)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise ValueError
-    return value
+    if isinstance(value, str) and isinstance(own, list):  # one of them, or all as Python writes them
+        value = ast.literal_eval(value) if value.startswith("[") else [value]
+    elif isinstance(value, str) and not isinstance(own, str):
+        value = json.loads(value.lower())
+    return msgspec.convert(value, {list: list[str], float: Finite}.get(type(own), type(own)))

@@ -128,10 +128,8 @@ def compare(first: RunRecord, second: RunRecord) -> Shown:
     table = recall_table(first, second).round({"first": 1, "second": 1, "difference": 1, "p": 3})
     shares = {"first": "recall of 1, %", "second": "recall of 2, %", "difference": "difference, points"}
     table = table.rename(columns=shares)
-    figures = []
-    if all("train_loss" in record.history for record in pair.values()):  # a fitted pipeline has no curves
-        chosen = {name: record.content["metrics"]["val_selected"]["epoch"] for name, record in pair.items()}
-        figures.append(plots.curves({name: record.history for name, record in pair.items()}, chosen))
+    chosen = {name: record.content["metrics"]["val_selected"]["epoch"] for name, record in pair.items()}
+    figures = [plots.curves({name: record.history for name, record in pair.items()}, chosen)]
     for name, record in pair.items():
         figures.append(confusion(record))
         figures[-1].axes[0].set_title(name, fontsize=9)

@@ -9,7 +9,7 @@ import pandas as pd
 from fer_lib.augment import face_view
 from fer_lib.data.catalog import dataset_title
 from fer_lib.recipe import get_recipe
-from fer_lib.study.columns import DASH, Column, readable, table_of
+from fer_lib.study.columns import DASH, Column, table_of
 from fer_lib.study.results import Study
 
 COLUMNS = (
@@ -62,11 +62,6 @@ SHOWN = (
     Column("ms a picture", "{milliseconds:.2f}", DASH),
     Column("device", "{device}"),
 )
-
-
-def readable_costs(table: pd.DataFrame) -> pd.DataFrame:
-    """The cost table for a reader: fewer columns, millions in the place of units."""
-    return readable(table, SHOWN)
 
 
 def _mean(values: Sequence[float]) -> float:

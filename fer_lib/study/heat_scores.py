@@ -89,13 +89,11 @@ class Shown:
     """Test pictures as a run's net sees them.
 
     Attributes:
-        images: what is shown, uint8 [N, S, S].
-        inputs: the same normalised, float32 [N, 1, S, S].
+        inputs: the pictures, normalised, float32 [N, 1, S, S].
         labels: true classes, int64 [N].
         regions: where the expression shows, bool [N, S, S]; None where that is not known.
     """
 
-    images: np.ndarray
     inputs: torch.Tensor
     labels: np.ndarray
     regions: np.ndarray | None
@@ -128,15 +126,11 @@ def show(record: RunRecord, dataset: FaceDataset, pictures: int) -> Shown:
     view = face_view(record.spec["recipe"]["augment"])
     inner = slice(margin := round((FACE_SIDE - view.size) / 2), margin + view.size)
 
-    def cut(values: np.ndarray) -> np.ndarray:
-        found = torch.from_numpy(values[chosen, inner, inner])
-        if view.resize == view.size:
-            return found.numpy()
-        enlarged = F.interpolate(found[:, None].float(), (view.resize, view.resize), mode="nearest")
-        return enlarged[:, 0].numpy().astype(values.dtype)
+    def cut(regions: np.ndarray) -> np.ndarray:
+        found = torch.from_numpy(regions[chosen, inner, inner])[:, None].float()
+        return F.interpolate(found, (view.resize, view.resize), mode="nearest")[:, 0].numpy() > 0
 
     return Shown(
-        images=cut(dataset.images),
         inputs=test_views(torch.from_numpy(dataset.images[chosen]), "one", *view)[0],
         labels=dataset.labels[chosen],
         regions=None if dataset.regions is None else cut(dataset.regions),

@@ -13,7 +13,7 @@ import pandas as pd
 from fer_lib.data import is_drawn
 from fer_lib.recipe import get_recipe
 from fer_lib.statistics import Fit, fit, sample_sd
-from fer_lib.study.columns import DASH, Column, readable, table_of
+from fer_lib.study.columns import DASH, Column, table_of
 from fer_lib.study.gains import in_points, reading_of
 from fer_lib.study.groups import HELD_OUT, as_published
 from fer_lib.study.results import MIN_SEEDS, Study
@@ -82,11 +82,6 @@ def precision_table(study: Study) -> pd.DataFrame:
             head = {"recipe": "", "dataset": "", "precision": precision}
             rows.append(head | _compared(over_all, precision, REFERENCE))
     return table_of(rows, COLUMNS, NUMBERS)
-
-
-def readable_precision(table: pd.DataFrame) -> pd.DataFrame:
-    """The table for a reader."""
-    return readable(table, SHOWN)
 
 
 def _compared(fitted: Fit, ours: Hashable, reference: Hashable) -> dict[str, object]:

@@ -5,7 +5,6 @@ classifier finds a picture again; where it keeps persons apart, how well it read
 """
 
 import json
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -229,16 +228,15 @@ def readable_measure(table: pd.DataFrame) -> pd.DataFrame:
     return readable(table, TRIED)
 
 
-def measure(dataset: FaceDataset, models: Sequence[str] = ("pixels_nn",), draws: int = 3) -> pd.DataFrame:
-    """Classical pipelines under the drawn protocols, on pictures at hand: nothing is recorded.
+def measure(dataset: FaceDataset, draws: int = 3) -> pd.DataFrame:
+    """The nearest neighbour on pixels under the drawn protocols, on pictures at hand: nothing is recorded.
 
     Args:
         dataset: pictures with subjects and sequences.
-        models: names of :func:`fer_lib.models.list_models` with ``classical``.
         draws: of each split.
 
     Returns:
-        One row per model and protocol: model, protocol, same_sequence, same_subject, accuracy, accuracy_sd, low and
+        One row per protocol: protocol, same_sequence, same_subject, accuracy, accuracy_sd, low and
         high (95 %, bootstrap over persons). Percent.
 
     Raises:
@@ -246,30 +244,28 @@ def measure(dataset: FaceDataset, models: Sequence[str] = ("pixels_nn",), draws:
     """
     names, person = np.unique(check_films(dataset)[0], return_inverse=True)
     rows = []
-    for name in models:
-        model = build_classical(name, num_classes=len(dataset.classes))
-        features = model.describe(torch.from_numpy(dataset.images).unsqueeze(1))
-        for protocol in (f"{kind}_drawn" for kind in WORDS if f"{kind}_drawn" in PROTOCOLS):
-            drawn = [tested(dataset, protocol, seed) for seed in range(draws)]
-            right = []
-            for seed in range(draws):
-                folds = []
-                for part in run_parts(dataset, protocol, None, seed):
-                    model.fit_features(features[part.train], dataset.labels[part.train])
-                    folds.append(model.probabilities(features[part.test]).argmax(1) == dataset.labels[part.test])
-                right.append(np.concatenate(folds))
-            shown = person[np.concatenate([draw.pictures for draw in drawn])]
-            low, high = by_person(shown, np.concatenate(right), len(names)).interval
-            accuracies = [100 * float(mask.mean()) for mask in right]
-            rows.append(
-                {
-                    "model": name,
-                    "protocol": protocol,
-                    **met_in_training(drawn),
-                    "accuracy": float(np.mean(accuracies)),
-                    "accuracy_sd": sample_sd(accuracies),
-                    "low": 100 * low,
-                    "high": 100 * high,
-                }
-            )
+    model = build_classical("pixels_nn", num_classes=len(dataset.classes))
+    features = model.describe(torch.from_numpy(dataset.images).unsqueeze(1))
+    for protocol in (f"{kind}_drawn" for kind in WORDS if f"{kind}_drawn" in PROTOCOLS):
+        drawn = [tested(dataset, protocol, seed) for seed in range(draws)]
+        right = []
+        for seed in range(draws):
+            folds = []
+            for part in run_parts(dataset, protocol, None, seed):
+                model.fit_features(features[part.train], dataset.labels[part.train])
+                folds.append(model.probabilities(features[part.test]).argmax(1) == dataset.labels[part.test])
+            right.append(np.concatenate(folds))
+        shown = person[np.concatenate([draw.pictures for draw in drawn])]
+        low, high = by_person(shown, np.concatenate(right), len(names)).interval
+        accuracies = [100 * float(mask.mean()) for mask in right]
+        rows.append(
+            {
+                "protocol": protocol,
+                **met_in_training(drawn),
+                "accuracy": float(np.mean(accuracies)),
+                "accuracy_sd": sample_sd(accuracies),
+                "low": 100 * low,
+                "high": 100 * high,
+            }
+        )
     return pd.DataFrame(rows)

@@ -231,19 +231,13 @@ def confusion(record: RunRecord) -> Figure:
     return plots.confusion(matrix, record.classes, f"{record.content['data']['name']}, test part, {epochs}")
 
 
-def class_table(record: RunRecord, part: str = "test") -> pd.DataFrame:
-    """How each class fares: pictures, how often it is predicted, precision, recall and F1 (percent).
+def class_table(record: RunRecord) -> pd.DataFrame:
+    """How each class of the test part fares: pictures, how often it is predicted, precision, recall and F1 (percent).
 
     Args:
         record: the run; at the epoch that validation chose, with the recipe's test views.
-        part: val or test.
-
-    Raises:
-        UserError: the protocol has no such part.
     """
-    if f"{part}/labels" not in record.predictions:
-        raise UserError(f"{record.id}: protocol {record.spec['recipe']['protocol']!r} has no {part} part")
-    found = per_class(*answers_of([record], part), len(record.classes))
+    found = per_class(*answers_of([record]), len(record.classes))
     shares = {name: np.round(100 * found[name], 1) for name in ("precision", "recall", "f1")}
     counts = {name: found[name] for name in ("pictures", "predicted")}
     return pd.DataFrame(counts | shares, index=pd.Index(record.classes, name="class"))

@@ -24,19 +24,18 @@ from fer_lib.study.results import Study
 PICTURES, PIXELS = 64, 44
 
 
-def start_table(study: Study, paper: str = "narrow") -> pd.DataFrame:
-    """Nets with attention, and nets whose branches start scaled, beside the plain net.
+def start_table(study: Study) -> pd.DataFrame:
+    """Narrow nets with attention, and narrow nets whose branches start scaled, beside the plain one.
 
     Args:
         study: the study's results.
-        paper: id of the file whose comparisons they are.
 
     Returns:
         The rows of :func:`fer_lib.study.gains.ablation_table` for what a part adds and for the question ``start``,
         each family with its own correction, the plain net once; with ``attention`` (whether the net has a module)
         and ``branch_size`` (:func:`branch_size`).
     """
-    table = pd.concat([ablation_table(study, paper, question=question) for question in ("", "start")])
+    table = pd.concat([ablation_table(study, "narrow", question=question) for question in ("", "start")])
     table = table.drop_duplicates("recipe", ignore_index=True)
     recipes = [get_recipe(name) for name in table["recipe"]]
     table.insert(4, "attention", [bool(parse(recipe.model)[1]) for recipe in recipes])

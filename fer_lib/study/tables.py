@@ -19,15 +19,13 @@ from fer_lib.progress import track
 from fer_lib.recipe import called, get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
-from fer_lib.study import audits, ensemble, evidence, statements
+from fer_lib.study import audits, cost, ensemble, evidence, precision, statements
 from fer_lib.study.answer import answer
 from fer_lib.study.claim_table import BRIEF, claim_figure, claim_table, gain_figure, headline_claims, readable_claims
 from fer_lib.study.columns import DASH, Column, csv_text, markdown, number, readable, table_of
-from fer_lib.study.cost import cost_table, readable_costs
 from fer_lib.study.draws import draw_table, draws_page
 from fer_lib.study.gains import ablation_table, readable_gains
 from fer_lib.study.modules import LEGEND, module_caption, module_figure, modules_by_net, readable_by_net
-from fer_lib.study.precision import precision_table, readable_precision
 from fer_lib.study.protocols import protocol_audit, protocol_figure, reach_table, readable_protocols, readable_reach
 from fer_lib.study.results import Study
 from fer_lib.study.start import readable_start, start_table
@@ -120,7 +118,7 @@ TABLES: dict[str, Sheet] = {
     "start": Sheet(start_table, readable_start),
     "alike": _gains(claimed=False, question="alike"),
     "ablations": _gains(claimed=True),
-    "precision": Sheet(precision_table, readable_precision),
+    "precision": Sheet(precision.precision_table, precision.SHOWN),
     "ensemble": Sheet(ensemble.ensemble_table, ensemble.SHOWN),
     "rules": Sheet(audits.rule_audit, audits.RULES_SHOWN),
     "leaks": Sheet(audits.leak_audit, audits.LEAKS_SHOWN),
@@ -133,7 +131,7 @@ TABLES: dict[str, Sheet] = {
     "classes": Sheet(audits.class_audit, audits.CLASSES_SHOWN),
     "calibration": Sheet(audits.calibration_audit, audits.CALIBRATION_SHOWN),
     "reliability": Sheet(audits.reliability_table, audits.RELIABILITY_SHOWN),
-    "cost": Sheet(cost_table, readable_costs),
+    "cost": Sheet(cost.cost_table, cost.SHOWN),
     "runs": Sheet(run_table, _runs_page),
 }
 """Every table by name."""

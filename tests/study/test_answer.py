@@ -15,7 +15,6 @@ from fer_lib.study.answer import (
     answer,
     attention_sentences,
     printed_numbers,
-    signed,
     verdict_words,
     without_links,
 )
@@ -23,7 +22,7 @@ from fer_lib.study.claim_table import claim_table
 from fer_lib.study.gains import ablation_table
 from fer_lib.study.modules import module_comparisons
 from fer_lib.study.results import Study
-from fer_lib.texts import NUMERALS, added_part
+from fer_lib.texts import NUMERALS, added_part, interval, signed
 
 NONE, ALL = Progress(0, 10, 0, 2), Progress(10, 10, 2, 2)
 
@@ -123,6 +122,12 @@ def test_points_have_a_true_minus_and_zero_has_no_sign():
     assert [signed(value) for value in (-1.25, 0.04, -0.04, 0.3)] == ["\N{MINUS SIGN}1.2", "0.0", "0.0", "+0.3"]
 
 
+def test_an_interval_shows_on_which_side_of_zero_it_ends():
+    assert interval(-3.08, -0.0065) == "\N{MINUS SIGN}3.1 to \N{MINUS SIGN}0.01"
+    assert interval(-1.85, 0.021) == "\N{MINUS SIGN}1.9 to +0.02"
+    assert interval(-0.05, 0.05) == "\N{MINUS SIGN}0.1 to +0.1"
+
+
 def test_a_module_is_named_without_its_net():
     assert added_part("ResNet18 + SE", "ResNet18") == "SE"
     assert added_part("ResNet18, wide", "ResNet18") == "wide"
@@ -143,6 +148,18 @@ def test_what_differs_in_its_training_is_no_module(tmp_path):
     table = ablation_table(study, "li")
     assert table.loc[table["reading"] == "gain", "recipe"].tolist() == ["li/resnet34/fer2013"]
     assert module_comparisons(study).empty
+
+
+def test_a_whole_other_net_of_ours_is_no_module(tmp_path):
+    """The ladder's family of a module and of Li & Pan's whole net, both over one ResNet18."""
+    study = Study(
+        write_run(tmp_path, RunSpec(get_recipe(f"ladder/{net}/fer2013"), seed), correct=10 + count + seed % 2)
+        for net, count in {"w16_none": 0, "w16_hybrid_ends": 4, "w16_li": 8}.items()
+        for seed in range(3)
+    )
+    read = ablation_table(study, "ladder")
+    assert {"ladder/w16_hybrid_ends/fer2013", "ladder/w16_li/fer2013"} == set(read.loc[read["gain"].notna(), "recipe"])
+    assert module_comparisons(study)["recipe"].tolist() == ["ladder/w16_hybrid_ends/fer2013"]
 
 
 def test_a_loss_is_explained_beside_the_study_that_has_it():

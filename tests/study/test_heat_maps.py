@@ -68,8 +68,7 @@ def test_regions_lie_on_what_the_net_is_shown(drawn, tmp_path, resize):
     shown = heat_scores.show(tiny(white, tmp_path, augment=augment), white, 6)
     size = resize or 40
     assert shown.inputs.shape == (6, 1, size, size)
-    assert shown.regions.shape == shown.images.shape == (6, size, size)
-    np.testing.assert_array_equal(shown.images > 0, shown.regions)
+    assert shown.regions.shape == (6, size, size)
     middle = (shown.inputs[:, 0].max() + shown.inputs.min()) / 2
     assert ((shown.inputs[:, 0] > middle).numpy() == shown.regions).mean() > (0.97 if resize else 0.9999)
 
