@@ -60,7 +60,7 @@ def test_other_pictures_are_compared_by_eye_alone(runs):
 def test_the_panel_narrows_papers_to_recipes_to_runs(runs, tmp_path):
     panel = run_panel(runs)
     panel.redraw()
-    assert "1: narrow ResNet18, seed " in panel.words.value
+    assert "1: ResNet18 of width 16, seed " in panel.words.value
     assert panel.figures.count == 3
     assert "differs" in panel.table.value
     paper, recipe, run = panel.row.children[1].children

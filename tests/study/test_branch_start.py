@@ -95,8 +95,8 @@ def test_what_the_figure_shows(records):
     np.testing.assert_allclose(plain.get_xydata(), [(size, 100 * lost / 7178) for size, lost in expected])
     names = {text.get_text().replace("\n", " ") for text in axes.texts}
     assert names == {
-        "narrow ResNet18", "branches halved at the start", "branches quartered at the start", "ECA",
+        "ResNet18 of width 16", "branches halved at the start", "branches quartered at the start", "ECA",
         "coordinate attention", "coordinate attention, branches whole at the start",
     }  # fmt: skip
     empty = plots.start(start_table(Study())).axes[0]
-    assert [text.get_text() for text in empty.texts] == ["narrow ResNet18"]
+    assert [text.get_text() for text in empty.texts] == ["ResNet18 of width 16"]

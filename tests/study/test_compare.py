@@ -107,7 +107,7 @@ def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):
     first, second = sentences(found)
     assert first.startswith("SE: +9.1 (")
     assert first.endswith(") points over the same net without it on drawn faces, gain.")
-    assert second.startswith("Recorded, over narrow ResNet18 on FER2013: ECA")
+    assert second.startswith("Recorded, over ResNet18 of width 16 on FER2013: ECA")
     assert "says nothing about faces" in cautions(planned, found)[0]
     files = {path.name: path.read_bytes() for path in write_outcome(planned, found, tmp_path)}
     assert all(files.values())
@@ -117,9 +117,9 @@ def test_the_outcome_stands_beside_the_recorded_modules(written, tmp_path):
         "SE beside the recorded modules",
         "says nothing about faces",
         "+9.09",
-        "narrow ResNet18 + ECA",
+        "ResNet18 of width 16 + ECA",
         "6 epochs on drawn faces, their own split",
-        "over narrow ResNet18 on FER2013",
+        "over ResNet18 of width 16 on FER2013",
         "width = 16, layers = [1, 1, 1, 1]",
         "<svg",
     ):
@@ -158,6 +158,6 @@ def test_without_records_the_gains_that_the_library_brings_stand_beside_yours(wr
     assert (plain["recipe"], plain["baseline"]) == (planned.base.name, "")
     assert [row["recipe"] for row in theirs] == [row["recipe"] for row in brought]
     assert [row["gain"] for row in theirs] == [float(row["gain"]) for row in brought]
-    assert sentences(found)[1].startswith("Recorded, over narrow ResNet18 on FER2013: ")
-    spread = "narrow ResNet18: accuracy has a standard deviation of 0."
+    assert sentences(found)[1].startswith("Recorded, over ResNet18 of width 16 on FER2013: ")
+    spread = "ResNet18 of width 16: accuracy has a standard deviation of 0."
     assert re.match(rf"recorded, with \d seeds of each: {re.escape(spread)}", power_words(planned, Study()))

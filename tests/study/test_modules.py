@@ -99,8 +99,8 @@ def test_a_module_has_a_row_and_a_net_a_column(two_nets):
     shown = readable_by_net(table).set_index("module")
     place = ", ten epochs on FER2013"
     plain, halved, other = (
-        f"narrow ResNet18{place}",
-        f"narrow ResNet18, branches as small at the start{place}",
+        f"ResNet18 of width 16{place}",
+        f"ResNet18 of width 16, branches as small at the start{place}",
         f"ResNet18 of width 8 on halved maps{place}",
     )
     assert shown.index.tolist() == ["SE", "SimAM"]
