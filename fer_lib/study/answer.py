@@ -171,7 +171,7 @@ def _net_sentence(rows: pd.DataFrame, brief: bool) -> str:
     return (
         f"{net[0].upper()}{net[1:]}, {trained_on(baseline)}: "
         f"{_outcome(rows, 'nets with a module' if brief else 'modules')} "
-        f"{'its plain net' if brief else 'the same net without it'}: {listed}"
+        f"{'the same' if brief else 'the same net'} without it: {listed}"
         f"{'' if brief else ' points, with 95 % intervals'}"
     )
 
@@ -222,7 +222,7 @@ def _start_sentence(rows: pd.DataFrame, alike: pd.DataFrame) -> str:
         for _, row in beside.sort_values("gain", kind="stable").iterrows()
     ]
     listed = f"{found[0]} to {found[-1]}" if len(found) > 2 else ", ".join(found)
-    start = "the small initial scale of the branches: over plain nets of that scale"
+    start = "the small initial scale of the branches: over nets of that scale"
     return f"{share} of that loss goes with {start}, {listed}."
 
 
