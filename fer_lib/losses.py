@@ -302,7 +302,8 @@ class Joint(Loss):
     ======  =======  ==========================  ========
 
     So the weight of the center term, beside the length of the features, is what hurts a small net most; the pair term
-    changes little. These are single seeds, without records.
+    changes little. These are single seeds, without records. Recorded, three seeds each, are ten epochs on FER2013
+    (ladder.toml, 128 features): 55.6 % with cross-entropy, 55.6 with Cai et al.'s weights, 48.2 at weight 1.
 
     Args:
         num_classes: C.

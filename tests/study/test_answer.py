@@ -273,8 +273,8 @@ def test_nets_of_a_study_that_train_alike_share_a_sentence_and_say_what_they_sha
     assert ladder == (
         "Small ResNet18s of other widths, maps and optimisers, ten epochs on FER2013: none of five nets with a module "
         "beats, and one falls behind, the same without it: M-0.4 -0.4 (-1.0 to +1.0) to M0.3 +0.3 (-1.0 to +1.0). "
-        "ResNet18 of width 8 on halved maps, 40 epochs on FER2013: the module reads within ±1 point of the same without "
-        "it: M0.5 +0.5; three to six seeds each (confirmatory)."
+        "ResNet18 of width 8 on halved maps, 40 epochs on FER2013: the module reads within ±1 point of the same "
+        "without it: M0.5 +0.5; three to six seeds each (confirmatory)."
     )
 
 
