@@ -28,7 +28,9 @@ def tabled():
         table = pd.read_csv(path)
         for low in (name for name in table if "low" in name and name.replace("low", "high") in table):
             ends = table[[low, low.replace("low", "high")]].dropna()
-            found |= {tuple(f"{end:z.{decimals}f}" for end in pair) for pair in ends.to_numpy() for decimals in (1, 2, 3)}
+            found |= {
+                tuple(f"{end:z.{decimals}f}" for end in pair) for pair in ends.to_numpy() for decimals in (1, 2, 3)
+            }
     return found
 
 
