@@ -30,8 +30,14 @@ def signed(points: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """``−1.0 to +0.4``, of points; an end near zero has two decimals, as its sign decides what a comparison reads."""
-    return " to ".join(formatted(end, "+.1f" if abs(end) >= 0.05 else "+.2f") for end in (low, high))
+    """``−1.0 to +0.4``, of points; an end near zero has up to four decimals, as its sign decides what one reads."""
+    return " to ".join(_with_sign(end) for end in (low, high))
+
+
+def _with_sign(points: float) -> str:
+    """Points with as few decimals as show their sign."""
+    texts = [formatted(points, f"+.{decimals}f") for decimals in (1, 2, 3, 4)]
+    return next((text for text in texts if not text.startswith("0")), texts[0])
 
 
 def added_part(system: str, baseline: str) -> str:

@@ -2,15 +2,14 @@
 
 import ast
 import json
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from fer_lib.errors import UserError, unknown
+from fer_lib.schema import Finite
 
-Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", list: "texts in a list"}
 """What a parameter may be, in words."""
 INJECTED = "# Parameters\n"

@@ -20,7 +20,7 @@ from fer_lib.texts import added_part, interval, many, numeral, signed
 
 
 def module_comparisons(study: Study) -> pd.DataFrame:
-    """The comparisons that have a reading and in which nothing of the loss differs, but the net.
+    """The comparisons that have a reading and in which the net differs and the loss does not.
 
     A paper's own net may be another as a whole; one of ours is the baseline's with a module.
     """

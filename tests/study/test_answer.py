@@ -125,6 +125,8 @@ def test_points_have_a_true_minus_and_zero_has_no_sign():
 def test_an_interval_shows_on_which_side_of_zero_it_ends():
     assert interval(-3.08, -0.0065) == "\N{MINUS SIGN}3.1 to \N{MINUS SIGN}0.01"
     assert interval(-1.85, 0.021) == "\N{MINUS SIGN}1.9 to +0.02"
+    assert interval(-1.828, -0.0018) == "\N{MINUS SIGN}1.8 to \N{MINUS SIGN}0.002"
+    assert interval(0.0, 0.3) == "0.0 to +0.3"
     assert interval(-0.05, 0.05) == "\N{MINUS SIGN}0.1 to +0.1"
 
 
