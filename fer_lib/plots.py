@@ -1,5 +1,6 @@
 """Figures of the notebooks and of the tables; every function returns a new figure and shows nothing."""
 
+import hashlib
 import io
 import re
 import textwrap
@@ -31,11 +32,18 @@ FEW = 20
 
 
 def svg(figure: Figure) -> bytes:
-    """A figure as SVG whose bytes depend on its content alone."""
+    """A figure as SVG whose bytes depend on what it shows alone."""
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "fer", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
-    return buffer.getvalue()
+    text = buffer.getvalue()
+    # Matplotlib names clip paths and markers by all digits of their coordinates, of which the last differ from machine
+    # to machine; here they are named by the digits written.
+    names = dict.fromkeys(re.findall(rb'id="([mp][0-9a-f]{10})"', text))
+    digest = hashlib.sha256(re.sub(rb"\b[mp][0-9a-f]{10}\b", b"", text)).hexdigest()[:8]
+    for number, name in enumerate(names):
+        text = text.replace(name, f"{chr(name[0])}{digest}-{number}".encode())
+    return text
 
 
 def png(figure: Figure, dpi: int = 150) -> bytes:
