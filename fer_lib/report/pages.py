@@ -30,7 +30,7 @@ from fer_lib.report import claim_pages, front, lists, run_pages, words
 from fer_lib.report.notebooks import SCALES, executed_path, list_notebooks, scale_dir, title_and_lead
 from fer_lib.runs import RunRecord
 from fer_lib.study import groups
-from fer_lib.study.answer import answer
+from fer_lib.study.answer import answer, net_by_net
 from fer_lib.study.columns import markdown
 from fer_lib.study.gains import ablation_table
 from fer_lib.study.modules import LEGEND, module_caption, module_figure, module_words, modules_by_net, readable_by_net
@@ -224,6 +224,7 @@ class Site:
             attention, printed = answer(study, links=True).rsplit("\n\n", 1)
             behind = {
                 "answer": Markup(markdown2html_mistune(attention)), "printed": Markup(markdown2html_mistune(printed)),
+                "nets": Markup(markdown2html_mistune(net_by_net(study, links=True))),
                 "legend": Markup(markdown2html_mistune(LEGEND)),
                 "modules": Markup(markdown2html_mistune(markdown(readable_by_net(modules_by_net(study), links=True)))),
                 "sure": {k: Markup(v) for k, v in front.how_sure(study, linked).items()},

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fer_lib.claims import Claim, list_claims
+from fer_lib.nets import parse
 from fer_lib.queue.plan import choose_recipes, matrix
 from fer_lib.recipe import claimed_papers, get_recipe, headlines, load_papers
 from fer_lib.study.claim_table import claim_table
@@ -16,10 +17,7 @@ from fer_lib.study.modules import linked_gain, module_comparisons, net_words, tr
 from fer_lib.study.results import MIN_SEEDS, Study, once
 from fer_lib.study.statements import statement_table
 from fer_lib.study.verdicts import FROM_RUNS, NOT_RUN, NOT_TESTABLE
-from fer_lib.texts import added_part, interval, numeral, span
-
-SHOWN = 5
-"""Studies whose nets the answer tells, a line each; of further ones it counts the readings."""
+from fer_lib.texts import added_part, interval, many, numeral, span
 
 
 class Progress(NamedTuple):
@@ -46,12 +44,29 @@ def answer(study: Study, links: bool = False) -> str:
         links: whether numbers link the report's pages.
 
     Returns:
-        Markdown: a paragraph with a list of the nets tried, and a paragraph on the papers' numbers.
+        Markdown: a paragraph with a list of what has been compared, and a paragraph on the papers' numbers.
     """
-    alike = ablation_table(study, claimed=False, question="alike")
-    attention = attention_sentences(module_comparisons(study), alike, progress(study))
+    compared = ablation_table(study)
+    attention = attention_sentences(
+        module_comparisons(study),
+        ablation_table(study, claimed=False, question="alike"),
+        ablation_table(study, claimed=False, question="start"),
+        compared[[_trained_otherwise(row) for _, row in compared.iterrows()]],
+        progress(study),
+    )
     printed = printed_sentences(claim_table(study), evidence_table(study), statement_table(study))
     text = f"{attention}\n\n{printed}"
+    return text if links else without_links(text)
+
+
+def net_by_net(study: Study, links: bool = False) -> str:
+    """What modules do to each net, as a Markdown list.
+
+    Args:
+        study: the study's results.
+        links: whether numbers link the report's pages.
+    """
+    text = net_sentences(module_comparisons(study))
     return text if links else without_links(text)
 
 
@@ -63,38 +78,53 @@ def without_links(markdown: str) -> str:
 # ---------------------------------------------------------------- attention
 
 
-def attention_sentences(plain: pd.DataFrame, alike: pd.DataFrame, state: Progress) -> str:
-    """What modules add, net by net: what holds in a small net need not hold in another.
+def attention_sentences(
+    plain: pd.DataFrame, alike: pd.DataFrame, start: pd.DataFrame, trainings: pd.DataFrame, state: Progress
+) -> str:
+    """What modules add: the study with most of them in numbers, the readings of the others, and what else was tried.
 
     Args:
         plain: of :func:`module_comparisons`.
         alike: those with plain nets that start as the modules leave theirs.
+        start: those of nets that start otherwise, the modules' with whole branches among them.
+        trainings: those of nets that differ in their loss function or augmentation alone.
         state: of :func:`progress`.
     """
-    studies = [rows for _, rows in plain.groupby("paper", sort=False)]
-    studies.sort(key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
-    found = [
-        " ".join(filter(None, [_study_sentences(rows, brief=number > 0), _start_sentence(rows, alike)]))
-        for number, rows in enumerate(studies[:SHOWN])
-    ]
-    if studies[SHOWN:]:
-        further = pd.concat(studies[SHOWN:])
-        counts = further["reading"].value_counts()
-        found.append(
-            f"{numeral(further['baseline'].nunique()).capitalize()} further nets, {len(further)} comparisons: "
-            f"[{_listed(_counted(counts, READINGS))}](gains.html)."
-        )
     trained = "No headline training of the papers has three full runs yet"
     if state.headlines:
         have = "has" if state.headlines == 1 else "have"
         trained = f"Of the papers' {state.of_headlines} headline trainings {state.headlines} {have} three full runs"
     done = f"{state.done:,} of {state.planned:,} planned [runs](runs.html) are done"
-    first = f"**{verdict_words(plain, state)}** {_how_many(plain)}{trained}: {done}."
-    text = "\n- ".join(filter(None, [first, *found]))
+    found = [" ".join(filter(None, [f"**{verdict_words(plain, state)}**", _how_many(plain), f"{trained}: {done}."]))]
+    if studies := _studies(plain):
+        first, *others = studies
+        found.append(
+            " ".join(filter(None, [_study_sentences(first, brief=False), _start_sentence(first, alike, start)]))
+        )
+        if others:
+            found.append(_further_sentences(pd.concat(others), first["epochs"].max()))
+    if len(trainings):
+        found.append(_other_sentences(trainings))
+    return "\n- ".join(found)
+
+
+def net_sentences(plain: pd.DataFrame) -> str:
+    """A list: what modules do to the nets of each study, what holds in a small net need not hold in another.
+
+    Args:
+        plain: of :func:`module_comparisons`.
+    """
+    text = "\n".join(f"- {_study_sentences(rows, brief=True)}" for rows in _studies(plain))
     for word, meaning in STANDINGS.items():  # explained once
         first, *later = text.split(meaning)
         text = first + (meaning + word.join(later) if later else "")
     return text
+
+
+def _studies(plain: pd.DataFrame) -> list[pd.DataFrame]:
+    """Comparisons of a paper's file each: our controlled ones first, then the files with most."""
+    studies = [rows for _, rows in plain.groupby("paper", sort=False)]
+    return sorted(studies, key=lambda rows: (rows["paper"].iloc[0] not in ("control", "narrow"), -len(rows)))
 
 
 def verdict_words(read: pd.DataFrame, state: Progress) -> str:
@@ -117,26 +147,48 @@ def verdict_words(read: pd.DataFrame, state: Progress) -> str:
 
 def _how_many(read: pd.DataFrame) -> str:
     """How many comparisons have which reading; nothing where the few words before say it."""
-    numbers = read["reading"].value_counts().drop("gain", errors="ignore")
-    if numbers.empty or len(read) < 2:
+    others = read[read["reading"] != "gain"]
+    if others.empty or len(read) < 2:
         return ""
+    if len(others) < len(read):
+        return f"Of the others {_readings(others)}."
+    comparisons = f"{numeral(len(read))} comparisons of the same net with and without a module"
+    return f"Of {comparisons} none is a gain, {_readings(read)}."
+
+
+def _further_sentences(rows: pd.DataFrame, epochs: int) -> str:
+    """How many comparisons in further nets have which reading: those trained no longer than the first, and the rest."""
+    longer = rows["epochs"] > epochs
+    found = []
+    for chosen, where in ((rows[~longer], "{} further net{}, {}"), (rows[longer], "{} net{} in longer trainings, {}")):
+        if len(chosen):
+            nets, lengths = chosen["baseline"].nunique(), sorted(set(chosen["epochs"]))
+            trained = span(numeral(lengths[0]), numeral(lengths[-1])) + f" epoch{'s' * (lengths[-1] != 1)}"
+            told = where.format(numeral(nets), "s" * (nets != 1), trained).capitalize()
+            none = "" if (chosen["reading"] == "gain").any() else "none is a gain, "
+            comparisons = many(len(chosen), "comparison", numeral)
+            found.append(f"{told}: of {comparisons} {none}{_readings(chosen)}.")
+    return " ".join(found)
+
+
+def _readings(rows: pd.DataFrame) -> str:
+    """``two are losses and one is undecided``."""
+    numbers = rows["reading"].value_counts()
     said = [
         f"{numeral(numbers[word])} {more if numbers[word] > 1 else one}"
         for word, (one, more) in SAID.items()
         if word in numbers
     ]
-    listed = " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
-    if numbers.sum() < len(read):
-        return f"Of the others {listed}. "
-    return f"Of {numeral(len(read))} comparisons none is a gain, {listed}. "
+    return _joined(said)
 
 
 SAID = {
+    "gain": ("is a gain", "are gains"),
     "loss": ("is a loss", "are losses"),
     "within ±1 point": ("lies within ±1 point", "lie within ±1 point"),
     "undecided": ("is undecided", "are undecided"),
 }
-"""What is said of one comparison that is no gain, and of more, by the reading."""
+"""What is said of one comparison and of more, by the reading."""
 
 
 def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:
@@ -151,7 +203,7 @@ def _study_sentences(rows: pd.DataFrame, brief: bool) -> str:
 
 
 def _net_sentence(rows: pd.DataFrame, brief: bool) -> str:
-    """What modules add to a net: the least and the most of it.
+    """What modules add to a net; in brief the least and the most of it.
 
     In brief modules that all read within a point have no interval, as the reading is one.
     """
@@ -159,11 +211,10 @@ def _net_sentence(rows: pd.DataFrame, brief: bool) -> str:
     about = load_papers()[paper]["paper"]
     same = brief and (rows["reading"] == "within ±1 point").all()
     effects = [
-        f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)}"
-        + ("" if same else f" ({interval(row['low'], row['high'])})")
-        for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=False, kind="stable").iterrows()
+        _effect(row, not same)
+        for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=not brief, kind="stable").iterrows()
     ]
-    listed = f"{effects[-1]} to {effects[0]}" if len(effects) > 2 else ", ".join(effects)
+    listed = f"{effects[-1]} to {effects[0]}" if brief and len(effects) > 2 else ", ".join(effects)
     net = about["idea"] if rows["baseline"].nunique() > 1 else net_words(baseline)
     short = about.get("short", "")
     if paper in claimed_papers() and short not in net:
@@ -174,6 +225,12 @@ def _net_sentence(rows: pd.DataFrame, brief: bool) -> str:
         f"{'the same' if brief else 'the same net'} without it: {listed}"
         f"{'' if brief else ' points, with 95 % intervals'}"
     )
+
+
+def _effect(row: pd.Series, with_interval: bool = False) -> str:
+    """``SE −1.1 (−1.8 to −0.5)``."""
+    name = added_part(row["system"], get_recipe(row["baseline"]).title)
+    return f"{name} {linked_gain(row)}" + f" ({interval(row['low'], row['high'])})" * with_interval
 
 
 def _outcome(rows: pd.DataFrame, modules: str) -> str:
@@ -208,22 +265,76 @@ STANDINGS = {
 }
 
 
-def _start_sentence(rows: pd.DataFrame, alike: pd.DataFrame) -> str:
-    """What is left of a study's losses beside plain nets whose residual branches start as small."""
+def _start_sentence(rows: pd.DataFrame, alike: pd.DataFrame, start: pd.DataFrame) -> str:
+    """What is left of a study's losses beside plain nets whose residual branches start as small, and whole."""
     lost = rows[rows["reading"] == "loss"].set_index("recipe")["gain"]
     beside = alike[alike["reading"].isin(READINGS) & alike["recipe"].isin(lost.index)]
-    beside = beside[[bool(get_recipe(name).model_options.get("branch_scale")) for name in beside["baseline"]]]
+    beside = beside[["branch_scale" in get_recipe(name).model_options for name in beside["baseline"]]]
     if beside.empty:
         return ""
     left = beside["gain"].sum() / lost[beside["recipe"]].sum()
     share = "Most" if left < 0.5 else "Some" if left < 1 else "None"
-    found = [
-        f"{added_part(row['system'], get_recipe(row['baseline']).title)} {linked_gain(row)}"
-        for _, row in beside.sort_values("gain", kind="stable").iterrows()
-    ]
-    listed = f"{found[0]} to {found[-1]}" if len(found) > 2 else ", ".join(found)
-    start = "the small initial scale of the branches: over nets of that scale"
-    return f"{share} of that loss goes with {start}, {listed}."
+    has_module = start["recipe"].map(lambda name: bool(parse(get_recipe(name).model)[1])).astype(bool)
+    whole = start[start["reading"].isin(READINGS) & start["baseline"].isin(rows["baseline"]) & has_module]
+    whole = whole.assign(system=whole["system"].str.removesuffix(", branches whole at the start"))
+    text = (
+        f"{share} of that loss goes with the small initial scale of the branches: over nets of that scale, "
+        f"{_ends(beside)}"
+    )
+    return f"{text}; with branches whole at the start, {_ends(whole)}." if len(whole) else f"{text}."
+
+
+def _ends(rows: pd.DataFrame) -> str:
+    """The least and the most of some effects; two or one as they are."""
+    found = [_effect(row) for _, row in rows.sort_values("gain", kind="stable").iterrows()]
+    return f"{found[0]} to {found[-1]}" if len(found) > 2 else ", ".join(found)
+
+
+# ---------------------------------------------------------------- losses and augmentation
+
+
+def _trained_otherwise(row: pd.Series) -> bool:
+    """Whether a comparison has a reading, and is of one net under two loss functions or augmentations."""
+    ours, theirs = get_recipe(row["recipe"]), get_recipe(row["baseline"] or row["recipe"])
+    same = (ours.model, ours.model_options) == (theirs.model, theirs.model_options)
+    return row["reading"] in READINGS and same and (ours.loss, ours.augment) != (theirs.loss, theirs.augment)
+
+
+def _other_sentences(rows: pd.DataFrame) -> str:
+    """What loss functions and augmentations add to the same net, training by training, the largest gain first."""
+    trainings = rows["recipe"].map(lambda name: trained_on(get_recipe(name)))
+    groups = sorted((those for _, those in rows.groupby(trainings)), key=lambda those: -those["gain"].max())
+    first, *later = [f"{trained_on(get_recipe(those['recipe'].iloc[0]))}: {_by_reading(those)}." for those in groups]
+    return " ".join([f"Loss functions and augmentations, {first}", *(text[0].upper() + text[1:] for text in later)])
+
+
+def _by_reading(rows: pd.DataFrame) -> str:
+    """``crop alone +3.7 (+2.5 to +4.9) is a gain; one is undecided``."""
+    found = []
+    for reading, (one, more) in SAID.items():
+        chosen = rows[rows["reading"] == reading].sort_values("gain", ascending=False, kind="stable")
+        parts = [
+            f"{_changed(row)} {linked_gain(row)}"
+            + ("" if reading == "within ±1 point" else f" ({interval(row['low'], row['high'])})")
+            for _, row in chosen.iterrows()
+        ]
+        if parts:
+            told = numeral(len(parts)) if reading == "undecided" else _joined(parts)
+            found.append(f"{told} {more if len(parts) > 1 else one}")
+    return "; ".join(found)
+
+
+def _changed(row: pd.Series) -> str:
+    """What differs in a training, from the titles: ``crop alone``; what only its baseline is said to lack."""
+    ours, theirs = row["system"].split(", "), get_recipe(row["baseline"]).title.split(", ")
+    added = [part for part in ours if part not in theirs]
+    lacking = [part.removeprefix("no ") for part in theirs if part not in ours]
+    return " ".join(added or lacking)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 # ---------------------------------------------------------------- printed numbers

@@ -68,21 +68,19 @@ BY_NET = (
     "module", "net", "training", "gain", "low", "high", "reading", "standing", "seeds", "dataset", "epochs", "recipe",
     "baseline",
 )  # fmt: skip
-MARKS = {"gain": "**", "loss": "**", "within ±1 point": "*", "undecided": ""}
-"""How a gain is set in the table of modules, by its reading."""
 LEGEND = (
-    "Points of accuracy over the same net without the module, with simultaneous 95 % intervals. **Bold** reads as a "
-    "gain or a loss, *italic* as within ±1 point, neither as undecided. A net with branches as small at the start is a "
-    "plain one that begins as the module's does."
+    "Points of accuracy over the same net without the module, with simultaneous 95 % intervals. A net with branches as "
+    "small at the start is a plain one that begins as the module's does."
 )
-"""What a reader of the table of modules must know, in Markdown."""
+"""What a reader of the table of modules must know."""
 
 
 def modules_by_net(study: Study) -> pd.DataFrame:
     """Every comparison of a module that has a reading: the modules tried in most nets first, then those that add most.
 
-    Those with plain nets whose branches start as small as the module's are among them, and those of modules whose
-    branches start whole.
+    Of a module those on FER2013 come first, then the shortest trainings, then the nets with most modules. Those with
+    plain nets whose branches start as small as the module's are among them, and those of modules whose branches start
+    whole.
 
     Returns:
         ``module`` and ``net`` in words, ``training`` (on what, how long), then columns of
@@ -97,9 +95,12 @@ def modules_by_net(study: Study) -> pd.DataFrame:
     table["module"] = [added_part(name, net.title) for name, net in zip(table["system"], baselines, strict=True)]
     table["net"] = [_started(net) for net in baselines]
     table["training"] = [trained_on(net) for net in baselines]
-    gains = table.groupby("module")["gain"]
-    keys = {"nets": gains.transform("size"), "mean": gains.transform("mean")}
-    order = table.assign(**keys).sort_values([*keys, "module"], ascending=[False, False, True], kind="stable").index
+    gains, nets = table.groupby("module")["gain"], table.groupby(["net", "training"])["gain"]
+    keys = {
+        "nets": -gains.transform("size"), "mean": -gains.transform("mean"), "module": table["module"],
+        "other": table["dataset"] != "fer2013", "epochs": table["epochs"], "modules": -nets.transform("size"),
+    }  # fmt: skip
+    order = table.assign(**keys).sort_values(list(keys), kind="stable").index
     return table.loc[order, list(BY_NET)].reset_index(drop=True)
 
 
@@ -110,29 +111,25 @@ def _started(baseline: Recipe) -> str:
 
 
 def readable_by_net(table: pd.DataFrame, links: bool = False) -> pd.DataFrame:
-    """A row per module and a column per net: those of FER2013 first, the shortest trainings, the most modules.
+    """A row per comparison; a module is named in its first.
 
     Args:
         table: of :func:`modules_by_net`.
-        links: whether gains link the report's comparisons.
-
-    Returns:
-        Markdown in the cells, the gain with its interval: ``**`` around a gain or a loss, ``*`` around one within a
-        point.
+        links: whether gains link the report's comparisons; the cells are Markdown then.
     """
-    cells = [
-        f"{MARKS[row['reading']]}{linked_gain(row) if links else signed(row['gain'])}{MARKS[row['reading']]}<br>"
-        f"({interval(row['low'], row['high'])})"
+    gains = [
+        f"{linked_gain(row) if links else signed(row['gain'])} ({interval(row['low'], row['high'])})"
         for _, row in table.iterrows()
     ]
-    columns = [f"{net}, {training}" for net, training in zip(table["net"], table["training"], strict=True)]
-    found = table.assign(cell=cells, column=columns)
-    counted = found.groupby(["dataset", "epochs", "column"], as_index=False).size()
-    counted["other"] = counted["dataset"] != "fer2013"
-    order = counted.sort_values(["other", "epochs", "size"], ascending=[True, True, False], kind="stable")["column"]
-    shown = found.pivot_table("cell", "module", "column", aggfunc="<br>".join)  # nets of the same words share a cell
-    shown = shown.loc[found["module"].unique(), order]
-    return shown.fillna("").rename_axis(columns=None).reset_index()
+    return pd.DataFrame(
+        {
+            "module": table["module"].mask(table["module"].duplicated(), ""),
+            "net": table["net"],
+            "training": table["training"],
+            "gain, points": gains,
+            "reading": table["reading"],
+        }
+    )
 
 
 # ---------------------------------------------------------------- one family, and the papers

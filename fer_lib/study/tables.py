@@ -20,7 +20,7 @@ from fer_lib.recipe import called, get_recipe, list_recipes, load_papers
 from fer_lib.runs import KINDS, RunRecord
 from fer_lib.selection import RULES
 from fer_lib.study import audits, cost, ensemble, evidence, precision, statements
-from fer_lib.study.answer import answer
+from fer_lib.study.answer import answer, net_by_net
 from fer_lib.study.claim_table import BRIEF, claim_figure, claim_table, gain_figure, headline_claims, readable_claims
 from fer_lib.study.columns import DASH, Column, csv_text, markdown, number, readable, table_of
 from fer_lib.study.draws import draw_table, draws_page
@@ -203,7 +203,9 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
         text = readme.read_text(encoding="utf-8")
         caption = module_caption(tables["control"])
-        modules = f"{caption}\n\n{LEGEND}\n\n{page('modules', tables['modules'])}"
+        table = f"{LEGEND}\n\n{page('modules', tables['modules'])}"
+        folded = f"<details><summary>Every comparison, module by module</summary>\n\n{table}\n</details>\n"
+        modules = f"{caption}\n\n{net_by_net(study)}\n\n{folded}"
         sections = {"answer": answer(study) + "\n", "modules": modules, "claims": headline}
         for name, section in sections.items():
             text = _replace_section(text, name, section)

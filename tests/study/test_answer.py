@@ -14,6 +14,8 @@ from fer_lib.study.answer import (
     Progress,
     answer,
     attention_sentences,
+    net_by_net,
+    net_sentences,
     printed_numbers,
     verdict_words,
     without_links,
@@ -24,6 +26,7 @@ from fer_lib.study.modules import module_comparisons
 from fer_lib.study.results import Study
 from fer_lib.texts import NUMERALS, added_part, interval, signed
 
+NOTHING = pd.DataFrame(columns=["recipe", "baseline", "reading", "gain", "system"])
 NONE, ALL = Progress(0, 10, 0, 2), Progress(10, 10, 2, 2)
 
 
@@ -165,7 +168,7 @@ def test_a_whole_other_net_of_ours_is_no_module(tmp_path):
 
 
 def test_a_loss_is_explained_beside_the_study_that_has_it():
-    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "family": ""}
+    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "epochs": 10}
     recipes = {
         "narrow/se/fer2013": "loss", "narrow/eca/fer2013": "loss", "control/se/fer2013": "undecided",
         "control/eca/fer2013": "undecided", "control/cbam/fer2013": "undecided",
@@ -178,33 +181,53 @@ def test_a_loss_is_explained_beside_the_study_that_has_it():
         ]
     )  # fmt: skip
     alike = rows[:2].assign(baseline="narrow/none_half/fer2013", gain=[-1.2, 0.2])
-    _, control, narrow = without_links(attention_sentences(rows, alike, NONE)).split("\n- ")
-    assert "initial scale" not in control
-    assert "Some of that loss goes with the small initial scale" in narrow  # 1.0 of 2.0 is left
+    narrow = rows[rows["paper"] == "narrow"]
+    assert "initial scale" not in attention_sentences(rows, alike, NOTHING, NOTHING, NONE)  # the first is control
+    text = without_links(attention_sentences(narrow, alike, NOTHING, NOTHING, NONE)).replace("\N{MINUS SIGN}", "-")
+    half = "N + narrow/se/fer2013 -1.2, N + narrow/eca/fer2013 +0.2"
+    assert text.endswith(  # 1.0 of 2.0 is left
+        f"Some of that loss goes with the small initial scale of the branches: over nets of that scale, {half}."
+    )
+    net = get_recipe("narrow/none/fer2013").title
+    whole = [
+        {"recipe": f"narrow/{name}/fer2013", "baseline": "narrow/none/fer2013", "reading": "undecided", "gain": gain,
+         "system": f"{net} + {name}, branches whole at the start", "paper": "narrow", **told}
+        for name, gain in {"se_whole": -0.2, "eca_whole": 0.1, "cbam_whole": -0.5, "none_half": -9.0}.items()
+    ]  # fmt: skip
+    text = without_links(attention_sentences(narrow, alike, pd.DataFrame(whole), NOTHING, NONE))
+    assert text.replace("\N{MINUS SIGN}", "-").endswith(
+        f"{half}; with branches whole at the start, cbam_whole -0.5 to eca_whole +0.1."
+    )
 
 
-def test_a_family_is_told_by_its_ends():
-    told = {
-        "reading": "undecided",
-        "standing": "confirmatory",
-        "low": -1.0,
-        "high": 1.0,
-        "seeds": 3,
-        "family": "",
+def test_the_first_study_is_told_module_by_module_the_others_by_their_readings_and_their_ends():
+    told = {"reading": "undecided", "standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3}
+    effects = {
+        "narrow/none/fer2013": {"se": 0.1, "eca": -0.5, "simam": 0.4},
+        "ladder/w8_none/fer2013": {"coord": -0.2, "simam": 0.6, "none": 0.3},
+        "ladder/w8_long_none/fer2013": {"coord": 0.0},
     }
-    effects = {"narrow": {"se": 0.1, "eca": -0.5, "simam": 0.4}, "ladder": {"coord": -0.2, "simam": 0.6, "none": 0.3}}
-    baselines = {"narrow": "narrow/none/fer2013", "ladder": "ladder/w8_none/fer2013"}
     plain = pd.DataFrame(
         [
-            {"recipe": f"{paper}/{module}", "paper": paper, "gain": gain, "baseline": baselines[paper],
-             "system": f"{get_recipe(baselines[paper]).title} + {module}", **told}
-            for paper, gains in effects.items()
+            {"recipe": f"{baseline}/{module}", "paper": baseline.split("/")[0], "gain": gain, "baseline": baseline,
+             "system": f"{get_recipe(baseline).title} + {module}", "epochs": get_recipe(baseline).epochs, **told}
+            for baseline, gains in effects.items()
             for module, gain in gains.items()
         ]
     )  # fmt: skip
-    text = without_links(attention_sentences(plain, plain.iloc[:0], NONE)).replace("\N{MINUS SIGN}", "-")
-    assert "the same net without it: eca -0.5 (-1.0 to +1.0) to simam +0.4 (-1.0 to +1.0) points" in text
-    assert "none of three nets with a module beats the same without it: coord -0.2 (-1.0 to +1.0) to simam +0.6" in text
+    plain.loc[plain["gain"] == -0.2, "reading"] = "loss"
+    plain.loc[plain["gain"] == 0.6, "reading"] = "gain"
+    said = without_links(attention_sentences(plain, NOTHING, NOTHING, NOTHING, NONE)).replace("\N{MINUS SIGN}", "-")
+    _, narrow, further = said.split("\n- ")
+    each = "eca -0.5 (-1.0 to +1.0), se +0.1 (-1.0 to +1.0), simam +0.4 (-1.0 to +1.0) points"
+    assert f"none of three modules beats the same net without it: {each}" in narrow
+    assert further == (
+        "One further net, ten epochs: of three comparisons one is a gain, one is a loss and one is undecided. "
+        "One net in longer trainings, 40 epochs: of one comparison none is a gain, one is undecided."
+    )
+    text = without_links(net_sentences(plain)).replace("\N{MINUS SIGN}", "-")
+    ends = "coord -0.2 (-1.0 to +1.0) to simam +0.6 (-1.0 to +1.0)"
+    assert f"one of three nets with a module beats, and one falls behind, the same without it: {ends}" in text
     assert "none +0.3" not in text
     assert "se +0.1" not in text
 
@@ -230,15 +253,9 @@ def test_a_family_is_told_by_its_readings(readings, words):
         {"recipe": f"narrow/{n}", "system": f"N + {n}", "gain": 0.0, "reading": reading}
         for n, reading in enumerate(readings)
     ]
-    told = {
-        "paper": "narrow",
-        "baseline": "narrow/none/fer2013",
-        "family": "",
-        "standing": "confirmatory",
-        "seeds": 3,
-    }
+    told = {"paper": "narrow", "baseline": "narrow/none/fer2013", "standing": "confirmatory", "seeds": 3, "epochs": 10}
     plain = pd.DataFrame(rows).assign(low=-1.0, high=1.0, **told)
-    assert words in without_links(attention_sentences(plain, plain.iloc[:0], NONE))
+    assert words in attention_sentences(plain, NOTHING, NOTHING, NOTHING, NONE)
 
 
 def test_statements_and_formed_gains_are_counted(study):
@@ -250,7 +267,7 @@ def test_statements_and_formed_gains_are_counted(study):
 
 
 def test_nets_of_a_study_that_train_alike_share_a_sentence_and_say_what_they_share_once():
-    told = {"reading": "undecided", "standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "family": ""}
+    told = {"reading": "undecided", "standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "epochs": 10}
     gains = {
         "narrow/none/fer2013": [0.0],
         "ladder/w8_none/fer2013": [0.1],
@@ -264,13 +281,13 @@ def test_nets_of_a_study_that_train_alike_share_a_sentence_and_say_what_they_sha
         for gain in those
     ]  # fmt: skip
     plain = pd.DataFrame(rows)
-    plain.loc[plain["gain"] == -0.1, "family"] = "a family of its own"
     plain.loc[plain["gain"] == -0.4, ["reading", "seeds"]] = ["loss", 6]
     plain.loc[plain["baseline"] == "ladder/w8_long_none/fer2013", "reading"] = "within ±1 point"
-    text = without_links(attention_sentences(plain, plain.iloc[:0], NONE)).replace("\N{MINUS SIGN}", "-")
-    first, narrow, ladder = text.split("\n- ")
     said = "none is a gain, one is a loss, one lies within ±1 point and five are undecided"
-    assert f"Of seven comparisons {said}. No headline training" in first
+    assert f"Of seven comparisons of the same net with and without a module {said}. No headline training" in (
+        attention_sentences(plain, NOTHING, NOTHING, NOTHING, NONE)
+    )
+    narrow, ladder = without_links(net_sentences(plain)).replace("\N{MINUS SIGN}", "-").split("\n- ")
     assert narrow.endswith("three seeds each (confirmatory: run under registered rules).")
     assert ladder == (
         "Small ResNet18s of other widths, maps and optimisers, ten epochs on FER2013: none of five nets with a module "
@@ -281,19 +298,19 @@ def test_nets_of_a_study_that_train_alike_share_a_sentence_and_say_what_they_sha
 
 
 def test_a_net_that_names_its_paper_is_not_given_its_owner_again():
-    told = {"reading": "loss", "standing": "confirmatory", "low": -2.0, "high": -0.5, "seeds": 3, "family": ""}
+    told = {"reading": "loss", "standing": "confirmatory", "low": -2.0, "high": -0.5, "seeds": 3}
     recipe, baseline = "li/w16_coord/fer2013", "li/w16_plain/fer2013"
     row = {"recipe": recipe, "baseline": baseline, "paper": "li", "system": get_recipe(recipe).title, "gain": -1.0}
     plain = pd.DataFrame([row | told])
-    text = without_links(attention_sentences(plain, plain.iloc[:0], NONE)).replace("\N{MINUS SIGN}", "-")
+    text = without_links(net_sentences(plain)).replace("\N{MINUS SIGN}", "-")
     assert (
         "- ResNet18 of width 16 at 24 px, Li & Pan's training, ten epochs on FER2013: the module falls behind the same "
-        "net without it: coordinate attention -1.0 (-2.0 to -0.5) points"
+        "without it: coordinate attention -1.0 (-2.0 to -0.5); three seeds each"
     ) in text
 
 
 def test_gains_lead_and_the_rest_is_counted():
-    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "family": "", "gain": 0.1}
+    told = {"standing": "confirmatory", "low": -1.0, "high": 1.0, "seeds": 3, "epochs": 10, "gain": 0.1}
     readings = ["gain", "loss", "loss", "undecided"]
     rows = [
         {"recipe": f"narrow/{n}", "paper": "narrow", "system": f"N + {n}", "baseline": "narrow/none/fer2013",
@@ -301,10 +318,31 @@ def test_gains_lead_and_the_rest_is_counted():
         for n, reading in enumerate(readings)
     ]  # fmt: skip
     plain = pd.DataFrame(rows)
-    text = attention_sentences(plain, plain.iloc[:0], NONE)
+    text = attention_sentences(plain, NOTHING, NOTHING, NOTHING, NONE)
     assert text.startswith(
         "**In 1 of 4 comparisons so far.** Of the others two are losses and one is undecided. No headline training"
     )
-    assert attention_sentences(plain[:1], plain.iloc[:0], NONE).startswith(
+    assert attention_sentences(plain[:1], NOTHING, NOTHING, NOTHING, NONE).startswith(
         "**Yes, in every comparison so far.** No headline training"
     )
+
+
+def test_losses_and_augmentations_are_told_training_by_training(tmp_path):
+    """Made-up runs of 40 pictures: what is left out, and how a part is named that only its baseline is said to lack."""
+    right = {
+        "li/w16_plain_unaugmented/fer2013": 10, "li/w16_plain_cropped/fer2013": 30, "li/w16_both/fer2013": 10,
+        "li/w16_both_cross_entropy/fer2013": 34, "li/w16_long_plain_unaugmented/fer2013": 34,
+        "li/w16_long_plain/fer2013": 10, "li/w16_plain/fer2013": 10,
+    }  # fmt: skip
+    study = Study(
+        write_run(tmp_path, RunSpec(get_recipe(name), seed), correct=count + seed % 2)
+        for name, count in right.items()
+        for seed in range(3)
+    )
+    told = answer(study).split("\n\n")[0].split("\n- ")[-1].replace("\N{MINUS SIGN}", "-")
+    assert re.sub(r"[\d.]+( to [-+])[\d.]+", r"x\1y", re.sub(r"(?<= )([-+])[\d.]+(?= \()", r"\1n", told)) == (
+        "Loss functions and augmentations, ten epochs on FER2013: cross-entropy in place of the focal loss +n (+x to "
+        "+y) and crop alone +n (+x to +y) are gains; one is undecided. 40 epochs on FER2013: augmentation -n (-x to "
+        "-y) is a loss."
+    )
+    assert net_by_net(study).startswith("- ResNet18 of width 16 at 24 px, Li & Pan's training, ten epochs on FER2013:")

@@ -90,25 +90,23 @@ def two_nets(tmp_path_factory):
     )
 
 
-def test_a_module_has_a_row_and_a_net_a_column(two_nets):
+def test_a_comparison_has_a_row_and_a_module_its_name_once(two_nets):
     table = modules_by_net(two_nets)
     assert table["module"].tolist() == ["SE", "SE", "SimAM"]
     over_plain, over_halved, simam = table["gain"]
     assert over_plain / over_halved == pytest.approx(24 / 18)
     assert simam == 0
-    shown = readable_by_net(table).set_index("module")
-    place = ", ten epochs on FER2013"
-    plain, halved, other = (
-        f"ResNet18 of width 16{place}",
-        f"ResNet18 of width 16, branches as small at the start{place}",
-        f"ResNet18 of width 8 on halved maps{place}",
-    )
-    assert shown.index.tolist() == ["SE", "SimAM"]
-    assert set(shown.columns) == {plain, halved, other}
-    assert shown.loc["SE", plain].startswith(f"**+{over_plain:.1f}**<br>(")
-    assert shown.loc["SE", halved].startswith(f"**+{over_halved:.1f}**<br>(")
-    assert shown.loc["SE", other] == shown.loc["SimAM", plain] == ""
-    assert "0.0" in shown.loc["SimAM", other]
+    shown = readable_by_net(table)
+    assert shown["module"].tolist() == ["SE", "", "SimAM"]
+    assert shown["net"].tolist() == [
+        "ResNet18 of width 16",
+        "ResNet18 of width 16, branches as small at the start",
+        "ResNet18 of width 8 on halved maps",
+    ]
+    assert set(shown["training"]) == {"ten epochs on FER2013"}
+    assert shown["gain, points"][0].startswith(f"+{over_plain:.1f} (+")
+    assert shown["gain, points"][2].startswith("0.0 (")
+    assert shown["reading"][:2].tolist() == ["gain", "gain"]
     assert "](gains.html#narrow-se-fer2013--narrow-none_half-fer2013)" in readable_by_net(table, links=True).to_csv()
 
 
