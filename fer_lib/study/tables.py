@@ -203,9 +203,9 @@ def write_tables(results: Path | None = None, warn: Callable[[str], None] = prin
         headline = markdown(readable_claims(headline_claims(tables["claims"]))[list(BRIEF)])
         text = readme.read_text(encoding="utf-8")
         caption = module_caption(tables["control"])
-        table = f"{LEGEND}\n\n{page('modules', tables['modules'])}"
-        folded = f"<details><summary>Every comparison, module by module</summary>\n\n{table}\n</details>\n"
-        modules = f"{caption}\n\n{net_by_net(study)}\n\n{folded}"
+        table = f"{net_by_net(study)}\n\n{LEGEND}\n\n{page('modules', tables['modules'])}"
+        folded = f"<details><summary>Net by net, and every comparison</summary>\n\n{table}\n</details>\n"
+        modules = f"{caption}\n\n{folded}"
         sections = {"answer": answer(study) + "\n", "modules": modules, "claims": headline}
         for name, section in sections.items():
             text = _replace_section(text, name, section)
