@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fer_lib.data.dataset import FACE_SIDE
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_known
 from fer_lib.parts import VIEWS, Augment, View
 from fer_lib.schema import check
 
@@ -342,8 +342,7 @@ def test_views(images: Tensor, kind: str, size: int, resize: int | None = None) 
     Raises:
         UserError: an unknown kind, or a view larger than the picture.
     """
-    if kind not in VIEWS:
-        raise unknown("kind of test views", kind, VIEWS)
+    check_known("kind of test views", kind, VIEWS)
     far = _side(images) - size
     if size < 1 or far < 0:
         raise UserError(f"test views of {size} pixels do not fit into pictures of {images.shape[-1]}")

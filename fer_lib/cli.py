@@ -33,7 +33,8 @@ PARSERS: dict[Any, Callable[[str], Any] | None] = {int: whole(), Path: path, str
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status.
 
-    0: done; 2: a user error; 75: stopped and resumable; 130 or 143: ended by Ctrl-C or by SIGTERM.
+    0: done; 1: done, and what was found or done has faults; 2: a user error; 75: stopped and resumable; 130 or 143:
+    ended by Ctrl-C or by SIGTERM.
     """
     try:
         with _as_text(), _ended_alike():
@@ -204,10 +205,10 @@ def _add(parser: Any, name: str, hint: Any, default: Any, *, option: bool) -> No
     needed = default is MISSING
     more: dict[str, Any] = {"metavar": said.metavar, "help": _with_default(said.help, default)}
     if get_origin(kind) is Sequence:
-        kind, default = get_args(kind)[0], [] if needed else list(default)
+        kind, default = get_args(kind)[0], []
         more |= {"action": "append"} if said.each else {"nargs": "+" if option or needed else "*"}
         if option and not said.each:
-            more["action"] = _Gather
+            more["action"] = "extend"
     elif not (option or needed):
         more["nargs"] = "?"
     if get_origin(kind) is Literal:
@@ -223,20 +224,10 @@ def _add(parser: Any, name: str, hint: Any, default: Any, *, option: bool) -> No
         action.completer = lambda **_: said.complete()
 
 
-class _Gather(argparse.Action):
-    """Gathers the values of an option that may be given more than once, in place of its default."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        before = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, [*([] if before is self.default else before), *values])
-
-
 def _with_default(text: str, default: Any) -> str:
-    if default is MISSING or default is None or default == ():
+    if default in (MISSING, None, ()):
         return text
-    shown = (
-        " ".join(default) if isinstance(default, tuple) else f"{default:g}" if isinstance(default, float) else default
-    )
+    shown = f"{default:g}" if isinstance(default, float) else default
     return f"{text} (default: {shown})".strip()
 
 

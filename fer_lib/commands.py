@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fer_lib.queue.goals import Goal
     from fer_lib.queue.pace import Pace
     from fer_lib.queue.plan import Status
+    from fer_lib.queue.work import Report
     from fer_lib.recipe import Recipe
     from fer_lib.runs import RunRecord
 
@@ -474,6 +475,11 @@ def compare(
         print(line)
     for path in [*write_outcome(comparison, found, place), write_page(comparison, found, own.records, place)]:
         print(path)
+    return _ended(report)
+
+
+def _ended(report: "Report") -> int:
+    """The status of a command whose runs have ended."""
     if report.stopped:
         _warn(f"stopped by {report.stopped}; start it again to continue")
         return STOPPED
@@ -547,12 +553,7 @@ def study_run(
     print(summary_line([run_status(status.spec, place / "runs") for status in statuses], pace))
     for line in report.failures:
         _warn(line)
-    if report.failures:
-        return 1
-    if report.stopped:
-        _warn(f"stopped by {report.stopped}; start it again to continue")
-        return STOPPED
-    return 0
+    return _ended(report)
 
 
 @command
@@ -699,8 +700,9 @@ def _warn(line: str) -> None:
 def bench_train(
     *,
     models: Annotated[
-        Sequence[str], Option("nets, in batches of 128 on a GPU, 64 elsewhere", metavar="NAME[:BATCH]")
-    ] = ("resnet18",),
+        Sequence[str],
+        Option("nets, in batches of 128 on a GPU, 64 elsewhere (default: resnet18)", metavar="NAME[:BATCH]"),
+    ] = (),
     seconds: Seconds = 60.0,
     workers: Annotated[
         int | None,
@@ -717,7 +719,8 @@ def bench_train(
     """
     from fer_lib.bench.training import bench_training
 
-    print(bench_training(models=models, seconds=seconds, device=device, workers=workers, results=results, say=_say))
+    nets = models or ("resnet18",)
+    print(bench_training(models=nets, seconds=seconds, device=device, workers=workers, results=results, say=_say))
 
 
 @command

@@ -269,6 +269,7 @@ def _speed(name: str, device: torch.device) -> str:
     chosen = np.concatenate([many, np.arange(recipe.batch_size, len(dataset.images))])
     repeated = dataset.subset(chosen)
     if on_gpu:
+        torch.cuda.empty_cache()  # of what the checks before took
         torch.cuda.reset_peak_memory_stats(device)
     step = first_step(RunSpec(recipe), repeated, device)
     note = ""

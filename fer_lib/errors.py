@@ -2,7 +2,7 @@
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 MANY = 20
 """Names that an error still lists; more are counted."""
@@ -43,6 +43,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         more = f" and {len(known) - MANY} more" if len(known) > MANY else ""
         hint = f"choose from: {', '.join(known[:MANY])}{more}" if known else "there are none"
     return UserError(f"unknown {kind} {name!r}: {hint}")
+
+
+def check_known(kind: str, name: str, known: Collection[str]) -> None:
+    """Refuse a name that does not exist.
+
+    Raises:
+        UserError: see :func:`unknown`.
+    """
+    if name not in known:
+        raise unknown(kind, name, known)
 
 
 def first_line(error: BaseException) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
-from fer_lib.errors import UserError, check_count, unknown
+from fer_lib.errors import UserError, check_count, check_known
 from fer_lib.extras import from_extra
 from fer_lib.models.base import Classifier, kept_modes, observed
 
@@ -104,8 +105,7 @@ def heat_maps(
     Raises:
         UserError: an unknown method, targets that do not fit, or a model that has no maps.
     """
-    if method not in METHODS:
-        raise unknown("heat map", method, METHODS)
+    check_known("heat map", method, METHODS)
     check_count("batch_size", batch_size)
     model = unwrapped(model)
     if not isinstance(model, nn.Module):
@@ -306,12 +306,7 @@ def randomized(model: nn.Module, inputs: Tensor, seed: int = 0) -> nn.Module:
         for weight in copied.parameters():
             order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
             weight.copy_(weight.flatten()[order].view_as(weight))
-        norms = [module for module in copied.modules() if isinstance(module, nn.BatchNorm2d)]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the mean of all batches seen
-        copied.train()
-        copied(inputs)
+    update_bn([inputs], copied)
     return copied.eval()
 
 

@@ -167,9 +167,10 @@ def _read_video(file: Path, every: int) -> Iterator[Frame]:
         progress = _Progress(container, video)
         index = 0
         for frame in progress.frames():
+            seconds = progress.seconds(frame, index)  # of those passed over as well: it learns how far apart they are
             if index % every == 0:
                 picture = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
-                yield Frame(file, index, progress.seconds(frame, index), np.ascontiguousarray(picture))
+                yield Frame(file, index, seconds, np.ascontiguousarray(picture))
             index += 1
         if not index:
             raise UserError(f"{file}: not a readable video: no picture of it can be unpacked")
@@ -233,21 +234,13 @@ class _Progress:
 
     def fault(self) -> str:
         """What is wrong with the film that was read to its end, or nothing."""
-        if self._is_short():
-            return f"cut off: it ends after {self.end - self.start:.1f} s" + self._announced()
+        lasts, read = (self.container.duration or 0) / 1_000_000, self.end - self.start
+        # Some containers count the time before their start as well, which must not look like a missing end.
+        early = self.end + max(SLACK, 1.5 * self.gap) < lasts
+        # A trimmed MP4, and an AVI of uneven times, count pictures that are not there, yet last as long as they say.
+        complete = self.packets >= self.video.frames > 0
+        if self.broken or (early and not complete):
+            return f"cut off: it ends after {read:.1f} s" + (f" of {lasts:.1f} s" if read < lasts - SLACK else "")
         if self.damaged:
             return f"damaged: {self.damaged} of its pictures cannot be unpacked, or not wholly"
         return ""
-
-    def _announced(self) -> str:
-        seconds = (self.container.duration or 0) / 1_000_000
-        return f" of {seconds:.1f} s" if self.end - self.start < seconds - SLACK else ""
-
-    def _is_short(self) -> bool:
-        fewer = self.packets < self.video.frames
-        # Some containers count the time before their start as well, which must not look like a missing end.
-        early = self.end + max(SLACK, 1.5 * self.gap) < (self.container.duration or 0) / 1_000_000
-        if self.broken or not self.video.frames:
-            return self.broken or early
-        # A trimmed MP4, and an AVI of uneven times, count pictures that are not there, yet last as long as they say.
-        return fewer and early

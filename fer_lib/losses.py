@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_lib import parts
-from fer_lib.errors import UserError, check_count, unknown
+from fer_lib.errors import UserError, check_count, check_known
 from fer_lib.plugins import default_name, look_up, options_of, register
 from fer_lib.schema import check_named
 
@@ -77,7 +77,8 @@ class CrossEntropy(Loss):
         reduction: str = "mean",
     ):
         super().__init__(num_classes)
-        self.label_smoothing, self.reduction = label_smoothing, check_reduction(reduction)
+        check_known("reduction", reduction, REDUCTIONS)
+        self.label_smoothing, self.reduction = label_smoothing, reduction
         self.register_buffer("class_weights", _class_weights(class_weights, num_classes))
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
@@ -113,8 +114,8 @@ class Focal(Loss):
         class_weights: Sequence[float] | None = None,
     ):
         super().__init__(num_classes)
-        self.alpha, self.gamma, self.reduction = alpha, gamma, check_reduction(reduction)
-        self.label_smoothing = label_smoothing
+        check_known("reduction", reduction, REDUCTIONS)
+        self.alpha, self.gamma, self.reduction, self.label_smoothing = alpha, gamma, reduction, label_smoothing
         self.register_buffer("class_weights", _class_weights(class_weights, num_classes))
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
@@ -398,17 +399,6 @@ def register_loss(make: type[Loss], name: str | None = None) -> type[Loss]:
     register("loss", name, make, LOSSES)
     parts.LOSSES[name], LOSSES[name] = options, (make, None)
     return make
-
-
-def check_reduction(reduction: str) -> str:
-    """The name of a reduction, if it is one of torch's.
-
-    Raises:
-        UserError: it is none.
-    """
-    if reduction not in REDUCTIONS:
-        raise unknown("reduction", reduction, REDUCTIONS)
-    return reduction
 
 
 def _full(x: Tensor) -> Tensor:

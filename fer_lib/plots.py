@@ -5,6 +5,7 @@ import io
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -502,7 +503,7 @@ def modules(ours: pd.DataFrame, printed: pd.DataFrame, title: str, tall: bool = 
     """What modules add here, with intervals, beside the gains that papers print for the same modules.
 
     Args:
-        ours: module, gain, low, high and values (one a seed) in points; best first.
+        ours: module, seeds, and gain, low, high and values (one a seed) in points; best first.
         printed: module, gain and label (who prints it, on which data).
         title: above the figure.
         tall: for a phone: narrow, with the printed gains below ours.
@@ -517,7 +518,7 @@ def modules(ours: pd.DataFrame, printed: pd.DataFrame, title: str, tall: bool = 
     values, places = zip(*each, strict=True)
     axes.scatter(values, places, s=9, color=OURS, alpha=0.7, linewidth=0, label="ours, one seed")
     heights = dict(zip(ours["module"], rows, strict=True))
-    for (label, points), marker in zip(printed.groupby("label", sort=True), "DsP^v", strict=False):
+    for (label, points), marker in zip(printed.groupby("label", sort=True), cycle("DsP^v"), strict=False):
         at = [heights[module] - 0.28 for module in points["module"]]
         axes.scatter(points["gain"], at, s=34, marker=marker, color=PAPER, label=f"printed: {label}", zorder=3)
     size = 10 if tall else 9

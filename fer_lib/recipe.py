@@ -14,7 +14,7 @@ from fer_lib.data import FACE_SIDE, PROTOCOLS, FaceDataset, Parts, is_drawn, run
 from fer_lib.data.catalog import KNOWN, classes_of, known_dataset
 from fer_lib.data.ferplus import FERPLUS_CLASSES
 from fer_lib.data.folds import COPIES
-from fer_lib.errors import UserError, check_least, unknown
+from fer_lib.errors import UserError, check_known, check_least, unknown
 from fer_lib.nets import PRETRAINED, check_net, is_classical, net_title, parse
 from fer_lib.parts import LOSSES, OPTIMISERS, SCHEDULES, VIEWS, Augment, Often, Plateau
 from fer_lib.paths import own_papers
@@ -66,7 +66,8 @@ class Recipe:
     clamp_gradient: Positive | None = None
     """Every element of the net's gradient is clamped to plus or minus this."""
     pretrained: str | None = None
-    """ImageNet weights the net starts from, a name of :func:`fer_lib.models.load_pretrained`."""
+    """What the net starts from: ImageNet weights by a name of :func:`fer_lib.models.pretrained.load_pretrained`, or a
+    file of weights."""
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
     """How often a class's training pictures occur in an epoch: ``{class: {count: n}}`` or ``{class: {factor: f}}``."""
     leave_out: str | None = None
@@ -304,6 +305,7 @@ def with_changes(
         dataset: another dataset.
         epochs: another number of epochs.
         batch_size: another number of pictures a step.
+        precision: what to train in, by choice.
         width: channels of a residual net's first stage.
         blocks: residual blocks in each of its four stages.
         settings: other values, applied last, each as ``optimizer.lr=0.05``: a field of :class:`Recipe`, or a key of a
@@ -526,8 +528,7 @@ def get_recipe(name: str) -> Recipe:
         UserError: there is none; the nearest names are suggested.
     """
     recipes = list_recipes()
-    if name not in recipes:
-        raise unknown("recipe", name, recipes)
+    check_known("recipe", name, recipes)
     return recipes[name]
 
 

@@ -512,7 +512,6 @@ def _faults_of_history(record: RunRecord) -> list[str]:
         rows = len(history["epoch"])
     except Exception as error:
         return [f"{HISTORY}: unreadable ({type(error).__name__})"]
-    # Accuracies are rounded in the file, which can only move the best epoch to an earlier one.
     if rows != record.epochs:
         return [f"{HISTORY}: {rows} epochs, the spec has {record.epochs}"]
     faults = []

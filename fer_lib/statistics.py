@@ -50,8 +50,8 @@ class Gain:
         high: its upper end.
         low_single: the same of this comparison alone.
         high_single: its upper end.
-        low_sameness: lower end of the 90 % interval of this comparison alone.
-        high_sameness: its upper end.
+        low_90: lower end of the 90 % interval of this comparison alone.
+        high_90: its upper end.
         smallest: the smallest true gain that the design finds (interval without zero) in 80 of 100 studies.
         statistic: the gain in standard errors.
         family: the distribution of the family's largest statistic.
@@ -62,8 +62,8 @@ class Gain:
     high: float
     low_single: float
     high_single: float
-    low_sameness: float
-    high_sameness: float
+    low_90: float
+    high_90: float
     smallest: float
     statistic: float
     family: "LargestOfMany"
@@ -270,8 +270,8 @@ def _gain(gain: float, error: float, family: "LargestOfMany") -> Gain:
         high=gain + family.quantile * error,
         low_single=gain - single * error,
         high_single=gain + single * error,
-        low_sameness=gain - sameness * error,
-        high_sameness=gain + sameness * error,
+        low_90=gain - sameness * error,
+        high_90=gain + sameness * error,
         smallest=family.detectable * error,
         statistic=gain / error if error else math.copysign(math.inf, gain) if gain else 0.0,
         family=family,
@@ -429,7 +429,8 @@ class LargestOfMany:
 
     @property
     def detectable(self) -> float:
-        """The true difference, in standard errors, whose statistic is beyond the quantile in 80 of 100 cases."""
+        """The true difference, in standard errors, whose statistic is beyond the quantile in 80 of 100 cases; NaN where
+        it is larger than :data:`LARGEST_DETECTABLE`."""
         return _detectable(self)
 
 
@@ -448,4 +449,6 @@ def _detectable(family: LargestOfMany) -> float:
     def missing(shift: float) -> float:
         return stats.nct.sf(family.quantile, family.freedom, shift) - POWER
 
+    if not missing(LARGEST_DETECTABLE) > 0:
+        return math.nan
     return float(optimize.brentq(missing, 0, LARGEST_DETECTABLE, xtol=1e-6))

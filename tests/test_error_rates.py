@@ -45,7 +45,7 @@ def test_a_family_without_gains_reads_one_in_at_most_6_percent_and_intervals_cov
         wrong += any(reading_of(gain) in ("gain", "loss") for gain in gains)
         covered += all(gain.low <= 0 <= gain.high for gain in gains)
         single += np.mean([gain.low_single <= 0 <= gain.high_single for gain in gains])
-        same += np.mean([gain.low_sameness <= 0 <= gain.high_sameness for gain in gains])
+        same += np.mean([gain.low_90 <= 0 <= gain.high_90 for gain in gains])
     assert wrong / STUDIES <= below(0.06)
     assert above(0.945) <= covered / STUDIES <= below(0.97)
     assert above(0.945) <= single / STUDIES <= below(0.97)

@@ -178,6 +178,8 @@ def test_a_film_that_is_cut_off_says_so_after_what_could_be_read(tmp_path, name,
     with pytest.raises(UserError, match=rf"{name}: cut off: it ends after .*; \d+ frames were read"):
         read.extend(iter(lambda: next(frames).index, None))
     assert 0 < len(read) < 40
+    with pytest.raises(UserError, match=f"{name}: cut off"):
+        list(read_frames(cut, every=15))
 
 
 def test_longer_sound_is_no_missing_picture(tmp_path):

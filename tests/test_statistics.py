@@ -1,11 +1,13 @@
 """The fit, its intervals and tests against SciPy and closed forms."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from fer_lib.errors import UserError
-from fer_lib.statistics import fit, picture_variance, sample_sd, smallest_gain
+from fer_lib.statistics import POWER, LargestOfMany, fit, picture_variance, sample_sd, smallest_gain
 
 
 def family(sizes, seed=0, shifts=None):
@@ -36,7 +38,7 @@ def test_one_net_and_its_baseline_are_students_t_test():
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
     assert (found.low_single, found.high_single) == pytest.approx((interval.low, interval.high))
     narrow = test.confidence_interval(0.90)
-    assert (found.low_sameness, found.high_sameness) == pytest.approx((narrow.low, narrow.high))
+    assert (found.low_90, found.high_90) == pytest.approx((narrow.low, narrow.high))
 
 
 @pytest.mark.parametrize("names", [["net0"], ["net1", "net0"], ["net1", "net1"]])
@@ -223,3 +225,11 @@ def test_a_single_run_takes_the_others_share_and_two_know_nothing():
 def test_one_value_has_no_spread():
     assert np.isnan(sample_sd([0.7]))
     assert sample_sd([0.70, 0.71, 0.72]) == pytest.approx(0.01)
+
+
+def test_a_spread_that_is_all_but_unknown_has_no_smallest_difference():
+    """Eight independent statistics of one degree of freedom, as of a net with two seeds of which one has diverged."""
+    eight = LargestOfMany(tuple(map(tuple, np.eye(8).tolist())), 1.0)
+    assert math.isnan(eight.detectable)
+    one = LargestOfMany(((1.0,),), 4.0)
+    assert stats.nct.sf(one.quantile, 4, one.detectable) == pytest.approx(POWER, abs=1e-4)

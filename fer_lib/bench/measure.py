@@ -129,16 +129,9 @@ def write_report(results: Path, name: str, device: torch.device, rows: list[dict
     }
     path = benchmark_path(results, name, versions["device"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(_rounded(content), indent=1) + "\n").encode())
+    rounded = json.loads(json.dumps(content), parse_float=lambda text: float(f"{float(text):.4g}"))
+    write_atomically(path, (json.dumps(rounded, indent=1) + "\n").encode())
     return path
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_rounded(inner) for inner in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def table(rows: list[dict[str, Any]]) -> str:

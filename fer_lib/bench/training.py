@@ -13,7 +13,7 @@ from fer_lib.augment import Augmentation, Draws
 from fer_lib.bench import published
 from fer_lib.bench.measure import Laps, compare, matmul_flops, table, write_report
 from fer_lib.data import FACE_SIDE
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_known
 from fer_lib.losses import create_loss
 from fer_lib.models import create_model, list_models
 from fer_lib.models.base import Classifier
@@ -98,8 +98,7 @@ class _Setting:
         found = []
         for text in names:
             name, colon, batch = text.partition(":")
-            if name not in list_models():
-                raise unknown("model", name, list_models())
+            check_known("model", name, list_models())
             if colon and not (batch.isdigit() and int(batch) > 1):
                 raise UserError(f"--models {text}: write NAME or NAME:BATCH, as in resnet18:128")
             found.append((name, int(batch) if colon else 128 if self.device.type == "cuda" else 64))

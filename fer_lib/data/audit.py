@@ -63,8 +63,8 @@ def audit(dataset: FaceDataset) -> Audit:
         groups=int((size > 1).sum()),
         copies=int(size[size > 1].sum()),
         largest=int(size.max(initial=1)),
-        contradictory=_mixed(picture, dataset.labels),
-        across_splits=_mixed(picture, dataset.split),
+        contradictory=int(mixed(picture, dataset.labels).sum()),
+        across_splits=int(mixed(picture, dataset.split).sum()),
         leaks=leaks,
         leaks_same_label=leaks_same_label,
         blank=int((flat == flat[:, :1]).all(1).sum()),
@@ -78,8 +78,8 @@ def identities(dataset: FaceDataset) -> np.ndarray:
     return np.array([numbers.setdefault(image.tobytes(), len(numbers)) for image in dataset.images], np.int64)
 
 
-def _mixed(picture: np.ndarray, values: np.ndarray) -> int:
-    """How many pictures come with more than one of the values."""
+def mixed(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Which pictures come with more than one of the values: bool, by the numbers of :func:`identities`."""
     codes = np.unique(values, return_inverse=True)[1]
     distinct_pairs = np.unique(np.stack([picture, codes]), axis=1)
-    return int((np.bincount(distinct_pairs[0]) > 1).sum())
+    return np.bincount(distinct_pairs[0]) > 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_known, unknown
 
 if TYPE_CHECKING:
     from fer_lib.data.torch_faces import TorchFaces
@@ -120,8 +120,7 @@ class FaceDataset:
         """
         from fer_lib.data.torch_faces import TorchFaces  # torch takes a second, and the rest does without
 
-        if targets not in get_args(Targets):
-            raise unknown("targets", targets, get_args(Targets))
+        check_known("targets", targets, get_args(Targets))
         chosen = np.arange(len(self)) if split is None else self.indices(split)
         if split is not None and not len(chosen):
             raise unknown(f"split of {self.name}:", split, self.counts())

@@ -28,8 +28,7 @@ class Facts:
 
     Attributes:
         faces: the dataset without its pictures: four bytes stand for each, the same for equal ones, uint8 [N, 1, 4];
-            subjects and sequences are numbers in the
-            order of their names.
+            subjects and sequences are numbers in the order of their names.
         fingerprint: of the dataset with its pixels, see :attr:`FaceDataset.fingerprint`.
         picture: int64 [N], the position of the first picture that is equal in every pixel.
     """

@@ -9,9 +9,8 @@ contests", ICONIP 2013. 35,887 grey pictures of 48 x 48 pixels, published by Kag
 * folders ``train`` and ``test`` of class folders: see `read_folders`.
 
 Columns may be parted by semicolons or tabs, names have capitals or not, and labels be written as 3.0, as spreadsheets
-do. Every row is checked.
-What is not checked here is the total: a file that holds fewer rows, each of them complete, is read as it is, and
-``fer data check`` says what is missing.
+do. Every row is checked. What is not checked here is the total: a file that holds fewer rows, each of them complete, is
+read as it is, and ``fer data check`` says what is missing.
 """
 
 import itertools

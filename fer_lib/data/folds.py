@@ -15,7 +15,7 @@ import numpy as np
 from fer_lib.data.audit import identities
 from fer_lib.data.dataset import FaceDataset
 from fer_lib.data.ferplus import majority
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_known
 
 # Number of folds of each protocol; folds are numbered from 0.
 PROTOCOLS = {
@@ -100,8 +100,7 @@ def split_indices(
         held_out = picture[np.concatenate([parts.val, parts.test])]
         return parts._replace(train=parts.train[~np.isin(picture[parts.train], held_out)])
     chosen = majority(dataset)
-    if leave_out not in dataset.vote_classes:
-        raise unknown("FER+ class", leave_out, dataset.vote_classes)
+    check_known("FER+ class", leave_out, dataset.vote_classes)
     return parts._replace(train=parts.train[chosen[parts.train] != leave_out])
 
 
@@ -202,8 +201,7 @@ def protocol_digest(dataset: FaceDataset, protocol: str) -> str:
 
 
 def _split(dataset: FaceDataset, protocol: str, fold: int, seed: int) -> Parts:
-    if protocol not in PROTOCOLS:
-        raise unknown("protocol", protocol, PROTOCOLS)
+    check_known("protocol", protocol, PROTOCOLS)
     folds = PROTOCOLS[protocol]
     if not 0 <= fold < folds:
         raise UserError(f"fold {fold} of protocol {protocol!r} does not exist: it has folds 0 to {folds - 1}")

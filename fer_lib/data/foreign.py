@@ -36,7 +36,7 @@ def what_it_is(beginning: bytes) -> str:
     """What a file is, and what to do, where it is one of the things that people mistake for another.
 
     Args:
-        beginning: its first bytes, 64 or more.
+        beginning: its first bytes, 262 or more.
 
     Returns:
         Words that go on from "it is", or nothing where it is none of them.

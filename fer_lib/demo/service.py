@@ -114,7 +114,8 @@ class Service:
         """Answer one message of the camera; never raises.
 
         Args:
-            message: ``type`` (frame, photo, picture or save), ``id``, and for a frame ``explain``.
+            message: ``type`` (frame, photo, picture or save), ``id``, for a frame ``explain``, for a picture its
+                ``name``, and for a save the ``still`` to save.
             content: the encoded picture.
 
         Returns:

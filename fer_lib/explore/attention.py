@@ -19,7 +19,7 @@ from fer_lib import plots
 from fer_lib.augment import test_views
 from fer_lib.checkpoints import Checkpoint, list_checkpoints, load_net, read_checkpoint
 from fer_lib.data import FACE_SIDE, FaceDataset
-from fer_lib.errors import unknown
+from fer_lib.errors import check_known
 from fer_lib.explore.own import OwnPicture
 from fer_lib.explore.panel import Panel, Shown, face_png
 from fer_lib.models.attention_maps import AttentionMap, attention_maps, has_attention
@@ -140,8 +140,9 @@ def attention_figure(
     maps = maps_of(checkpoint, faces)
     rows = min(most or len(maps), len(maps))
     picked = [maps[i] for i in np.unique(np.linspace(0, len(maps) - 1, rows).round().astype(int))]
-    margin = round((FACE_SIDE - checkpoint.view.size) / 2)
-    shown = faces[:, margin : FACE_SIDE - margin, margin : FACE_SIDE - margin]
+    start = round((FACE_SIDE - checkpoint.view.size) / 2)
+    window = slice(start, start + checkpoint.view.size)
+    shown = faces[:, window, window]
     columns = 1 + len(faces)
     figure = Figure(figsize=(2.1 + len(faces), 1 + len(picked)), layout="constrained")
     grid = figure.subplots(1 + len(picked), columns, squeeze=False, width_ratios=[1.7, *[1.0] * len(faces)])
@@ -225,8 +226,7 @@ def some_faces(dataset: FaceDataset, expressions: Sequence[str], each: int = 1) 
         UserError: the dataset has no such expression.
     """
     for name in expressions:
-        if name not in dataset.classes:
-            raise unknown("expression", name, dataset.classes)
+        check_known("expression", name, dataset.classes)
     test = dataset.indices("test")
     chosen = [
         int(index) for name in expressions for index in test[dataset.labels[test] == dataset.classes.index(name)][:each]

@@ -6,7 +6,7 @@ import ipywidgets
 import numpy as np
 
 from fer_lib.data import FaceDataset
-from fer_lib.data.audit import identities
+from fer_lib.data.audit import identities, mixed
 from fer_lib.explore.panel import Panel, Shown, face_png
 from fer_lib.study.films import check_films
 from fer_lib.study.sheets import no_faces
@@ -16,45 +16,20 @@ MOST = 42
 ANY = "any"
 
 
-def copies(dataset: FaceDataset) -> np.ndarray:
-    """Pictures that are equal in every pixel to another one, next to each other, int64."""
+def _copies(dataset: FaceDataset, values: np.ndarray) -> np.ndarray:
+    """Pictures equal in every pixel of which not all have the same value, next to each other, int64."""
     picture = identities(dataset)
-    return _grouped(picture, np.bincount(picture)[picture] > 1)
-
-
-def leaks(dataset: FaceDataset) -> np.ndarray:
-    """Copies of which one is trained on and another is not, next to each other, int64."""
-    picture = identities(dataset)
-    parts = [
-        np.bincount(picture[dataset.split == part], minlength=picture.max() + 1) for part in ("train", "val", "test")
-    ]
-    return _grouped(picture, ((parts[0] > 0) & (parts[1] + parts[2] > 0))[picture])
-
-
-def contradictions(dataset: FaceDataset) -> np.ndarray:
-    """Copies with different labels, next to each other, int64."""
-    picture = identities(dataset)
-    pairs = np.unique(np.stack([picture, dataset.labels]), axis=1)[0]
-    return _grouped(picture, np.bincount(pairs)[picture] > 1)
-
-
-def _grouped(picture: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    chosen = np.flatnonzero(wanted)
+    chosen = np.flatnonzero(mixed(picture, values)[picture])
     return chosen[np.argsort(picture[chosen], kind="stable")]
-
-
-def films(dataset: FaceDataset) -> np.ndarray:
-    """All frames, film by film, int64."""
-    return np.argsort(check_films(dataset)[1], kind="stable")
 
 
 FINDS: dict[str, Callable[[FaceDataset], np.ndarray]] = {
     "all": lambda dataset: np.arange(len(dataset)),
-    "copies": copies,
-    "copies across parts": leaks,
-    "copies with different labels": contradictions,
+    "copies": lambda dataset: _copies(dataset, np.arange(len(dataset))),
+    "copies across parts": lambda dataset: _copies(dataset, dataset.split == "train"),
+    "copies with different labels": lambda dataset: _copies(dataset, dataset.labels),
     "no face (FER+)": no_faces,
-    "films": films,
+    "films": lambda dataset: np.argsort(check_films(dataset)[1], kind="stable"),  # all frames, film by film
 }
 """What may be looked for, and the positions of the pictures that are it."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_known
 from fer_lib.schema import Finite
 
 KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", list: "texts in a list"}
@@ -48,8 +48,7 @@ def fitting(changes: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     """
     found = {}
     for name, value in changes.items():
-        if name not in own:
-            raise unknown("parameter", name, own)
+        check_known("parameter", name, own)
         try:
             found[name] = _like(own[name], value)
         except (ValueError, SyntaxError):

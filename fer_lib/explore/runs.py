@@ -31,7 +31,7 @@ def run_index(runs: Path) -> dict[str, dict[str, str]]:
 
     Returns:
         ``{recipe: {"seed 0" or "seed 0, fold 3": folder's name}}``, sorted. Where one seed has runs of different
-        length or size, each is named by its folder.
+        length or size, those after the first are named by their folders.
     """
     names = {name.replace("/", "-"): name for name in list_recipes()}
     found: dict[str, dict[str, str]] = {}

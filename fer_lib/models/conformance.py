@@ -68,14 +68,10 @@ def _alone(act: Callable[[nn.Module], str], name: str, options: dict[str, Any]) 
 def _try(name: str, act: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, act())
-    except _NotTried as error:
+    except MissingExtra as error:
         return Finding(name, None, str(error))
     except Exception as error:  # whatever somebody's module raises
         return Finding(name, False, first_line(error))
-
-
-class _NotTried(Exception):
-    pass
 
 
 def _maps(batch: int = 4, height: int = 6, width: int = 6) -> Tensor:
@@ -169,11 +165,8 @@ def _counting(name: str, model: str, options: dict[str, Any]) -> str:
 
 
 def _export(name: str, model: str, options: dict[str, Any]) -> str:
-    try:
-        with from_extra("onnx"):
-            import onnxruntime
-    except MissingExtra as error:
-        raise _NotTried(str(error)) from None
+    with from_extra("onnx"):
+        import onnxruntime
     net = create_model(model, **_net_options(name, options)).eval()
     assert isinstance(net, Classifier)
     x = torch.rand(3, 1, PIXELS, PIXELS)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_lib.data.foreign import beginning_of, what_it_is
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_known
 from fer_lib.paths import user_path
 
 
@@ -199,8 +199,7 @@ def _download(name: str) -> dict[str, Tensor]:
     from torchvision import models
 
     known = models.list_models(module=models)
-    if name not in known:
-        raise unknown("pretrained weights", name, known)
+    check_known("pretrained weights", name, known)
     weights = models.get_model_weights(name).IMAGENET1K_V1
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     was_there = cached.exists()

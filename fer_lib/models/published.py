@@ -106,7 +106,7 @@ def vgg(name: str, num_classes: int = 7, in_channels: int = 1, head: str = "line
     """
     import torchvision
 
-    # A single class keeps the head that is thrown away small.
+    # The head is thrown away; a single class keeps its last layer small.
     features = getattr(torchvision.models, name)(num_classes=1).features
     if head == "linear":
         return Published(features, _average(), num_classes, in_channels, 512, 32, dropout)

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 from torch import nn
 
-from fer_lib.errors import UserError, check_count, unknown
+from fer_lib.errors import UserError, check_count, check_known, unknown
 from fer_lib.models import paper_nets, published, small
 from fer_lib.models.base import Classifier
 from fer_lib.models.classical import build_classical
@@ -161,8 +161,7 @@ def attn_layer(block: str, **options: Any) -> Callable[..., nn.Module]:
     """
     look_up(block, BLOCKS)
     known = [name for name, (slot, _) in BLOCKS.items() if slot in WHOLE_MAP and name != "hybrid"]
-    if block not in known:
-        raise unknown("block that reweights a map", block, known)
+    check_known("block that reweights a map", block, known)
     settings = structs.asdict(check(BLOCKS[block][1], options, f"block {block}"))
 
     def make(channels: int, device: Any = None, dtype: Any = None) -> nn.Module:
@@ -192,8 +191,7 @@ def register_block(make: type[nn.Module], name: str | None = None, slot: str = "
     """
     if not (isinstance(make, type) and issubclass(make, nn.Module)):
         raise UserError(f"{make!r} is no class of torch.nn.Module")
-    if slot not in WHOLE_MAP:
-        raise unknown("slot", slot, WHOLE_MAP)
+    check_known("slot", slot, WHOLE_MAP)
     name = name or default_name(make)
     options = options_of(make, f"block {make.__name__}", "channels")
     taken = {*BLOCKS, *known_net("resnet18").options.__struct_fields__, "ends"}

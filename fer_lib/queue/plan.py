@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_lib.errors import check_least, unknown
+from fer_lib.errors import check_known, check_least
 from fer_lib.queue.lock import is_locked
 from fer_lib.recipe import Recipe, RunSpec, headlines, list_recipes, load_papers
 
@@ -35,11 +35,9 @@ def choose_recipes(papers: Sequence[str] = (), names: Sequence[str] = ()) -> lis
     """
     recipes = list_recipes()
     for paper in papers:
-        if paper not in load_papers():
-            raise unknown("paper", paper, load_papers())
+        check_known("paper", paper, load_papers())
     for name in names:
-        if name not in recipes:
-            raise unknown("recipe", name, recipes)
+        check_known("recipe", name, recipes)
     everything = not papers and not names
     return [r for name, r in recipes.items() if everything or name in names or name.split("/")[0] in papers]
 

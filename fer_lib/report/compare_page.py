@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from fer_lib import plots
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import protocol_title
 from fer_lib.paths import refresh
 from fer_lib.report import words
-from fer_lib.report.pages import inline_figure, page_css, render_template
+from fer_lib.report.pages import about, inline_figure, render_template
 from fer_lib.runs import RunRecord
 from fer_lib.study.compare import Comparison, Outcome, cautions, sentences
 from fer_lib.study.gains import readable_gains
@@ -43,10 +42,9 @@ def write_page(comparison: Comparison, found: Outcome, records: Sequence[RunReco
         families.append(_family("Recorded in the study", found.recorded, over))
     told = sentences(found)
     stamp = f"{len(ours)} runs of yours; they are no part of the study. {words.STUDY}."
-    site = {"title": words.TITLE, "study": words.STUDY, "css": Markup(page_css()), "nav": (), "stamp": stamp}
     text = render_template(
         "compare",
-        site,
+        about((), stamp),
         "index.html",
         title=f"{names} beside the recorded modules",
         description=told[0],

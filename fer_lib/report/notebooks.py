@@ -23,7 +23,7 @@ from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from fer_lib.errors import UserError, first_line, unknown
+from fer_lib.errors import UserError, check_known, first_line
 from fer_lib.explore.parameters import assigned, fitting
 from fer_lib.paths import anchor, check_output, results_dir, shipped, write_atomically
 from fer_lib.report.pictures import slim_pictures
@@ -89,8 +89,7 @@ def execute(
             the execution failed; the message quotes the cell's first line and the error.
     """
     name = name.removesuffix(".ipynb").removeprefix("notebooks/")
-    if name not in list_notebooks():
-        raise unknown("notebook", name, list_notebooks())
+    check_known("notebook", name, list_notebooks())
     source = NOTEBOOKS / f"{name}.ipynb"
     parameters, limit = _parameters(name, scale, changes or {})
     if output is None:
@@ -139,8 +138,7 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], limit: int) -> s
 
 def _parameters(name: str, scale: str, changes: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """The parameters of a notebook at a scale, checked against the notebook's own, and the seconds a cell may take."""
-    if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+    check_known("scale", scale, SCALES)
     table = tomllib.loads((NOTEBOOKS / "scales.toml").read_text(encoding="utf-8"))
     # papermill only warns about a name the notebook does not have, and would go on at paper scale.
     try:

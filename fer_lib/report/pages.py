@@ -93,13 +93,8 @@ class Site:
         self.folder, self.study = folder, study
         self.pages: list[Path] = []
         nav = NAVIGATION if study else (("index.html", "Notebooks"),)
-        self.about = {
-            "title": words.TITLE,
-            "study": words.STUDY,
-            "css": Markup(page_css()),
-            "nav": nav,
-            "stamp": _stamp(study),
-        }
+        smoke = "Smoke scale: drawn faces, seconds of training. Nothing here is a result."
+        self.about = about(nav, words.STUDY if study else smoke)
 
     def write(self, name: str, text: str) -> None:
         """Write a page, unless it is there as it is."""
@@ -243,12 +238,24 @@ def _environment() -> jinja2.Environment:
     return found
 
 
+def about(nav: Sequence[tuple[str, str]], stamp: str) -> dict[str, Any]:
+    """What all pages of a report share.
+
+    Args:
+        nav: address and name of each page of the navigation.
+        stamp: what stands at the foot of every page: nothing that another run would change.
+    """
+    css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    css += HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    return {"title": words.TITLE, "study": words.STUDY, "css": Markup(css), "nav": nav, "stamp": stamp}
+
+
 def render_template(template: str, site: dict[str, Any], name: str, **context: Any) -> str:
     """One page as HTML.
 
     Args:
         template: its name without suffixes.
-        site: what all pages share.
+        site: of :func:`about`.
         name: the page, from the report's folder.
         **context: what the template needs.
     """
@@ -376,11 +383,6 @@ def _notebook_stamp(notebook: nbformat.NotebookNode) -> str:
     )
 
 
-def _stamp(study: Study | None) -> str:
-    """What stands at the foot of every page: nothing that another run would change."""
-    return words.STUDY if study else "Smoke scale: drawn faces, seconds of training. Nothing here is a result."
-
-
 def _first_sentence(text: str) -> str:
     """A text up to the end of its first sentence."""
     return re.split(r"(?<=[.?]) (?=[A-Z])", text)[0]
@@ -407,13 +409,6 @@ def inline_figure(figure: Figure, told: str) -> Markup:
     """A figure as part of a page, with its words for those who do not see it."""
     svg = plots.svg(figure).decode()
     return Markup(svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{html.escape(told)}" ', 1))
-
-
-@cache
-def page_css() -> str:
-    return (TEMPLATES / "page.css").read_text(encoding="utf-8") + HtmlFormatter(style="friendly").get_style_defs(
-        ".highlight"
-    )
 
 
 @cache

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import protocol_title
@@ -53,7 +54,7 @@ def training_context(records: Sequence[RunRecord], study: Study) -> dict[str, An
     tested = claims[claims["runs"].map(lambda runs: bool(ids.intersection(runs.split())))]
     return {
         "title": f"{_title(first)}: seed {spec['seed']}",
-        "recipe": first.recipe,
+        "records": records,
         "facts": {
             "data": f"{dataset_title(data['name'])}, {protocol_title(spec['recipe']['protocol'])}",
             "pictures": _pictures(records),
@@ -74,17 +75,7 @@ def training_context(records: Sequence[RunRecord], study: Study) -> dict[str, An
         "validated": validated,
         "classes": _class_rows(records),
         "confusion": _confusion(records),
-        "names": first.classes,
         "chart": chart(first) if len(first.history["epoch"]) >= FEWEST_EPOCHS else None,
-        "folds": [
-            {
-                "id": r.id,
-                "fold": r.spec["fold"],
-                "accuracy": _percent(r.accuracy()),
-                "pictures": r.content["data"]["counts"]["test"],
-            }
-            for r in records
-        ],
         "many": spec["fold"] is not None,
         "command": _command(first),
         "claims": [
@@ -146,21 +137,14 @@ def _validated(records: Sequence[RunRecord]) -> bool:
 
 def _class_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
     found = per_class(*answers_of(records), len(records[0].classes))
-    return [
-        {"name": name, "pictures": int(found["pictures"][i]), "predicted": int(found["predicted"][i])}
-        | {key: f"{100 * found[key][i]:.1f}" if found["pictures"][i] else "" for key in ("precision", "recall", "f1")}
-        for i, name in enumerate(records[0].classes)
-    ]
+    return pd.DataFrame({"name": list(records[0].classes)} | found).to_dict("records")
 
 
-def _confusion(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Row by row the shares of each true class, in percent; the shade of a cell goes with its share."""
+def _confusion(records: Sequence[RunRecord]) -> list[tuple[str, np.ndarray]]:
+    """Each true class with the shares predicted as each class, in percent."""
     matrix = confusion_matrix(*answers_of(records), len(records[0].classes))
     shares = 100 * matrix / matrix.sum(1, keepdims=True).clip(1)
-    return [
-        {"name": name, "cells": [{"share": f"{share:.0f}", "shade": f"{share / 2:.0f}"} for share in row]}
-        for name, row in zip(records[0].classes, shares, strict=True)
-    ]
+    return list(zip(records[0].classes, shares, strict=True))
 
 
 # ---------------------------------------------------------------- curves

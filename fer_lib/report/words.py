@@ -35,6 +35,8 @@ VERDICTS = {
     "not run": "no run of the paper's length yet",
     "holds": "what was computed agrees",
     "holds in part": "what was computed agrees for some of the nets that are compared",
+    "seen in a stand-in": "our smaller net or training shows it, which proves nothing of the paper's",
+    "not seen in a stand-in": "our smaller net or training does not show it, which contradicts no paper",
     "counted right": "the data have as many pictures",
     "counted otherwise": "the data have another number of pictures",
 }

@@ -21,9 +21,10 @@ from scipy import stats
 from fer_lib.claims import FOUR_A_SEQUENCE, Claim, list_claims
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.facts import DATASETS, load_facts
-from fer_lib.recipe import claimed_papers, get_recipe, load_papers
+from fer_lib.recipe import claimed_papers, load_papers
 from fer_lib.study.columns import Column, table_of
 from fer_lib.study.exploration import count_table
+from fer_lib.study.modules import module_comparisons
 from fer_lib.study.results import Study, once
 from fer_lib.study.verdicts import NOT_TESTABLE
 from fer_lib.texts import formatted
@@ -230,29 +231,23 @@ def _on_its_pictures(claim: Claim) -> Finding | None:
 
 
 def disagreement(study: Study) -> float | None:
-    """Of how many test pictures one of two of our nets alone is right, where they differ in attention: a share.
+    """Of how many test pictures one of two of our nets alone is right, of which one has a module: a share.
 
     Args:
-        study: the study's results; of these the pairs that the ablations of our own papers compare, at every seed.
+        study: the study's results; of these the modules that our own papers compare on FER2013, at every seed.
 
     Returns:
         The mean over the pairs; None without one.
     """
-    right = {
-        name: group.answers().correct
-        for name in study.longest
-        if get_recipe(name).protocol == "official" and (group := study.full(name))
-    }
+    compared = module_comparisons(study)
+    compared = compared[(compared["dataset"] == "fer2013") & ~compared["paper"].isin(claimed_papers())]
+    pairs = compared[["recipe", "baseline"]]
+    right = {name: group.answers().correct for name in np.unique(pairs) if (group := study.full(name))}
     shares = [
         float(np.mean(ours != base))
-        for paper, content in load_papers().items()
-        if paper not in claimed_papers()
-        for ablation in content.get("ablation", [])
-        for name in ablation["recipes"]
-        if get_recipe(f"{paper}/{name}").model != get_recipe(f"{paper}/{ablation['baseline']}").model
-        for ours in right.get(f"{paper}/{name}", [])
-        for base in right.get(f"{paper}/{ablation['baseline']}", [])
-        if len(ours) == len(base)
+        for net, baseline in pairs.itertuples(index=False)
+        for ours in right[net]
+        for base in right[baseline]
     ]
     return float(np.mean(shares)) if shares else None
 

@@ -191,7 +191,7 @@ def reading_of(gain: Gain) -> str:
     """What a gain of enough runs reads as, one of :data:`READINGS`."""
     if gain.low > 0 or gain.high < 0:
         return "gain" if gain.low > 0 else "loss"
-    return "within ±1 point" if gain.low_sameness > -SAME and gain.high_sameness < SAME else "undecided"
+    return "within ±1 point" if gain.low_90 > -SAME and gain.high_90 < SAME else "undecided"
 
 
 def _standing(study: Study, recipe: str, baseline: str, reading: str, later: str) -> str:
@@ -235,20 +235,14 @@ def _row(study: Study, name: str, baseline: str, family: str) -> dict[str, objec
     return row
 
 
+POINTS = ("gain", "low", "high", "low_90", "high_90", "low_single", "high_single", "smallest")
+"""Of a comparison, what is told in points."""
+
+
 def in_points(gain: Gain) -> dict[str, float]:
     """A comparison as the columns of a table."""
-    points = {
-        "gain": gain.gain,
-        "low": gain.low,
-        "high": gain.high,
-        "low_90": gain.low_sameness,
-        "high_90": gain.high_sameness,
-        "low_single": gain.low_single,
-        "high_single": gain.high_single,
-        "smallest": gain.smallest,
-    }
     # What least squares leave of nothing differs from machine to machine: a gain of 4e-14 is none.
-    return {name: round(100 * value, 9) + 0.0 for name, value in points.items()} | {"p": gain.p}
+    return {name: round(100 * getattr(gain, name), 9) + 0.0 for name in POINTS} | {"p": gain.p}
 
 
 def _numbers(measured: dict[Measure, Gain]) -> dict[str, float]:

@@ -174,7 +174,7 @@ class Group:
                 the same.
         """
         found = dict(zip(self.complete, zip(self.first_records, self.classified(part), strict=False), strict=False))
-        chosen = [found[seed] for seed in (self.complete if seeds is None else seeds)] if found else []
+        chosen = [found[seed] for seed in (self.complete if seeds is None else seeds) if seed in found]
         if not chosen:
             raise UserError(f"{self.recipe}: no complete seed has a {part} part")
         first, (labels, _) = chosen[0]

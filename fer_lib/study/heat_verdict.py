@@ -51,7 +51,7 @@ class Comparison:
         without: mean share of heat in the region without the attention.
         with_: the same with it.
         gains: the difference of the two for each seed.
-        low: lower end of the interval of the mean gain; None below two seeds.
+        low: lower end of the interval of the mean gain; NaN below two seeds.
         high: its upper end.
     """
 
@@ -60,8 +60,8 @@ class Comparison:
     without: float
     with_: float
     gains: tuple[float, ...]
-    low: float | None = None
-    high: float | None = None
+    low: float = np.nan
+    high: float = np.nan
 
 
 def compare(with_: Mapping[int, pd.DataFrame], without: Mapping[int, pd.DataFrame], num_classes: int) -> Comparison:
@@ -80,7 +80,7 @@ def compare(with_: Mapping[int, pd.DataFrame], without: Mapping[int, pd.DataFram
     ]
     energy = np.array([[side["energy"] for side in pair] for pair in pairs])  # [seeds, 2, pictures]
     gains = (energy[:, 0] - energy[:, 1]).mean(1)
-    low = high = None
+    low = high = np.nan
     if len(seeds) > 1:
         means = fit({"with": energy[:, 0].mean(1), "without": energy[:, 1].mean(1)})
         (found,) = means.gains(["with"], "without", [picture_variance(energy[:, 0], energy[:, 1])])
@@ -96,7 +96,7 @@ def compare(with_: Mapping[int, pd.DataFrame], without: Mapping[int, pd.DataFram
     )
 
 
-def _verdict(pairs: list[list[pd.DataFrame]], low: float | None, high: float | None, num_classes: int) -> str:
+def _verdict(pairs: list[list[pd.DataFrame]], low: float, high: float, num_classes: int) -> str:
     if len(pairs) < MIN_SEEDS:
         return f"not judged: {len(pairs)} of {MIN_SEEDS} seeds"
     sides = [side for pair in pairs for side in pair]
@@ -104,24 +104,19 @@ def _verdict(pairs: list[list[pd.DataFrame]], low: float | None, high: float | N
         return "not judged: a net has not learned"
     if max(side["correlation"].mean() for side in sides) > SANE:
         return "not judged: maps do not depend on the weights"
-    if low is not None and low > 0:
-        return "supported"
-    return "contradicted" if high is not None and high < 0 else "undecided"
+    return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
 
 
 def comparison_table(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
     """The comparisons as text, in percent and points."""
     rows = {}
     for name, found in comparisons.items():
-        ends = DASH
-        if found.low is not None and found.high is not None:
-            ends = interval(100 * found.low, 100 * found.high)
         rows[called(name)] = {
             "pairs of seeds": found.seeds,
             "heat in the region without it, %": f"{100 * found.without:.1f}" if found.seeds else DASH,
             "with it, %": f"{100 * found.with_:.1f}" if found.seeds else DASH,
             "gain of each seed, points": ", ".join(signed(100 * gain) for gain in found.gains),
-            "95 % interval": ends,
+            "95 % interval": DASH if np.isnan(found.low) else interval(100 * found.low, 100 * found.high),
             "verdict": found.verdict,
         }
     return pd.DataFrame.from_dict(rows, orient="index")

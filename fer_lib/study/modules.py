@@ -121,15 +121,9 @@ def readable_by_net(table: pd.DataFrame, links: bool = False) -> pd.DataFrame:
         f"{linked_gain(row) if links else signed(row['gain'])} ({interval(row['low'], row['high'])})"
         for _, row in table.iterrows()
     ]
-    return pd.DataFrame(
-        {
-            "module": table["module"].mask(table["module"].duplicated(), ""),
-            "net": table["net"],
-            "training": table["training"],
-            "gain, points": gains,
-            "reading": table["reading"],
-        }
-    )
+    named = table["module"].mask(table["module"].duplicated(), "")
+    shown = table.assign(module=named, **{"gain, points": gains})
+    return shown[["module", "net", "training", "gain, points", "reading"]]
 
 
 # ---------------------------------------------------------------- one family, and the papers

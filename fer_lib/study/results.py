@@ -167,10 +167,10 @@ class Study:
         ours, theirs = self.full(recipe), self.full(baseline)
         if not (ours and theirs):
             raise UserError(f"{recipe} and {baseline} have no runs of full length to compare")
-        for one, other in ((ours, ours), (ours, theirs), (theirs, theirs)):
-            first = one.labels(measure)[0]
+        first = ours.labels(measure)[0]
+        for other in (ours, theirs):
             for record, labels in zip(other.first_records, other.labels(measure), strict=True):
-                check_same_pictures(one.records[0], first, record, labels)
+                check_same_pictures(ours.first_records[0], first, record, labels)
         sides = [group.scores(measure) for group in (ours, theirs)]
         if _is_of_few_persons(recipe):
             protocol = get_recipe(recipe).protocol

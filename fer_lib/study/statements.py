@@ -55,11 +55,12 @@ def statement_finding(claim: Claim, study: Study) -> Finding:
         return Finding("not testable", "no measurement of the study can show it", claim.place)
     if claim.check not in CHECKS:
         raise UserError(f"claim {claim.id}: {unknown('check', claim.check, CHECKS)}")
-    for key in NEEDED.get(claim.check, ()):
+    check, needed = CHECKS[claim.check]
+    for key in needed:
         if not getattr(claim, key):
             raise UserError(f"claim {claim.id}: its check {claim.check} needs {key}")
-    if claim.check in WITHOUT_RUNS:
-        return Finding(*WITHOUT_RUNS[claim.check](claim, study), claim.place)
+    if "recipe" not in needed:
+        return Finding(*check(claim, study), claim.place)
     names = [name for name in (claim.recipe, claim.baseline) if name]
     runs = []
     for name in names:
@@ -70,7 +71,7 @@ def statement_finding(claim: Claim, study: Study) -> Finding:
             told = f"{seeds} of {MIN_SEEDS} full-length trainings: {called(name)} on {data}"
             return Finding("not run", told, claim.place)
         runs.append(group.records)
-    word, sentence = WITH_RUNS[claim.check](claim, *runs)
+    word, sentence = check(claim, *runs)
     if not all(is_confirmatory(record) for record in chain(*runs)):
         sentence += "; exploratory"
     if claim.fidelity == "C":
@@ -135,6 +136,10 @@ def _best_of_its_table(claim: Claim, study: Study) -> tuple[str, str]:
     return word, f"{ours.system} {ours.percent}, the best of the others, {best.system}, {best.percent}"
 
 
+def _heat(claim: Claim, study: Study) -> tuple[str, str]:
+    return NOT_TESTABLE, "a run's record holds no heat maps; notebook 07 tests it on drawn faces"
+
+
 # ---------------------------------------------------------------- with runs
 
 
@@ -193,33 +198,19 @@ def _settles(claim: Claim, runs: Sequence[RunRecord]) -> tuple[str, str]:
     ), f"after epoch {claim.values[0]} the accuracy is up to {told} points from its mean"
 
 
-WITHOUT_RUNS: dict[str, Callable[[Claim, Study], tuple[str, str]]] = {
-    "fewer_parameters": lambda claim, study: _fewer(claim, study, "parameters"),
-    "fewer_macs": lambda claim, study: _fewer(claim, study, "macs"),
-    "optimiser_memory": _optimiser_memory,
-    "best_of_its_table": _best_of_its_table,
-    "heat": lambda claim, study: (
-        "not testable",
-        "a run's record holds no heat maps; notebook 07 tests it on drawn faces",
-    ),
+CHECKS: dict[str, tuple[Callable[..., tuple[str, str]], tuple[str, ...]]] = {
+    "fewer_parameters": (partial(_fewer, what="parameters"), ("models",)),
+    "fewer_macs": (partial(_fewer, what="macs"), ("models",)),
+    "optimiser_memory": (_optimiser_memory, ()),
+    "best_of_its_table": (_best_of_its_table, ()),
+    "heat": (_heat, ()),
+    "converges_faster": (_converges_faster, ("recipe", "baseline")),
+    "rare_class_gains": (_rare_class_gains, ("recipe", "baseline")),
+    "no_overfitting": (_no_overfitting, ("recipe",)),
+    "settles": (_settles, ("recipe", "values")),
 }
-WITH_RUNS: dict[str, Callable[..., tuple[str, str]]] = {
-    "converges_faster": _converges_faster,
-    "rare_class_gains": _rare_class_gains,
-    "no_overfitting": _no_overfitting,
-    "settles": _settles,
-}
-CHECKS = (*WITHOUT_RUNS, *WITH_RUNS)
-"""What a statement's ``check`` may name."""
-NEEDED = {
-    "fewer_parameters": ("models",),
-    "fewer_macs": ("models",),
-    "converges_faster": ("recipe", "baseline"),
-    "rare_class_gains": ("recipe", "baseline"),
-    "no_overfitting": ("recipe",),
-    "settles": ("recipe", "values"),
-}
-"""Keys of a statement without which its check cannot be made."""
+"""What a statement's ``check`` may name, and the keys without which it cannot be made. One that needs a recipe is given
+its runs, and the baseline's; another one the study."""
 
 COLUMNS = ("paper", "place", "statement", "fidelity", "finding", "calculation", "check", "claim", "runs")
 SHOWN = (Column("paper", "{paper:paper}"), *(Column(key, f"{{{key}}}") for key in COLUMNS[1:]))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from fer_lib import plots
 from fer_lib.data.catalog import dataset_title
 from fer_lib.data.folds import PROTOCOL_WORDS, kind_of
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_known
 from fer_lib.paths import ROOT, own_papers, refresh, results_dir
 from fer_lib.progress import track
 from fer_lib.recipe import called, get_recipe, list_recipes, load_papers
@@ -167,8 +167,7 @@ def build_table(name: str, results: Path | None = None, warn: Callable[[str], No
     Raises:
         UserError: there is no such table.
     """
-    if name not in TABLES:
-        raise unknown("table", name, TABLES)
+    check_known("table", name, TABLES)
     return TABLES[name].build(_load(results or results_dir(), warn))
 
 

@@ -19,7 +19,7 @@ from fer_lib.data.folds import protocol_digest
 from fer_lib.kept import Kept, code_digest
 from fer_lib.paths import ROOT
 from fer_lib.progress import track
-from fer_lib.recipe import BY_CLASS, spec_digest
+from fer_lib.recipe import BY_CLASS
 from fer_lib.runs import HISTORY, PREDICTIONS, RunRecord, read_records, verify_record
 
 MAX_BYTES = 64_000
@@ -47,7 +47,6 @@ def sound_records(runs: Path, *, kept: Path | None = None) -> tuple[list[RunReco
     checked = {path for path, digest in digests.items() if digest in sound.known}
     for check in (
         partial(_faults_of_itself, checked=checked),
-        _faults_of_copies,
         _faults_of_data,
         partial(_faults_of_pictures, checked=checked),
     ):
@@ -100,17 +99,6 @@ def _faults_of_place(record: RunRecord) -> list[str]:
     if _dataset(record).startswith("synthetic") and record.path.parent.resolve() == ROOT / "results" / "runs":
         return ["trained on drawn faces, which have no place among the study's runs; move it away"]
     return []
-
-
-def _faults_of_copies(records: list[RunRecord]) -> Faults:
-    """A run counts once; verify_record has seen to it that only one folder bears its name."""
-    first: dict[str, RunRecord] = {}
-    faults = {}
-    for record in records:
-        kept = first.setdefault(spec_digest(record.spec), record)
-        if kept is not record:
-            faults[record.path] = [f"the same run as {kept.path.name}"]
-    return faults
 
 
 def _faults_of_data(records: list[RunRecord]) -> Faults:

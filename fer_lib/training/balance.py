@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fer_lib.errors import UserError, unknown
+from fer_lib.errors import UserError, check_known
 from fer_lib.parts import Often
 from fer_lib.schema import check
 
@@ -20,8 +20,7 @@ def class_counts(
     """
     counts = {}
     for name, wanted in balance.items():
-        if name not in classes:
-            raise unknown("class of balance", name, classes)
+        check_known("class of balance", name, classes)
         label = classes.index(name)
         counts[label] = check(Often, wanted, f"balance of {name}").of(int((labels == label).sum()))
     return counts

@@ -105,7 +105,6 @@ def fit_classical(
         train_seconds=train_seconds,
         images=sizes["train"],
         sessions=1,
-        pretrained=[],
     )
 
 

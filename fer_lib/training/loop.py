@@ -2,9 +2,9 @@
 
 The pictures lie on the device as uint8 for the whole run. An epoch's order and its augmentation draws are made
 once, at its start, from generators that depend on the seed and the epoch alone; a step only indexes them (see
-:mod:`fer_lib.training.step`). So a
-training that was stopped inside an epoch continues with the very batches it would have seen, and nets trained
-with one seed see the same pictures in the same order, which is what pairs them in comparisons.
+:mod:`fer_lib.training.step`). So a training that was stopped inside an epoch continues with the very batches it would
+have seen, and nets trained with one seed see the same pictures in the same order, which is what pairs them in
+comparisons.
 
 On one CPU with one number of threads the outcome is a function of the spec. On a GPU it is not: atomic additions
 in cuDNN's backward passes vary in their order.
@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,20 +51,15 @@ class Diverged(UserError):
     """The loss became NaN or infinite, now or when the run was last tried."""
 
 
-@dataclass
-class Outcome:
-    """What a finished training leaves.
+@dataclass(kw_only=True)
+class _Course:
+    """What a training notes on its way, and leaves in the end.
 
     Attributes:
         history: one row per epoch: epoch (1-based),
             train_loss, train_accuracy, val_loss, val_accuracy, test_accuracy, lr, seconds. Accuracies are fractions;
             val_* are NaN where the protocol has no val part.
         epochs: the epoch each selection rule chose.
-        probabilities: ``[rule][part][kind]`` float32 [N, C]; part val or test, kind plain or tta.
-        labels: ``[part]`` int64 [N].
-        weights: the ``val_selected`` state dict, on the CPU.
-        sizes: pictures per part.
-        pictures: which they were, see :func:`fer_lib.data.picture_digests`.
         seconds: time spent training and evaluating epochs, over all sessions.
         train_seconds: of these, time spent on training steps.
         images: pictures trained on, over all epochs.
@@ -72,36 +67,43 @@ class Outcome:
         pretrained: what was loaded from other weights at the start, line by line; empty for a random start.
     """
 
-    history: list[dict[str, float]]
-    epochs: dict[str, int]
-    probabilities: dict[str, dict[str, dict[str, np.ndarray]]]
-    labels: dict[str, np.ndarray]
-    weights: dict[str, torch.Tensor]
-    sizes: dict[str, int]
-    pictures: dict[str, str]
-    seconds: float
-    train_seconds: float
-    images: int
-    sessions: int
-    pretrained: list[str]
-
-
-@dataclass
-class _Progress:
-    """Everything of a training that is not a tensor of the model, the optimiser or the loss."""
-
-    epoch: int = 0
-    step: int = 0
-    totals: list[float] = field(default_factory=lambda: [0.0, 0.0])
     history: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, float] = field(default_factory=lambda: {"val_selected": -1.0, "test_best": -1.0})
     epochs: dict[str, int] = field(default_factory=dict)
-    epoch_seconds: float = 0.0
     seconds: float = 0.0
     train_seconds: float = 0.0
     images: int = 0
     sessions: int = 0
     pretrained: list[str] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Outcome(_Course):
+    """What a finished training leaves: its course, and
+
+    Attributes:
+        probabilities: ``[rule][part][kind]`` float32 [N, C]; part val or test, kind plain or tta.
+        labels: ``[part]`` int64 [N].
+        weights: the ``val_selected`` state dict, on the CPU.
+        sizes: pictures per part.
+        pictures: which they were, see :func:`fer_lib.data.picture_digests`.
+    """
+
+    probabilities: dict[str, dict[str, dict[str, np.ndarray]]]
+    labels: dict[str, np.ndarray]
+    weights: dict[str, torch.Tensor]
+    sizes: dict[str, int]
+    pictures: dict[str, str]
+
+
+@dataclass(kw_only=True)
+class _Progress(_Course):
+    """Everything of a training that is not a tensor of the model, the optimiser or the loss."""
+
+    epoch: int = 0
+    step: int = 0
+    totals: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    best: dict[str, float] = field(default_factory=lambda: {"val_selected": -1.0, "test_best": -1.0})
+    epoch_seconds: float = 0.0
 
 
 def fit(
@@ -394,21 +396,15 @@ class _Trainer:
                     if len(chosen)
                 }
             probabilities[rule] = by_epoch[epochs[rule]]
-        at = self.at
+        course = {noted.name: getattr(self.at, noted.name) for noted in fields(_Course)}
         shown = [self.train_part, *(self.parts[part].cpu() for part in PARTS)]
         return Outcome(
-            history=at.history,
-            epochs=epochs,
             probabilities=probabilities,
             labels={part: self.labels[chosen].cpu().numpy() for part, chosen in self.parts.items() if len(chosen)},
             weights={name: value.cpu() for name, value in states["val_selected"].items()},
             sizes={"train": len(self.train_part)} | {part: len(chosen) for part, chosen in self.parts.items()},
             pictures=picture_digests([Parts(*(positions.numpy() for positions in shown))]),
-            seconds=at.seconds,
-            train_seconds=at.train_seconds,
-            images=at.images,
-            sessions=at.sessions,
-            pretrained=at.pretrained,
+            **course | {"epochs": epochs},
         )
 
     # ------------------------------------------------------------ stopping and resuming

@@ -1,8 +1,7 @@
 """Random numbers of a training: seeds, and the states that a checkpoint keeps."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -28,11 +27,6 @@ def set_random(random: dict[str, torch.Tensor], device: torch.device) -> None:
         getattr(torch, device.type).set_rng_state(random[device.type], device)
 
 
-@contextmanager
-def undisturbed_random(device: torch.device) -> Iterator[None]:
+def undisturbed_random(device: torch.device) -> AbstractContextManager[None]:
     """Whatever is drawn inside, the draws after it are as if nothing had been."""
-    before = get_random(device)
-    try:
-        yield
-    finally:
-        set_random(before, device)
+    return torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type)

