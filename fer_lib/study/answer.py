@@ -211,10 +211,9 @@ def _net_sentence(rows: pd.DataFrame, brief: bool) -> str:
     about = load_papers()[paper]["paper"]
     same = brief and (rows["reading"] == "within ±1 point").all()
     effects = [
-        _effect(row, not same)
-        for _, row in rows.round({"gain": 6}).sort_values("gain", ascending=not brief, kind="stable").iterrows()
+        _effect(row, not same) for _, row in rows.round({"gain": 6}).sort_values("gain", kind="stable").iterrows()
     ]
-    listed = f"{effects[-1]} to {effects[0]}" if brief and len(effects) > 2 else ", ".join(effects)
+    listed = _ends(effects) if brief else ", ".join(effects)
     net = about["idea"] if rows["baseline"].nunique() > 1 else net_words(baseline)
     short = about.get("short", "")
     if paper in claimed_papers() and short not in net:
@@ -231,6 +230,10 @@ def _effect(row: pd.Series, with_interval: bool = False) -> str:
     """``SE −1.1 (−1.8 to −0.5)``."""
     name = added_part(row["system"], get_recipe(row["baseline"]).title)
     return f"{name} {linked_gain(row)}" + f" ({interval(row['low'], row['high'])})" * with_interval
+
+
+def _effects(rows: pd.DataFrame) -> list[str]:
+    return [_effect(row) for _, row in rows.sort_values("gain", kind="stable").iterrows()]
 
 
 def _outcome(rows: pd.DataFrame, modules: str) -> str:
@@ -279,15 +282,14 @@ def _start_sentence(rows: pd.DataFrame, alike: pd.DataFrame, start: pd.DataFrame
     whole = whole.assign(system=whole["system"].str.removesuffix(", branches whole at the start"))
     text = (
         f"{share} of that loss goes with the small initial scale of the branches: over nets of that scale, "
-        f"{_ends(beside)}"
+        f"{_ends(_effects(beside))}"
     )
-    return f"{text}; with branches whole at the start, {_ends(whole)}." if len(whole) else f"{text}."
+    return f"{text}; with branches whole at the start, {_ends(_effects(whole))}." if len(whole) else f"{text}."
 
 
-def _ends(rows: pd.DataFrame) -> str:
-    """The least and the most of some effects; two or one as they are."""
-    found = [_effect(row) for _, row in rows.sort_values("gain", kind="stable").iterrows()]
-    return f"{found[0]} to {found[-1]}" if len(found) > 2 else ", ".join(found)
+def _ends(effects: Sequence[str]) -> str:
+    """The first and the last of some effects; two or one as they are."""
+    return f"{effects[0]} to {effects[-1]}" if len(effects) > 2 else ", ".join(effects)
 
 
 # ---------------------------------------------------------------- losses and augmentation

@@ -78,7 +78,7 @@ class _Course:
 
 @dataclass(kw_only=True)
 class Outcome(_Course):
-    """What a finished training leaves: its course, and
+    """What a finished training leaves beside its course.
 
     Attributes:
         probabilities: ``[rule][part][kind]`` float32 [N, C]; part val or test, kind plain or tta.
